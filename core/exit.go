@@ -1,0 +1,53 @@
+package core
+
+import (
+	"errors"
+	"io/fs"
+)
+
+// Exit codes of every verb.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2 // usage or configuration
+	ExitNo          = 3 // the check said no
+	ExitDenied      = 4
+	ExitUnreachable = 5 // agent or peer
+	ExitUnsupported = 6 // on this node
+)
+
+// ExitError carries an exit code to main. A nil Err exits in silence, as for
+// the code of a command that was run on the user's behalf.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return ""
+	}
+	return e.Err.Error()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Exit wraps err with an exit code.
+func Exit(code int, err error) error { return &ExitError{Code: code, Err: err} }
+
+// ExitCode gives the code for an error: that of an ExitError in its chain, 6
+// for an unsupported feature, 4 for a denied permission, 1 otherwise.
+func ExitCode(err error) int {
+	var e *ExitError
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &e):
+		return e.Code
+	case errors.Is(err, errors.ErrUnsupported):
+		return ExitUnsupported
+	case errors.Is(err, fs.ErrPermission):
+		return ExitDenied
+	}
+	return ExitFailed
+}

@@ -1,0 +1,37 @@
+package core
+
+// Kind is a metric's type in Prometheus terms.
+type Kind int
+
+// Kinds of metrics.
+const (
+	Counter Kind = iota
+	Gauge
+	Histogram
+)
+
+// Desc describes a metric family. One Desc is made once, as a package
+// variable, and its pointer identifies the family. Name follows
+// anole_<room>_<thing>_<unit>[_total]; label sets are closed.
+type Desc struct {
+	Name, Help string
+	Kind       Kind
+	Labels     []string
+}
+
+// Metric is one sample.
+type Metric struct {
+	Desc   *Desc
+	Values []string // one for each of Desc.Labels; may be reused after emit returns
+	Value  float64  // counter or gauge
+	Hist   *Hist    // histogram
+}
+
+// Hist is a classic histogram: Counts[i] observations were ≤ Bounds[i]
+// (cumulative), Count in all.
+type Hist struct {
+	Bounds []float64
+	Counts []uint64
+	Count  uint64
+	Sum    float64
+}

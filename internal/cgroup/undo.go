@@ -1,0 +1,167 @@
+package cgroup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/procfs"
+	"github.com/anole-os/anole/internal/sys"
+)
+
+var contextBackground = context.Background()
+
+// Undo puts back what one journal entry recorded; it is the journal.Undo of
+// all rooms.
+func Undo(e *journal.Entry) error {
+	switch e.Op {
+	case journal.OpWrite:
+		return undoWrite(e)
+	case journal.OpMkdir:
+		return Remove(e.Path, home(e))
+	case journal.OpMove:
+		return undoMove(e)
+	case journal.OpSched:
+		return undoSched(e)
+	}
+	return fmt.Errorf("undo %q: unknown operation; a newer anole wrote this journal", e.Op)
+}
+
+func home(e *journal.Entry) string {
+	if len(e.Old) > 0 {
+		return string(e.Old)
+	}
+	return filepath.Dir(e.Path)
+}
+
+// openSame opens the directory that the entry speaks of, or says ErrGone.
+func openSame(path string, ino uint64) (*Dir, error) {
+	d, err := OpenDir(path)
+	if Gone(err) {
+		return nil, journal.ErrGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.ino != ino {
+		_ = d.Close()
+		return nil, journal.ErrGone
+	}
+	return d, nil
+}
+
+func undoWrite(e *journal.Entry) error {
+	d, err := openSame(filepath.Dir(e.Path), e.Ino)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	name := filepath.Base(e.Path)
+	now, err := d.ReadFile(name)
+	if err != nil || bytes.Equal(now, e.Old) {
+		return err
+	}
+	if err := d.write(name, string(bytes.TrimSpace(e.Old))); err != nil {
+		return err
+	}
+	if now, err = d.ReadFile(name); err == nil && !bytes.Equal(now, e.Old) {
+		err = fmt.Errorf("it reads %q after %q was written", now, e.Old)
+	}
+	return err
+}
+
+func undoMove(e *journal.Entry) error {
+	start, err := procfs.StartTime(e.PID)
+	if err != nil || start != e.Start {
+		return journal.ErrGone
+	}
+	return Move(e.PID, string(e.Old))
+}
+
+// SchedUndo says how to take back a scheduling policy that was given to the
+// threads of one cgroup, including those that inherited it since.
+type SchedUndo struct {
+	Now    sys.Sched `json:"now"`    // what anole gives
+	Before sys.Sched `json:"before"` // what a restore gives
+	// Except lists threads ("tid/starttime") that had Now on their own.
+	Except []string `json:"except,omitempty"`
+}
+
+func (s SchedUndo) encode() ([]byte, error) { return json.Marshal(s) }
+
+func undoSched(e *journal.Entry) error {
+	var s SchedUndo
+	if err := json.Unmarshal(e.Old, &s); err != nil {
+		return fmt.Errorf("decode scheduling entry: %w", err)
+	}
+	d, err := openSame(e.Path, e.Ino)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	tids, err := d.Threads()
+	if err != nil {
+		return err
+	}
+	for _, tid := range tids {
+		if slices.Contains(s.Except, ThreadKey(tid)) {
+			continue
+		}
+		if err := changeSched(tid, s.Now, s.Before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changeSched gives thread tid the policy to if it has from; a thread that
+// ended meanwhile is no error.
+func changeSched(tid int, from, to sys.Sched) error {
+	now, err := sys.GetSched(tid)
+	if err == nil && now == from {
+		err = sys.SetSched(tid, to)
+	}
+	if err == unix.ESRCH {
+		return nil
+	}
+	return err
+}
+
+// ThreadKey names a thread so that a reused id is told apart.
+func ThreadKey(tid int) string {
+	start, err := procfs.StartTime(tid)
+	if err != nil {
+		return ""
+	}
+	return strconv.Itoa(tid) + "/" + strconv.FormatUint(start, 10)
+}
+
+// Threads lists the threads in the cgroup itself: "tasks" on v1,
+// "cgroup.threads" on v2.
+func (d *Dir) Threads() ([]int, error) {
+	b, err := d.ReadFile("cgroup.threads")
+	if err != nil && os.IsNotExist(err) {
+		b, err = d.ReadFile("tasks")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Procs(b)
+}
+
+// Procs lists the processes in the cgroup itself.
+func (d *Dir) Procs() ([]int, error) {
+	b, err := d.ReadFile("cgroup.procs")
+	if err != nil {
+		return nil, err
+	}
+	return Procs(b)
+}
