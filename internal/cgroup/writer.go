@@ -122,15 +122,24 @@ func (w *Writer) Sched(d *Dir, s SchedUndo) error {
 	return w.j.Record(journal.Entry{Op: journal.OpSched, Path: d.path, Ino: d.ino, Old: old, Owner: w.owner})
 }
 
-// Restore undoes everything journalled below the cgroup directory path.
+// Restore undoes the journal entries that which selects, whoever wrote them.
 func (w *Writer) Restore(which func(*journal.Entry) bool) []error {
 	return w.j.RestoreWhere(contextBackground, Undo, which).Failed
+}
+
+// Undo removes the cgroup that Mkdir made at path, its tasks moved home.
+func (w *Writer) Undo(path string) []error {
+	return w.Restore(func(e *journal.Entry) bool { return e.Op == journal.OpMkdir && e.Path == path })
 }
 
 // Forget drops what was journalled for a cgroup that is gone.
 func (w *Writer) Forget(ino uint64) error {
 	return w.j.Forget(func(e *journal.Entry) bool { return e.Ino == ino })
 }
+
+// ForgetWhere drops the entries that which selects without undoing them:
+// somebody else's later write is the node's own value now.
+func (w *Writer) ForgetWhere(which func(*journal.Entry) bool) error { return w.j.Forget(which) }
 
 // Remove removes the cgroup at path with all below it, its tasks moved to the
 // cgroup home first. A cgroup that is gone already is no error.

@@ -43,3 +43,18 @@ func Comm(root string, pid int) string {
 	b, _ := os.ReadFile(root + "/proc/" + strconv.Itoa(pid) + "/comm")
 	return string(bytes.TrimSpace(b))
 }
+
+// UnifiedCgroup gives the path of process pid in the cgroup2 hierarchy: the
+// line "0::" of /proc/pid/cgroup, cgroups(7).
+func UnifiedCgroup(root string, pid int) (string, error) {
+	b, err := os.ReadFile(root + "/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range bytes.Lines(b) {
+		if rest, ok := bytes.CutPrefix(bytes.TrimRight(line, "\n"), []byte("0::")); ok {
+			return string(rest), nil
+		}
+	}
+	return "", fmt.Errorf("find cgroup2 path of process %d: no line \"0::\"", pid)
+}

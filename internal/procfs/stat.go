@@ -79,3 +79,18 @@ func parseCPU(b []byte) (CPU, error) {
 	}
 	return CPU{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]}, nil
 }
+
+// CPUs counts the CPUs that are online, from the "cpuN" lines of root/proc/stat.
+func CPUs(root string) (int, error) {
+	b, err := os.ReadFile(root + "/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for line := range bytes.Lines(b) {
+		if len(line) > 3 && bytes.HasPrefix(line, []byte("cpu")) && line[3] >= '0' && line[3] <= '9' {
+			n++
+		}
+	}
+	return n, nil
+}

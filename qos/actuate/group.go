@@ -1,0 +1,246 @@
+// Package actuate turns decisions into control-file writes: which file of
+// which cgroup version, in which order, so that the kernel takes every step
+// and no state on the way allows more than the plan.
+package actuate
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/qos/burst"
+)
+
+// Group is a cgroup open for reading and writing.
+type Group struct {
+	Rel string // path in the cpu hierarchy
+	CPU *cgroup.Dir
+	v   cgroup.Version
+}
+
+// OpenGroup opens the cgroup at rel in the cpu controller's hierarchy.
+func OpenGroup(t *cgroup.Tree, rel string) (*Group, error) {
+	v, ok := t.Version("cpu")
+	if !ok {
+		return nil, fmt.Errorf("open cgroup %s: the node has no cpu controller", rel)
+	}
+	d, err := cgroup.OpenDir(t.Path("cpu", rel))
+	if err != nil {
+		return nil, err
+	}
+	return &Group{Rel: rel, CPU: d, v: v}, nil
+}
+
+// Close closes the group.
+func (g *Group) Close() error { return g.CPU.Close() }
+
+// Path gives the whole path of one of the group's files.
+func (g *Group) Path(file string) string { return filepath.Join(g.CPU.Path(), file) }
+
+func (g *Group) edit(file, value string) cgroup.Edit {
+	return cgroup.Edit{Dir: g.CPU, File: file, Value: value}
+}
+
+// Control files of CFS bandwidth.
+const (
+	fileQuota  = "cpu.cfs_quota_us"
+	filePeriod = "cpu.cfs_period_us"
+	fileBurst  = "cpu.cfs_burst_us"
+	fileMax    = "cpu.max"
+	fileMaxB   = "cpu.max.burst"
+)
+
+// HasBurst says whether the kernel has CPU Burst for this group (Linux 5.14).
+func (g *Group) HasBurst() bool {
+	if g.v == cgroup.V2 {
+		return g.CPU.Has(fileMaxB)
+	}
+	return g.CPU.Has(fileBurst)
+}
+
+// HasBandwidth says whether the group can have a limit at all: the root of a
+// hierarchy cannot, nor a v2 group whose parent does not delegate cpu.
+func (g *Group) HasBandwidth() bool {
+	if g.v == cgroup.V2 {
+		return g.CPU.Has(fileMax)
+	}
+	return g.CPU.Has(fileQuota)
+}
+
+// Bandwidth reads the group's limit; Quota is burst.Unlimited if it has none.
+func (g *Group) Bandwidth() (burst.Bandwidth, error) {
+	b := burst.Bandwidth{Quota: burst.Unlimited}
+	var err error
+	if g.v == cgroup.V2 {
+		err = g.readMax(&b)
+	} else {
+		err = g.readCFS(&b)
+	}
+	if err != nil {
+		return b, fmt.Errorf("read CPU limit: %w", err)
+	}
+	if g.HasBurst() {
+		name := fileBurst
+		if g.v == cgroup.V2 {
+			name = fileMaxB
+		}
+		b.Burst, err = g.micros(name)
+	}
+	return b, err
+}
+
+func (g *Group) readCFS(b *burst.Bandwidth) (err error) {
+	if b.Quota, err = g.micros(fileQuota); err != nil {
+		return err
+	}
+	b.Period, err = g.micros(filePeriod)
+	return err
+}
+
+// readMax parses "QUOTA PERIOD" or "max PERIOD".
+func (g *Group) readMax(b *burst.Bandwidth) error {
+	raw, err := g.CPU.ReadFile(fileMax)
+	if err != nil {
+		return err
+	}
+	f := bytes.Fields(raw)
+	if len(f) != 2 {
+		return fmt.Errorf("parse %s: %q", g.Path(fileMax), raw)
+	}
+	q, err := cgroup.Uint(f[0])
+	if err != nil {
+		return err
+	}
+	p, err := cgroup.Uint(f[1])
+	if err != nil {
+		return err
+	}
+	b.Quota, b.Period = micros(q), micros(p)
+	return nil
+}
+
+func (g *Group) micros(file string) (burst.Micros, error) {
+	raw, err := g.CPU.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	n, err := cgroup.Uint(raw)
+	return micros(n), err
+}
+
+func micros(n uint64) burst.Micros {
+	if n == math.MaxUint64 {
+		return burst.Unlimited
+	}
+	return burst.Micros(min(n, math.MaxInt64))
+}
+
+// Steps lists the writes that lead from one limit to another, in an order in
+// which the kernel accepts each (kernel/sched/core.c, tg_set_cfs_bandwidth:
+// burst ≤ quota) and no state between exceeds the larger of the two: bursts
+// shrink first and grow last, a longer period comes before its quota and a
+// shorter one after.
+func (g *Group) Steps(from, to burst.Bandwidth) []cgroup.Edit {
+	var out []cgroup.Edit
+	bursts := g.HasBurst()
+	burstFile := fileBurst
+	if g.v == cgroup.V2 {
+		burstFile = fileMaxB
+	}
+	if bursts && to.Burst < from.Burst {
+		out = append(out, g.edit(burstFile, number(to.Burst)))
+	}
+	out = append(out, g.limitSteps(from, to)...)
+	if bursts && to.Burst > from.Burst {
+		out = append(out, g.edit(burstFile, number(to.Burst)))
+	}
+	return out
+}
+
+func (g *Group) limitSteps(from, to burst.Bandwidth) []cgroup.Edit {
+	if g.v == cgroup.V2 {
+		if from.Quota == to.Quota && from.Period == to.Period {
+			return nil
+		}
+		return []cgroup.Edit{g.edit(fileMax, limit(to.Quota, "max")+" "+number(to.Period))}
+	}
+	quota, period := g.edit(fileQuota, limit(to.Quota, "-1")), g.edit(filePeriod, number(to.Period))
+	switch {
+	case from.Period == to.Period && from.Quota == to.Quota:
+		return nil
+	case from.Period == to.Period:
+		return []cgroup.Edit{quota}
+	case from.Quota == to.Quota:
+		return []cgroup.Edit{period}
+	case to.Quota == burst.Unlimited || to.Period < from.Period:
+		return []cgroup.Edit{quota, period}
+	default:
+		return []cgroup.Edit{period, quota}
+	}
+}
+
+// Originals lists the files that Steps may write, in the order in which they
+// are to be journalled: a restore goes backwards, and must shrink the burst
+// before the quota and the quota before the period.
+func (g *Group) Originals() []cgroup.Edit {
+	if g.v == cgroup.V2 {
+		out := []cgroup.Edit{g.edit(fileMax, "")}
+		if g.HasBurst() {
+			out = append(out, g.edit(fileMaxB, ""))
+		}
+		return out
+	}
+	out := []cgroup.Edit{g.edit(filePeriod, ""), g.edit(fileQuota, "")}
+	if g.HasBurst() {
+		out = append(out, g.edit(fileBurst, ""))
+	}
+	return out
+}
+
+// Refill gives the write that injects one quota of credit: the same limit
+// written again refills the kernel's pool.
+func (g *Group) Refill(b burst.Bandwidth) cgroup.Edit {
+	if g.v == cgroup.V2 {
+		return g.edit(fileMax, limit(b.Quota, "max")+" "+number(b.Period))
+	}
+	return g.edit(fileQuota, limit(b.Quota, "-1"))
+}
+
+func number(m burst.Micros) string { return strconv.FormatInt(int64(m), 10) }
+
+func limit(m burst.Micros, none string) string {
+	if m == burst.Unlimited {
+		return none
+	}
+	return number(m)
+}
+
+// DeepBurst tries whether the kernel takes a burst above the quota, as ANCK
+// does and mainline does not. It changes the group's limit: call it on a probe
+// group only.
+func (g *Group) DeepBurst() bool {
+	to := burst.Bandwidth{Period: 100_000, Quota: 10_000, Burst: 20_000}
+	from, err := g.Bandwidth()
+	if err != nil {
+		return false
+	}
+	for _, s := range g.Steps(from, to) {
+		if os.WriteFile(g.Path(s.File), []byte(s.Value), 0) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Number reads a control file that holds one number.
+func (g *Group) Number(file string) (uint64, error) {
+	b, err := g.CPU.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return cgroup.Uint(b)
+}

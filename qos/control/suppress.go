@@ -1,0 +1,214 @@
+package control
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// SuppressOptions tunes a Suppressor. All shares are of the node's CPUs.
+type SuppressOptions struct {
+	Target   float64 // node use that best-effort work may fill up to
+	Floor    float64 // best-effort work always gets this much
+	Deadband float64 // a rise of the cap smaller than this waits
+	// RisePerSecond is how fast the cap grows back.
+	RisePerSecond float64
+	// Cut is what a breach of an objective leaves of the cap, in one step.
+	Cut float64
+	// Settle is how long all objectives must hold before the cap may rise.
+	Settle time.Duration
+	// RunQueueP99, Pressure and Throttled are the objectives of the
+	// latency-sensitive class; 0 switches one off. Pressure is the share of
+	// time in which some task waited for a CPU, Throttled the share of
+	// enforcement periods that ran out of quota.
+	RunQueueP99 time.Duration
+	Pressure    float64
+	Throttled   float64
+}
+
+// DefaultSuppress gives the options that a node runs with unless told
+// otherwise.
+func DefaultSuppress() SuppressOptions {
+	return SuppressOptions{
+		Target: 0.97, Floor: 0.05, Deadband: 0.02, RisePerSecond: 0.25, Cut: 0.7, Settle: 500 * time.Millisecond,
+		RunQueueP99: 4 * time.Millisecond, Pressure: 0.25,
+	}
+}
+
+// Sample is what the node looked like over the last interval, in cores unless
+// said otherwise. A signal that is missing is NaN, or Samples 0 for the run
+// queue: what is missing decides nothing.
+type Sample struct {
+	Now                 time.Time
+	CPUs                float64
+	Busy, Sensitive, BE float64 // use by all, by the LS classes, by best-effort work
+	Steal               float64 // taken by the hypervisor
+	RunQueueP99         time.Duration
+	RunQueueSamples     uint64
+	Pressure            float64 // share of time
+	Throttled           float64 // share of periods
+	Sensitives          int     // number of latency-sensitive workloads
+}
+
+// Decision is a Suppressor's answer.
+type Decision struct {
+	Cap float64 // cores that best-effort work may use; +Inf is no cap
+	// Changed says that Cap differs from the last one; Why tells the signal.
+	Changed bool
+	Why     string
+}
+
+// minRunQueueSamples is what makes a p99 worth acting on: below it one slow
+// wakeup would decide.
+const minRunQueueSamples = 100
+
+// Suppressor holds best-effort work to what latency-sensitive work leaves:
+// fast down (one step), slow up, nothing on missing data, never below a floor.
+// The room to fill follows Koordinator's cpusuppress formula,
+// target·capacity − LS − system, at ten times its pace; objectives of the
+// latency-sensitive class cut below it.
+type Suppressor struct {
+	o       SuppressOptions
+	cap     float64
+	last    time.Time
+	calm    time.Time // since when all objectives hold
+	pending float64   // what objectives leave of the room, as a share
+	others  float64   // use by everyone but best-effort work, smoothed
+}
+
+// NewSuppressor makes a Suppressor that has no cap in force.
+func NewSuppressor(o SuppressOptions) *Suppressor {
+	return &Suppressor{o: o, cap: math.Inf(1), pending: 1}
+}
+
+// SetOptions changes the tuning; the cap in force stays until the next Step.
+func (s *Suppressor) SetOptions(o SuppressOptions) { s.o = o }
+
+// Step takes one sample and gives the cap to hold from now on.
+func (s *Suppressor) Step(in Sample) Decision {
+	dt := in.Now.Sub(s.last)
+	first := s.last.IsZero()
+	s.last = in.Now
+	if in.Sensitives == 0 {
+		s.pending, s.calm = 1, time.Time{}
+		return s.set(math.Inf(1), "no latency-sensitive workload on the node")
+	}
+	if first || dt <= 0 || dt > 10*time.Second || bad(in.Busy, in.Sensitive, in.BE) {
+		// A clock jump or a hole in the data: what is in force stays in force.
+		return Decision{Cap: s.cap}
+	}
+	s.track(in, dt)
+	room := s.room(in)
+	if why, over := s.breach(in); over {
+		return s.down(in, room, why)
+	}
+	return s.up(in, room, dt)
+}
+
+// room is what may be filled. Stolen time is not there to be filled.
+func (s *Suppressor) room(in Sample) float64 {
+	steal := in.Steal
+	if bad(steal) {
+		steal = 0
+	}
+	return s.floored(in, s.o.Target*in.CPUs-s.others-steal)
+}
+
+// jump is the rise in the use of others, as a share of the node, that counts as
+// a step of their load and not as its noise.
+const jump = 0.1
+
+// track follows the use of others: at once when it jumps up, over about a
+// second otherwise, so that the noise of a steady load does not cost
+// best-effort work its room.
+func (s *Suppressor) track(in Sample, dt time.Duration) {
+	now := max(in.Busy-in.BE, in.Sensitive)
+	if now > s.others+jump*in.CPUs {
+		s.others = now
+		return
+	}
+	s.others += (now - s.others) * min(1, dt.Seconds())
+}
+
+func (s *Suppressor) floored(in Sample, cores float64) float64 {
+	return max(cores, s.o.Floor*in.CPUs)
+}
+
+// breach finds the dominant signal: the objective that is missed by the
+// largest factor.
+func (s *Suppressor) breach(in Sample) (why string, over bool) {
+	worst := 1.0
+	if s.o.RunQueueP99 > 0 && in.RunQueueSamples >= minRunQueueSamples {
+		if f := float64(in.RunQueueP99) / float64(s.o.RunQueueP99); f > worst {
+			worst, why = f, fmt.Sprintf("LS run-queue p99 %v > %v", round(in.RunQueueP99), s.o.RunQueueP99)
+		}
+	}
+	if s.o.Pressure > 0 && !bad(in.Pressure) {
+		if f := in.Pressure / s.o.Pressure; f > worst {
+			worst, why = f, fmt.Sprintf("LS CPU pressure %.0f %% > %.0f %%", in.Pressure*100, s.o.Pressure*100)
+		}
+	}
+	if s.o.Throttled > 0 && !bad(in.Throttled) {
+		if f := in.Throttled / s.o.Throttled; f > worst {
+			worst, why = f, fmt.Sprintf("LS throttled in %.0f %% of periods > %.0f %%", in.Throttled*100, s.o.Throttled*100)
+		}
+	}
+	return why, worst > 1
+}
+
+func (s *Suppressor) down(in Sample, room float64, why string) Decision {
+	s.calm = time.Time{}
+	s.pending *= s.o.Cut
+	// Below the floor a smaller share changes nothing and would only make the
+	// way back longer.
+	if low := s.o.Floor * in.CPUs / room; s.pending < low {
+		s.pending = low
+	}
+	return s.set(s.floored(in, min(s.cap, room*s.pending)), why)
+}
+
+func (s *Suppressor) up(in Sample, room float64, dt time.Duration) Decision {
+	if s.calm.IsZero() {
+		s.calm = in.Now
+	}
+	rise := s.o.RisePerSecond * dt.Seconds()
+	if in.Now.Sub(s.calm) >= s.o.Settle {
+		s.pending = min(1, s.pending+rise)
+	}
+	want := s.floored(in, room*s.pending)
+	dead := s.o.Deadband * in.CPUs
+	others := fmt.Sprintf("others use %.2f of %.0f CPUs, target %.0f %%", s.others, in.CPUs, s.o.Target*100)
+	switch {
+	case math.IsInf(s.cap, 1), want < s.cap-dead:
+		return s.set(want, others)
+	case want > s.cap+dead && in.Now.Sub(s.calm) >= s.o.Settle:
+		// The rise is a step of at least the deadband, so that a slow way up
+		// is a stair and not a write each interval.
+		return s.set(min(want, s.cap+max(s.climb(in, dt), dead)), others)
+	}
+	return Decision{Cap: s.cap}
+}
+
+// climb is how much the cap may rise now.
+func (s *Suppressor) climb(in Sample, dt time.Duration) float64 {
+	return s.o.RisePerSecond * in.CPUs * dt.Seconds()
+}
+
+func (s *Suppressor) set(cap float64, why string) Decision {
+	if cap == s.cap {
+		return Decision{Cap: cap}
+	}
+	s.cap = cap
+	return Decision{Cap: cap, Changed: true, Why: why}
+}
+
+func bad(v ...float64) bool {
+	for _, x := range v {
+		if math.IsNaN(x) || math.IsInf(x, 0) || x < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }

@@ -1,0 +1,296 @@
+package qos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/procfs"
+	"github.com/anole-os/anole/qos/actuate"
+	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/workload"
+)
+
+// Options of an Engine. Journal is needed; the rest has defaults.
+type Options struct {
+	Root    string           // prefix of /proc and /sys
+	Journal *journal.Journal // the node's one journal; the caller closes it after the Engine
+	Policy  *Policy          // DefaultPolicy when nil; validated
+	Log     *slog.Logger     // silent when nil
+	// Fault is asked before each write to a control file, see cgroup.Writer.
+	Fault func(path, value string) error
+}
+
+// Engine runs the room on one node. Its methods are safe for concurrent use.
+type Engine struct {
+	root string
+	tree *cgroup.Tree
+	w    *cgroup.Writer
+	log  *slog.Logger
+	cpus float64
+
+	background sync.WaitGroup // loads the tracer
+
+	mu         sync.Mutex // guards all below; Step holds it
+	policy     Policy
+	gen        int
+	rules      []compiledRule
+	byProgram  bool // some rule looks at programs, which exec changes unannounced
+	classified time.Time
+	table      *workload.Table
+	groups     map[uint64]*group // by inode in the cpu hierarchy
+	node       nodeSense
+	runq       runqSense
+	pressure   pressureSense
+	suppress   *control.Suppressor
+	gate       burst.Gate
+	mechanism  actuate.Mechanism
+	because    string // what the ladder's probe found
+	limits     burst.Limits
+	knobs      map[string]knob
+	cap        float64
+	capWhy     string
+	shareAt    time.Time
+	last       time.Time
+	totals     Totals
+	history    decisions
+	degraded   map[string]Degradation
+	closed     bool
+}
+
+// Degradation is a part that does not work on this node, and why.
+type Degradation struct {
+	Feature string `json:"feature"`
+	Reason  string `json:"reason"`
+	Detail  string `json:"detail"`
+}
+
+// Open looks at the node and makes an Engine. It writes nothing but for the
+// probes' own short-lived cgroup; Step does.
+func Open(o Options) (*Engine, error) {
+	if o.Journal == nil {
+		return nil, errors.New("open qos: a journal is needed")
+	}
+	p := DefaultPolicy()
+	if o.Policy != nil {
+		p = *o.Policy
+	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	tree, err := cgroup.Detect(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		root: o.Root, tree: tree, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
+		groups: map[uint64]*group{}, knobs: map[string]knob{}, degraded: map[string]Degradation{}, cap: math.Inf(1),
+		suppress: control.NewSuppressor(p.suppress()),
+	}
+	e.w.Fault = o.Fault
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if err := e.open(p); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *Engine) open(p Policy) (err error) {
+	if e.table, err = workload.Open(workload.Options{Root: e.root, Tree: e.tree}); err != nil {
+		return err
+	}
+	if err = e.node.open(e.root, e.tree); err != nil {
+		return err
+	}
+	e.limits = kernelLimits(e.tree)
+	e.totals.init()
+	return e.install(p)
+}
+
+// kernelLimits probes what the kernel takes as a burst.
+func kernelLimits(t *cgroup.Tree) burst.Limits {
+	l := burst.Mainline()
+	if v, ok := t.Version("cpu"); ok && v == cgroup.V2 {
+		l.Unified = true
+	}
+	err := actuate.InProbe(t, "CPU Burst", func(g *actuate.Group) error {
+		l.HasBurst = g.HasBurst()
+		if l.HasBurst {
+			l.BurstMayExceedQuota = g.DeepBurst()
+		}
+		return nil
+	})
+	if err != nil {
+		l.HasBurst = false
+	}
+	return l
+}
+
+// countCPUs counts the "cpuN" lines of /proc/stat.
+func countCPUs(root string) float64 {
+	n, err := procfs.CPUs(root)
+	if err != nil || n == 0 {
+		return 1
+	}
+	return float64(n)
+}
+
+// install puts a policy in force; the next Step acts on it.
+func (e *Engine) install(p Policy) error {
+	rules, err := compile(&p)
+	if err != nil {
+		return err
+	}
+	mech, why, err := e.ladder(p.BE.Priority)
+	if err != nil {
+		e.degrade("cpu priority", err)
+	} else {
+		delete(e.degraded, "cpu priority")
+	}
+	e.policy, e.rules, e.mechanism, e.because = p, rules, mech, why
+	e.byProgram = slices.ContainsFunc(rules, func(r compiledRule) bool { return r.m.NeedsExe() })
+	e.gen++
+	e.suppress.SetOptions(p.suppress())
+	e.gate.Off, e.gate.On = p.Control.CreditAbove, p.Control.CreditAbove*0.94
+	e.senseBy(p)
+	e.classify()
+	return nil
+}
+
+// ladder chooses the mechanism by which best-effort work yields.
+func (e *Engine) ladder(want string) (actuate.Mechanism, string, error) {
+	switch want {
+	case "off":
+		return "", "switched off by be.priority", nil
+	case "auto":
+		return actuate.Choose(e.tree)
+	}
+	m := actuate.Mechanism(want)
+	if err := actuate.Supports(e.tree, m); err != nil {
+		return "", "be.priority asks for " + want + ": " + err.Error(), err
+	}
+	return m, "be.priority asks for it", nil
+}
+
+// SetPolicy replaces the policy. An error leaves the old one in force.
+func (e *Engine) SetPolicy(p Policy) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return os.ErrClosed
+	}
+	return e.install(p)
+}
+
+// Policy gives the policy in force and its generation, which counts changes.
+func (e *Engine) Policy() (Policy, int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.policy, e.gen
+}
+
+// Run steps the Engine at the policy's interval until ctx is done. It does not
+// close it.
+func (e *Engine) Run(ctx context.Context) {
+	p, _ := e.Policy()
+	every := p.Control.Interval.Std()
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			e.Step(now)
+		}
+		if p, _ := e.Policy(); p.Control.Interval.Std() != every {
+			every = p.Control.Interval.Std()
+			t.Reset(every)
+		}
+	}
+}
+
+// Step looks at the node once and writes what follows from it. now is only
+// compared with the times of earlier steps.
+func (e *Engine) Step(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	began := time.Now()
+	dt := now.Sub(e.last)
+	if !e.last.IsZero() && dt > e.policy.Control.Interval.Std()*3/2 {
+		e.totals.Late++
+	}
+	e.last = now
+	if changed, err := e.table.Refresh(now); err != nil {
+		e.degrade("discovery", err)
+	} else if changed || e.byProgram && now.Sub(e.classified) >= time.Second {
+		e.classified = now
+		e.classify()
+	}
+	e.sense(now, dt)
+	e.act(now, e.decide(now, dt))
+	e.lanes(now)
+	e.idlers(now)
+	e.totals.loop(time.Since(began))
+}
+
+func (e *Engine) degrade(what string, err error) {
+	d := Degradation{Feature: what, Reason: reasonOf(err), Detail: err.Error()}
+	if e.degraded[what] != d {
+		e.degraded[what] = d
+		e.log.Warn("degraded", "feature", what, "reason", d.Reason, "detail", d.Detail)
+	}
+}
+
+// Close puts the node back as it was and frees everything. The error lists
+// what could not be restored and stays in the journal.
+func (e *Engine) Close() error {
+	defer e.background.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	err := errors.Join(e.w.Restore(func(en *journal.Entry) bool { return en.Owner == "qos" })...)
+	for _, g := range e.groups {
+		g.close()
+	}
+	e.runq.close()
+	e.pressure.close()
+	e.node.close()
+	if e.table != nil {
+		err = errors.Join(err, e.table.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("restore the node: %w", err)
+	}
+	return nil
+}
+
+// removeEmpty removes a cgroup directory that anole made if nothing is in it.
+func removeEmpty(t *cgroup.Tree, rel string) {
+	for _, c := range append(t.Controllers(), cgroup.Unified) {
+		if p := t.Path(c, rel); p != "" && filepath.Clean(rel) != "/" {
+			_ = os.Remove(p)
+		}
+	}
+}

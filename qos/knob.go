@@ -1,0 +1,266 @@
+package qos
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/qos/actuate"
+	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/control"
+)
+
+// knob is one thing of one cgroup that the Engine changes, with a single
+// owner: all intents for it have been merged before they get here.
+type knob interface {
+	owner() uint64 // inode of the cgroup
+	// set makes the node hold what the intent says, and lists the writes that
+	// were needed. Nothing is written when the node holds it already.
+	set(w *cgroup.Writer, in *control.Intent) ([]change, error)
+	// reset puts the original back and forgets it in the journal.
+	reset(w *cgroup.Writer) error
+	// holding is the value of the last set, "" before the first.
+	holding() string
+	// state gives original and current content of the files, for people.
+	state() []FileState
+}
+
+// change is one write.
+type change struct{ file, old, new string }
+
+// FileState is one control file as `anole qos explain` shows it.
+type FileState struct {
+	File       string `json:"file"`
+	Original   string `json:"original"`
+	Current    string `json:"current"`
+	Wanted     string `json:"wanted"`
+	Controller string `json:"controller"`
+	Why        string `json:"why"`
+}
+
+// held is what all knobs have.
+type held struct {
+	g     *actuate.Group
+	value string
+	fails int
+	retry time.Time
+	last  control.Intent
+}
+
+func (h *held) owner() uint64   { return h.g.CPU.Ino() }
+func (h *held) holding() string { return h.value }
+
+// write applies edits in order, each journalled by the Writer.
+func write(w *cgroup.Writer, edits []cgroup.Edit) ([]change, error) {
+	var out []change
+	for _, ed := range edits {
+		old, err := ed.Dir.ReadFile(ed.File)
+		if err != nil {
+			return out, err
+		}
+		wrote, err := w.Set(ed)
+		if err != nil {
+			return out, err
+		}
+		if wrote {
+			out = append(out, change{filepath.Join(ed.Dir.Path(), ed.File), trim(old), ed.Value})
+		}
+	}
+	return out, nil
+}
+
+// undo restores the journalled originals of some of a cgroup's files.
+func (h *held) undo(w *cgroup.Writer, files ...cgroup.Edit) error {
+	paths := map[string]bool{}
+	for _, f := range files {
+		paths[filepath.Join(f.Dir.Path(), f.File)] = true
+	}
+	ino := h.owner()
+	errs := w.Restore(func(e *journal.Entry) bool { return e.Op == journal.OpWrite && e.Ino == ino && paths[e.Path] })
+	h.value = ""
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+// fileStates reads files for people.
+func (h *held) fileStates(originals map[string]string, files []cgroup.Edit) []FileState {
+	var out []FileState
+	for _, f := range files {
+		now, err := f.Dir.ReadFile(f.File)
+		s := FileState{
+			File: filepath.Join(f.Dir.Path(), f.File), Current: trim(now), Wanted: h.last.Value,
+			Controller: h.last.Controller, Why: h.last.Why, Original: originals[f.File],
+		}
+		if err != nil {
+			s.Current = err.Error()
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// yieldKnob lowers the priority of a group.
+type yieldKnob struct {
+	held
+	m        actuate.Mechanism
+	original map[string]string
+}
+
+func (k *yieldKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
+	edit, originals := k.g.Yield(k.m)
+	k.original = remember(k.original, originals)
+	if err := w.Journal(originals...); err != nil {
+		return nil, err
+	}
+	out, err := write(w, []cgroup.Edit{edit})
+	if err == nil {
+		k.value, k.last = in.Value, *in
+	}
+	return out, err
+}
+
+func (k *yieldKnob) reset(w *cgroup.Writer) error {
+	_, originals := k.g.Yield(k.m)
+	return k.undo(w, originals...)
+}
+
+func (k *yieldKnob) state() []FileState {
+	edit, _ := k.g.Yield(k.m)
+	return k.fileStates(k.original, []cgroup.Edit{edit})
+}
+
+// bandwidthKnob holds a group's CPU limit: quota, period and burst.
+type bandwidthKnob struct {
+	held
+	now      burst.Bandwidth // what the kernel holds
+	native   burst.Bandwidth // what it held before the first set
+	started  bool
+	original map[string]string
+}
+
+// bandwidthValue is the canonical form of a limit.
+func bandwidthValue(b burst.Bandwidth) string {
+	q := "max"
+	if b.Quota != burst.Unlimited {
+		q = strconv.FormatInt(int64(b.Quota), 10)
+	}
+	return fmt.Sprintf("quota %s period %d burst %d µs", q, b.Period, b.Burst)
+}
+
+func (k *bandwidthKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
+	to, ok := in.Payload.(burst.Bandwidth)
+	if !ok {
+		return nil, fmt.Errorf("set limit of %s: intent of %s has no bandwidth", k.g.Rel, in.Controller)
+	}
+	if !k.started {
+		if err := k.begin(w); err != nil {
+			return nil, err
+		}
+	}
+	out, err := write(w, k.g.Steps(k.now, to))
+	if err != nil {
+		// Part of the way may be done: look where the kernel stands.
+		if now, rerr := k.g.Bandwidth(); rerr == nil {
+			k.now = now
+		}
+		return out, err
+	}
+	k.now, k.value, k.last = to, in.Value, *in
+	return out, nil
+}
+
+func (k *bandwidthKnob) begin(w *cgroup.Writer) (err error) {
+	if k.native, err = k.g.Bandwidth(); err != nil {
+		return err
+	}
+	originals := k.g.Originals()
+	if err := w.Journal(originals...); err != nil {
+		return err
+	}
+	k.original = remember(nil, originals)
+	k.now, k.started = k.native, true
+	return nil
+}
+
+func (k *bandwidthKnob) reset(w *cgroup.Writer) error {
+	if !k.started {
+		return nil
+	}
+	k.started = false
+	return k.undo(w, k.g.Originals()...)
+}
+
+func (k *bandwidthKnob) state() []FileState { return k.fileStates(k.original, k.g.Originals()) }
+
+// drifted says whether somebody else changed the limit since the last set.
+func (k *bandwidthKnob) drifted() bool {
+	now, err := k.g.Bandwidth()
+	return err == nil && k.started && now != k.now
+}
+
+// adopt takes the limit that somebody else wrote for the original from now on.
+func (k *bandwidthKnob) adopt(w *cgroup.Writer) error {
+	paths := map[string]bool{}
+	for _, o := range k.g.Originals() {
+		paths[filepath.Join(o.Dir.Path(), o.File)] = true
+	}
+	ino := k.owner()
+	k.started, k.value = false, ""
+	return w.ForgetWhere(func(e *journal.Entry) bool { return e.Ino == ino && paths[e.Path] })
+}
+
+// cpusetKnob confines a group to some CPUs.
+type cpusetKnob struct {
+	held
+	set_     *cgroup.Dir
+	original map[string]string
+}
+
+func (k *cpusetKnob) edit(v string) cgroup.Edit {
+	return cgroup.Edit{Dir: k.set_, File: "cpuset.cpus", Value: v}
+}
+
+func (k *cpusetKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
+	k.original = remember(k.original, []cgroup.Edit{k.edit("")})
+	out, err := write(w, []cgroup.Edit{k.edit(in.Value)})
+	if err == nil {
+		k.value, k.last = in.Value, *in
+	}
+	return out, err
+}
+
+func (k *cpusetKnob) reset(w *cgroup.Writer) error {
+	ino := k.set_.Ino()
+	errs := w.Restore(func(e *journal.Entry) bool {
+		return e.Op == journal.OpWrite && e.Ino == ino && filepath.Base(e.Path) == "cpuset.cpus"
+	})
+	k.value = ""
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+func (k *cpusetKnob) state() []FileState {
+	return k.fileStates(k.original, []cgroup.Edit{k.edit("")})
+}
+
+// remember reads the original content once, for people; the journal has it for
+// the restore.
+func remember(m map[string]string, edits []cgroup.Edit) map[string]string {
+	if m != nil {
+		return m
+	}
+	m = map[string]string{}
+	for _, e := range edits {
+		if b, err := e.Dir.ReadFile(e.File); err == nil {
+			m[e.File] = trim(b)
+		}
+	}
+	return m
+}

@@ -1,0 +1,263 @@
+package qos
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/class"
+)
+
+// Status is the Engine's picture of the node, in the shape of GET
+// /api/v1/qos/status.
+type Status struct {
+	Time       int64            `json:"time"` // ms since the epoch
+	Node       NodeStatus       `json:"node"`
+	Mechanisms []Mechanism      `json:"mechanisms"`
+	Cap        *float64         `json:"be_cap_cores"` // nil when no cap is in force
+	CapWhy     string           `json:"be_cap_why"`
+	Classes    []ClassStatus    `json:"classes"`
+	Workloads  []WorkloadStatus `json:"workloads"`
+	Decisions  []Decision       `json:"decisions"`
+	Degraded   []Degradation    `json:"degraded"`
+}
+
+// NodeStatus is the node itself.
+type NodeStatus struct {
+	Name   string  `json:"name"`
+	Kernel string  `json:"kernel"`
+	CPUs   float64 `json:"cpus"`
+	Cgroup string  `json:"cgroup"` // v1, v2 or hybrid
+	Busy   float64 `json:"busy_cores"`
+	Steal  float64 `json:"steal_cores"`
+	Target float64 `json:"target"`
+}
+
+// Mechanism says by what means a part works here, and why by that.
+type Mechanism struct {
+	Name  string `json:"name"`
+	Using string `json:"using"`
+	Why   string `json:"why"`
+}
+
+// ClassStatus is one class over about the last second.
+type ClassStatus struct {
+	Class     class.Class `json:"class"`
+	Workloads int         `json:"workloads"`
+	Used      float64     `json:"used_cores"`
+	Throttled float64     `json:"throttled_ratio"` // of periods since the start
+	BurstTime float64     `json:"burst_seconds"`   // since the start
+	RunqP50   float64     `json:"runq_p50_us"`     // since the start
+	RunqP99   float64     `json:"runq_p99_us"`
+	PSI       float64     `json:"psi_cpu"` // share of the last interval
+}
+
+// WorkloadStatus is one workload.
+type WorkloadStatus struct {
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Class     class.Class  `json:"class"`
+	Rule      string       `json:"rule"`
+	Source    string       `json:"source"`
+	Cgroup    string       `json:"cgroup"`
+	Used      float64      `json:"used_cores"`
+	Usage     float64      `json:"usage_seconds"`
+	Limit     *float64     `json:"limit_cores"`
+	Share     *float64     `json:"cap_cores"`       // its part of the best-effort cap
+	Throttled float64      `json:"throttled_ratio"` // of periods since the start
+	Periods   uint64       `json:"throttled_periods"`
+	Burst     *BurstStatus `json:"burst"`
+	RTThreads int          `json:"rt_threads"`
+}
+
+// BurstStatus is the plan in force for one workload.
+type BurstStatus struct {
+	Mode    string       `json:"mode"`
+	Kernel  string       `json:"kernel"`
+	Period  burst.Micros `json:"period_us"`
+	Quota   burst.Micros `json:"quota_us"`
+	Burst   burst.Micros `json:"burst_us"`
+	Credits int          `json:"credits"`
+	Reason  string       `json:"reason,omitempty"`
+}
+
+// Explanation says what was done to one workload and why.
+type Explanation struct {
+	Workload  WorkloadStatus `json:"workload"`
+	Files     []FileState    `json:"files"`
+	Decisions []Decision     `json:"decisions"`
+}
+
+// Status gives the picture of the node after the last Step.
+func (e *Engine) Status() Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := Status{
+		Time: e.last.UnixMilli(), Node: e.nodeStatus(), Mechanisms: e.mechanisms(), CapWhy: e.capWhy,
+		Classes: e.classes(), Workloads: []WorkloadStatus{}, Decisions: e.history.newest(nil), Degraded: []Degradation{},
+	}
+	if !math.IsInf(e.cap, 1) {
+		c := e.cap
+		s.Cap = &c
+	}
+	for _, g := range e.groups {
+		s.Workloads = append(s.Workloads, g.status())
+	}
+	slices.SortFunc(s.Workloads, func(a, b WorkloadStatus) int { return strings.Compare(a.ID, b.ID) })
+	for _, d := range e.degraded {
+		s.Degraded = append(s.Degraded, d)
+	}
+	slices.SortFunc(s.Degraded, func(a, b Degradation) int { return strings.Compare(a.Feature, b.Feature) })
+	return s
+}
+
+// Totals gives a copy of the counters.
+func (e *Engine) Totals() Totals {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.totals.clone()
+}
+
+func (e *Engine) nodeStatus() NodeStatus {
+	n := NodeStatus{CPUs: e.cpus, Busy: round3(e.totals.Busy), Steal: round3(e.node.steal), Target: e.policy.Control.Target, Cgroup: "v2"}
+	n.Name, _ = os.Hostname()
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		n.Kernel = unix.ByteSliceToString(u.Release[:]) + " " + runtime.GOARCH
+	}
+	if v, _ := e.tree.Version("cpu"); v == cgroup.V1 {
+		n.Cgroup = "v1"
+		if e.tree.Mount(cgroup.Unified) != "" {
+			n.Cgroup = "hybrid (controllers on v1)"
+		}
+	}
+	return n
+}
+
+func (e *Engine) mechanisms() []Mechanism {
+	prio := Mechanism{"priority", string(e.mechanism), e.because}
+	if prio.Using == "" {
+		prio.Using = "off"
+	}
+	bank := Mechanism{"burst", "kernel burst + period planner", "the burst may not exceed the quota here, so a longer period deepens the bank"}
+	switch {
+	case !e.limits.HasBurst:
+		bank = Mechanism{"burst", "agent credit", "the kernel has no CPU Burst (Linux 5.14)"}
+	case e.limits.BurstMayExceedQuota:
+		bank = Mechanism{"burst", "kernel burst", "this kernel (ANCK) takes a burst above the quota"}
+	}
+	psi, psiWhy := e.pressure.using()
+	queue := Mechanism{"run queue", "off", "not measured"}
+	if e.runq.t != nil {
+		queue = Mechanism{"run queue", "eBPF", "scheduler trace points, waits from " + e.runq.t.Source().String()}
+	} else if d, ok := e.degraded["run queue"]; ok {
+		queue.Why = d.Detail
+	}
+	lane := Mechanism{"rt lane", "off", "opt-in: ls.rtLane.enabled, or rtLane in a rule"}
+	for _, g := range e.groups {
+		if g.inLane {
+			lane.Using, lane.Why = "SCHED_RR", "asked for by the policy, bounded and watched"
+		}
+	}
+	return []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, lane}
+}
+
+func (e *Engine) classes() []ClassStatus {
+	out := []ClassStatus{}
+	for _, c := range class.All() {
+		t := &e.totals.Class[c]
+		if t.Groups == 0 && t.Usage == 0 {
+			continue
+		}
+		s := ClassStatus{
+			Class: c, Workloads: t.Groups, Used: round3(t.Used), BurstTime: t.BurstTime.Seconds(),
+			RunqP50: micros(t.RunQueue.Quantile(0.5)), RunqP99: micros(t.RunQueue.Quantile(0.99)),
+		}
+		if t.Periods > 0 {
+			s.Throttled = round3(float64(t.Throttled) / float64(t.Periods))
+		}
+		if c == class.LS && !math.IsNaN(e.pressure.share) {
+			s.PSI = round3(e.pressure.share)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (g *group) status() WorkloadStatus {
+	s := WorkloadStatus{
+		ID: g.w.ID, Name: g.w.Name, Class: g.class, Rule: g.rule, Source: g.w.Source, Cgroup: g.w.Path,
+		Used: round3(g.smooth), Usage: g.total.Seconds(), Periods: g.throttledPeriods, RTThreads: g.threads,
+	}
+	if g.periods > 0 {
+		s.Throttled = round3(float64(g.throttledPeriods) / float64(g.periods))
+	}
+	if g.share > 0 {
+		c := round3(g.share)
+		s.Share = &c
+	}
+	if b := g.bank; b != nil {
+		l := b.limit
+		s.Limit, s.Burst = &l, b.status(g.mode)
+	}
+	return s
+}
+
+func (b *bank) status(mode BurstMode) *BurstStatus {
+	s := &BurstStatus{Mode: mode.String(), Reason: b.refused, Kernel: "none"}
+	if b.refused != "" {
+		return s
+	}
+	w := b.plan.Bandwidth
+	s.Period, s.Quota, s.Burst = w.Period, w.Quota, w.Burst
+	var parts []string
+	if w.Burst > 0 {
+		parts = append(parts, "burst")
+	}
+	if w.Period != burst.DefaultMinPeriod {
+		parts = append(parts, "period")
+	}
+	if b.credit != nil {
+		parts = append(parts, "credit")
+		s.Credits = b.credit.Stats().Grants
+	}
+	if len(parts) > 0 {
+		s.Kernel = strings.Join(parts, " + ")
+	}
+	return s
+}
+
+// Explain says what was done to the workload with the given ID and why.
+func (e *Engine) Explain(id string) (Explanation, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.groups {
+		if g.w.ID != id && g.w.Path != id {
+			continue
+		}
+		x := Explanation{Workload: g.status(), Files: []FileState{}}
+		for _, k := range e.knobs {
+			if h := heldOf(k); k.holding() != "" && inTree(g.w.Path, h.g.Rel) {
+				x.Files = append(x.Files, k.state()...)
+			}
+		}
+		slices.SortFunc(x.Files, func(a, b FileState) int { return strings.Compare(a.File, b.File) })
+		x.Decisions = e.history.newest(func(d *Decision) bool { return d.Workload == g.w.ID || inTree(g.w.Path, d.Workload) })
+		return x, nil
+	}
+	return Explanation{}, fmt.Errorf("explain %q: no such workload: see anole qos status", id)
+}
+
+func round3(v float64) float64 { return math.Round(v*1000) / 1000 }
+
+func micros(d time.Duration) float64 { return float64(d) / 1000 }
+
+func bad(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }

@@ -1,0 +1,168 @@
+package qos
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/runq"
+)
+
+// ClassTotals counts what the groups of one class did while the Engine ran.
+type ClassTotals struct {
+	Groups        int
+	Usage         time.Duration
+	Periods       uint64
+	Throttled     uint64
+	ThrottledTime time.Duration
+	Bursts        uint64
+	BurstTime     time.Duration
+	RunQueue      runq.Hist
+	Used          float64 // cores, smoothed over about a second
+}
+
+// Totals are the Engine's counters since Open.
+type Totals struct {
+	Class     [class.Count]ClassTotals
+	Pressure  cgroup.Pressure // of the latency-sensitive class
+	Writes    map[WriteKey]uint64
+	Grants    uint64
+	Demotions uint64
+	Loops     uint64
+	Late      uint64
+	LoopTime  time.Duration
+	LoopHist  [len(loopBounds) + 1]uint64
+	Busy      float64 // cores, smoothed
+}
+
+// WriteKey says what was written and how it ended.
+type WriteKey struct{ Knob, Result string }
+
+// loopBounds are the upper bounds of Totals.LoopHist in seconds.
+var loopBounds = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1}
+
+// LoopBounds gives the upper bounds of Totals.LoopHist, in seconds.
+func LoopBounds() []float64 { return loopBounds[:] }
+
+func (t *Totals) init() { t.Writes = map[WriteKey]uint64{} }
+
+// move counts a group in its new class.
+func (t *Totals) move(g *group, to class.Class) {
+	if g.classedGen != 0 {
+		t.Class[g.class].Groups--
+	}
+	t.Class[to].Groups++
+}
+
+func (t *Totals) leave(g *group) {
+	if g.classedGen != 0 {
+		t.Class[g.class].Groups--
+	}
+}
+
+// add counts what a group did over the last interval.
+func (t *Totals) add(g *group) {
+	if !g.fresh {
+		return
+	}
+	c := &t.Class[g.class]
+	c.Usage += g.delta
+	p, th := g.throttled()
+	c.Periods += p
+	c.Throttled += th
+	c.ThrottledTime += g.stalled()
+	c.Bursts += since(g.now.Bursts, g.was.Bursts)
+	c.BurstTime += max(0, g.now.BurstTime-g.was.BurstTime)
+	g.periods += p
+	g.throttledPeriods += th
+	g.bursts += max(0, g.now.BurstTime-g.was.BurstTime)
+}
+
+// node takes the rest after all groups were added.
+func (t *Totals) node(e *Engine, dt time.Duration) {
+	t.Pressure = e.pressure.total
+	a := min(1, dt.Seconds())
+	if a <= 0 {
+		return
+	}
+	if !bad(e.node.busy) {
+		t.Busy += (e.node.busy - t.Busy) * a
+	}
+	var used [class.Count]float64
+	for _, g := range e.groups {
+		used[g.class] += g.used
+		g.smooth += (g.used - g.smooth) * a
+	}
+	for c := range t.Class {
+		t.Class[c].Used += (used[c] - t.Class[c].Used) * a
+		if e.runq.ok {
+			t.Class[c].RunQueue.Merge(&e.runq.delta.Class[c].Wait)
+		}
+	}
+}
+
+func (t *Totals) wrote(file, result string) {
+	if strings.HasPrefix(result, "error") {
+		result = "error"
+	}
+	t.Writes[WriteKey{filepath.Base(file), result}]++
+}
+
+func (t *Totals) loop(d time.Duration) {
+	t.Loops++
+	t.LoopTime += d
+	i := 0
+	for i < len(loopBounds) && d.Seconds() > loopBounds[i] {
+		i++
+	}
+	t.LoopHist[i]++
+}
+
+// clone copies what a reader may keep.
+func (t *Totals) clone() Totals {
+	out := *t
+	out.Writes = make(map[WriteKey]uint64, len(t.Writes))
+	for k, v := range t.Writes {
+		out.Writes[k] = v
+	}
+	return out
+}
+
+// Decision is one write, or one that was refused, with its reason.
+type Decision struct {
+	Time       int64  `json:"time"` // ms since the epoch
+	Controller string `json:"controller"`
+	Workload   string `json:"workload"`
+	File       string `json:"file"`
+	Old        string `json:"old"`
+	New        string `json:"new"`
+	Why        string `json:"why"`
+	Result     string `json:"result"` // ok, gone, or error: …
+}
+
+// keepDecisions is how many the Engine remembers.
+const keepDecisions = 200
+
+// decisions is a ring of the last ones.
+type decisions struct {
+	ring [keepDecisions]Decision
+	n    int // ever added
+}
+
+func (d *decisions) add(x Decision) {
+	d.ring[d.n%keepDecisions] = x
+	d.n++
+}
+
+// newest lists them, newest first, that keep selects.
+func (d *decisions) newest(keep func(*Decision) bool) []Decision {
+	out := []Decision{}
+	for i := d.n - 1; i >= 0 && i >= d.n-keepDecisions; i-- {
+		if x := &d.ring[i%keepDecisions]; keep == nil || keep(x) {
+			out = append(out, *x)
+		}
+	}
+	return out
+}
