@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -293,4 +294,16 @@ func removeEmpty(t *cgroup.Tree, rel string) {
 			_ = os.Remove(p)
 		}
 	}
+}
+
+// Kind gives the feature without what names a single workload or file: the
+// form for a metric's label.
+func (d Degradation) Kind() string {
+	kind, _, _ := strings.Cut(d.Feature, " /")
+	for _, p := range []string{"workload ", "burst of ", "restore "} {
+		if strings.HasPrefix(kind, p) {
+			return strings.TrimSpace(strings.TrimSuffix(p, "of "))
+		}
+	}
+	return kind
 }

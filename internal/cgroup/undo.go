@@ -107,32 +107,47 @@ func undoSched(e *journal.Entry) error {
 		return err
 	}
 	defer d.Close()
+	// A thread that was not reached yet can start another one, which is not in
+	// the list: look again until there is none.
+	for range 50 {
+		changed, err := s.apply(d)
+		if err != nil || !changed {
+			return err
+		}
+	}
+	return fmt.Errorf("threads with the policy keep starting in %s", e.Path)
+}
+
+// apply goes once over the threads of d.
+func (s SchedUndo) apply(d *Dir) (changed bool, err error) {
 	tids, err := d.Threads()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, tid := range tids {
 		if slices.Contains(s.Except, ThreadKey(tid)) {
 			continue
 		}
-		if err := changeSched(tid, s.Now, s.Before); err != nil {
-			return err
+		did, err := changeSched(tid, s.Now, s.Before)
+		if err != nil {
+			return changed, err
 		}
+		changed = changed || did
 	}
-	return nil
+	return changed, nil
 }
 
 // changeSched gives thread tid the policy to if it has from; a thread that
 // ended meanwhile is no error.
-func changeSched(tid int, from, to sys.Sched) error {
+func changeSched(tid int, from, to sys.Sched) (changed bool, err error) {
 	now, err := sys.GetSched(tid)
-	if err == nil && now == from {
-		err = sys.SetSched(tid, to)
+	if err == nil && now == from && from != to {
+		err, changed = sys.SetSched(tid, to), true
 	}
 	if err == unix.ESRCH {
-		return nil
+		return false, nil
 	}
-	return err
+	return changed, err
 }
 
 // ThreadKey names a thread so that a reused id is told apart.

@@ -7,11 +7,12 @@
 // the rest. One file, <dir>/journal, holds one line an entry: the CRC-32C of the JSON
 // that follows, in eight hex digits, a space, and the JSON. A torn last line,
 // which only a crash between write and fsync can leave, describes a write to
-// the kernel that never took place and is dropped.
+// the kernel that never took place and is dropped. Any other line whose sum is
+// wrong was damaged on disk; it alone is lost.
 package journal
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,11 @@ const (
 	OpWrite Op = "write" // put Old back into Path
 	OpMkdir Op = "mkdir" // move the tasks of cgroup Path to its parent and remove it
 	OpMove  Op = "move"  // move process PID back to cgroup Old
-	OpSched Op = "sched" // give thread PID the scheduling policy Old
+	OpSched Op = "sched" // give the threads of cgroup Path their scheduling policy back, as Old says
+	// opForget ends the entry whose key is in Path. It is in files only. Without
+	// it, a value that was restored or given up would come back after kill -9,
+	// over what the node has been given since.
+	opForget Op = "forget"
 )
 
 // Entry is one thing to undo.
@@ -58,7 +63,7 @@ type Entry struct {
 // Key identifies what an entry undoes: the first entry for a key wins.
 func (e *Entry) Key() string {
 	switch e.Op {
-	case OpMove, OpSched:
+	case OpMove:
 		return fmt.Sprintf("%s %d/%d %s", e.Op, e.PID, e.Start, e.Path)
 	default:
 		return fmt.Sprintf("%s %d %s", e.Op, e.Ino, e.Path)
@@ -157,11 +162,14 @@ func (j *Journal) load() error {
 	}
 	entries, clean := parse(b)
 	for _, e := range entries {
-		if e.Boot != j.boot {
+		switch {
+		case e.Boot != j.boot:
 			clean = false
-			continue
+		case e.Op == opForget:
+			j.drop(e.Path)
+		default:
+			j.insert(e)
 		}
-		j.insert(e)
 	}
 	if !clean || len(j.live) != len(entries) {
 		return j.rewrite()
@@ -182,22 +190,28 @@ func (j *Journal) insert(e *Entry) bool {
 	return true
 }
 
-// parse reads journal lines up to the first one that is torn or false; clean
-// says that all of b was good.
+// drop takes the entry with key k, if there is one, out of the live ones.
+func (j *Journal) drop(k string) {
+	if i, ok := j.live[k]; ok {
+		delete(j.live, k)
+		j.entries[i] = nil
+	}
+}
+
+// parse reads journal lines and passes over those that are torn or false; clean
+// says that there were none.
 func parse(b []byte) (entries []*Entry, clean bool) {
-	for len(b) > 0 {
-		adv, line, err := bufio.ScanLines(b, false)
-		if err != nil || adv == 0 {
-			return entries, false
-		}
+	clean = true
+	for line := range bytes.Lines(b) {
+		line, whole := bytes.CutSuffix(line, []byte("\n"))
 		e, ok := parseLine(line)
-		if !ok {
-			return entries, false
+		if !whole || !ok {
+			clean = false
+			continue
 		}
 		entries = append(entries, e)
-		b = b[adv:]
 	}
-	return entries, true
+	return entries, clean
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -252,21 +266,21 @@ func (j *Journal) Record(entries ...Entry) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := j.append(buf); err != nil {
+	if err := j.append(buf, true); err != nil {
 		j.undo(fresh)
 		return err
 	}
 	return nil
 }
 
-// append writes and syncs; on error the file is cut back so that no half line
-// hides what comes after it.
-func (j *Journal) append(buf []byte) error {
+// append writes and, if asked, syncs; on error the file is cut back so that no
+// half line joins what comes after it.
+func (j *Journal) append(buf []byte, sync bool) error {
 	end, err := j.f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("append to journal: %w", err)
 	}
-	if _, err = j.f.Write(buf); err == nil {
+	if _, err = j.f.Write(buf); err == nil && sync {
 		err = unix.Fdatasync(int(j.f.Fd()))
 	}
 	if err != nil {
@@ -276,34 +290,41 @@ func (j *Journal) append(buf []byte) error {
 	return nil
 }
 
+// undo takes back what Record inserted: the last entries.
 func (j *Journal) undo(fresh []*Entry) {
 	for _, e := range fresh {
-		k := e.Key()
-		if i, ok := j.live[k]; ok && j.entries[i] == e {
-			delete(j.live, k)
-			j.entries[i] = nil
-		}
+		delete(j.live, e.Key())
 	}
+	j.entries = j.entries[:len(j.entries)-len(fresh)]
 }
 
 // Forget drops the entries for which gone returns true, such as those of a
-// cgroup that was removed: nothing is left to undo. It is not synced: a
-// forgotten entry that comes back after a crash finds nothing to restore.
+// cgroup that was removed: nothing is left to undo. It is written but not
+// synced: a crash of the machine ends all entries anyway.
 func (j *Journal) Forget(gone func(*Entry) bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for i, e := range j.entries {
+	var buf []byte
+	var err error
+	before := j.dead
+	for _, e := range j.entries {
 		if e == nil || !gone(e) {
 			continue
 		}
-		delete(j.live, e.Key())
-		j.entries[i] = nil
+		k := e.Key()
+		if buf, err = appendLine(buf, &Entry{Op: opForget, Path: k, Boot: j.boot}); err != nil {
+			return err
+		}
+		j.drop(k)
 		j.dead++
 	}
-	if j.dead < rewriteAt && (len(j.live) > 0 || j.dead == 0) {
+	if j.dead >= rewriteAt || len(j.live) == 0 && j.dead > 0 {
+		return j.rewrite()
+	}
+	if j.dead == before {
 		return nil
 	}
-	return j.rewrite()
+	return j.append(buf, false)
 }
 
 // Pending gives a copy of the live entries, oldest first.

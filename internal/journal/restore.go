@@ -29,7 +29,8 @@ type Report struct {
 // orders (cpu.shares while cpu.idle is 1, a burst above the quota), so what is
 // refused is tried again after the rest for as long as a pass undoes
 // anything. What could not be undone stays in the journal and is in the
-// report; every other entry is forgotten.
+// report; every other entry is forgotten. Until it returns, nobody may write
+// what is being restored: a Record of it would be taken for known.
 func (j *Journal) Restore(ctx context.Context, undo Undo) Report {
 	return j.restore(ctx, undo, func(*Entry) bool { return true })
 }
@@ -76,7 +77,9 @@ func (j *Journal) restore(ctx context.Context, undo Undo, which func(*Entry) boo
 
 func (e *Entry) describe() string {
 	switch e.Op {
-	case OpMove, OpSched:
+	case OpSched:
+		return "scheduling policy in " + e.Path
+	case OpMove:
 		return fmt.Sprintf("%s of process %d", e.Op, e.PID)
 	default:
 		return e.Path

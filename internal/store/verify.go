@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -159,8 +160,11 @@ func verifySegment(path string) (records int, torn bool, err error) {
 	}
 	err = r.Err()
 	switch {
-	case err == nil:
+	case err == nil && (records > 0 || startsRecord(f)):
 		return records, false, nil
+	case err == nil:
+		// The reader takes an end of file behind a header for the end of the log.
+		return 0, false, fmt.Errorf("%w: it holds no record", errCorrupt)
 	case environment(err):
 		return records, false, err
 	case info.Size()-r.Offset() <= logPage && (records > 0 || startsRecord(f)):
@@ -173,14 +177,14 @@ func verifySegment(path string) (records int, torn bool, err error) {
 // one unfinished write leaves is bad from some offset in the last page on.
 const logPage = 32 << 10
 
-// startsRecord tells the beginning of an unfinished first record from garbage:
-// bits 0-2 of a record's first byte are its type (1 full, 2 first fragment),
-// bits 3 and 4 its compression, the rest zero (tsdb/docs/format/wal.md).
+// startsRecord tells an empty segment or an unfinished first record from
+// garbage: bits 0-2 of a record's first byte are its type (0 padding, 1 full, 2
+// first fragment), bits 3 and 4 its compression, the rest zero
+// (tsdb/docs/format/wal.md).
 func startsRecord(f *os.File) bool {
 	var b [1]byte
 	if _, err := f.ReadAt(b[:], 0); err != nil {
-		return false
+		return errors.Is(err, io.EOF)
 	}
-	kind := b[0] & 7
-	return b[0]>>5 == 0 && (kind == 1 || kind == 2)
+	return b[0]>>5 == 0 && b[0]&7 <= 2
 }

@@ -1,0 +1,62 @@
+package term
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTable(t *testing.T) {
+	tab := NewTable("NAME", "USE", "NOTE")
+	tab.Row("alpha", "5 %", Cell{"fine", Green})
+	tab.Row("ä", "100 %", "evil\x1b[2J\nname")
+	var b bytes.Buffer
+	if err := tab.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "NAME     USE  NOTE\nalpha    5 %  fine\nä      100 %  evil?[2J name\n"
+	if b.String() != want {
+		t.Errorf("got\n%q\nwant\n%q", b.String(), want)
+	}
+	b.Reset()
+	if err := tab.write(&b, true); err != nil || !strings.Contains(b.String(), "\x1b[32mfine\x1b[0m") {
+		t.Errorf("with colours %q, %v", b.String(), err)
+	}
+	b.Reset()
+	empty := NewTable("A", "B")
+	if err := empty.Write(&b); err != nil || b.String() != "A  B\n" {
+		t.Errorf("empty table %q, %v", b.String(), err)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for in, want := range map[float64]string{0: "0 B", 1023: "1023 B", 1024: "1.00 KiB", 1536 << 20: "1.50 GiB", 10.5 * (1 << 20): "10.5 MiB", 1 << 40: "1.00 TiB", -2048: "-2.00 KiB"} {
+		if got := Bytes(in); got != want {
+			t.Errorf("Bytes(%v) = %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[time.Duration]string{
+		0: "0 ns", 1500: "1.50 µs", 12 * time.Millisecond: "12.0 ms", 1250 * time.Millisecond: "1.25 s", 125 * time.Second: "2m 5s",
+		26 * time.Hour: "1d 2h", 90 * time.Minute: "1h 30m", -time.Second: "-1.00 s",
+	} {
+		if got := Duration(in); got != want {
+			t.Errorf("Duration(%v) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestProgressWithoutTerminal(t *testing.T) {
+	var b bytes.Buffer
+	p := NewProgress(&b, "measure", 3)
+	for i := range 3 {
+		p.Set(int64(i))
+	}
+	p.Done()
+	if lines := strings.Count(b.String(), "\n"); lines != 2 || strings.Contains(b.String(), "\x1b") {
+		t.Errorf("output %q", b.String())
+	}
+	if Colours(&b) || IsTerminal(&b) || Width(&b) != 0 {
+		t.Error("a buffer is taken for a terminal")
+	}
+}

@@ -1,0 +1,173 @@
+package module
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/qos"
+	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/runq"
+)
+
+func desc(kind core.Kind, name, help string, labels ...string) *core.Desc {
+	return &core.Desc{Name: "anole_qos_" + name, Help: help, Kind: kind, Labels: labels}
+}
+
+var (
+	capacity  = desc(core.Gauge, "node_cpu_capacity_cores", "CPUs of the node.")
+	nodeUsed  = desc(core.Gauge, "node_cpu_used_cores", "CPU use of the whole node over about a second.")
+	nodeSteal = desc(core.Gauge, "node_cpu_steal_cores", "CPU time taken by the hypervisor over about a second.")
+	beCap     = desc(core.Gauge, "be_cap_cores", "CPU that best-effort work may use; the node's capacity when no cap is in force.")
+	workloads = desc(core.Gauge, "workloads", "Workloads on the node.", "class")
+
+	usage         = desc(core.Counter, "cpu_usage_seconds_total", "CPU time used.", "class")
+	periods       = desc(core.Counter, "cpu_periods_total", "Enforcement periods of groups with a CPU limit.", "class")
+	throttled     = desc(core.Counter, "cpu_throttled_periods_total", "Periods that ran out of quota.", "class")
+	throttledTime = desc(core.Counter, "cpu_throttled_seconds_total", "Time throttled, summed over CPUs.", "class")
+	bursts        = desc(core.Counter, "cpu_bursts_total", "Periods that used banked quota.", "class")
+	burstTime     = desc(core.Counter, "cpu_burst_seconds_total", "Banked CPU time used.", "class")
+	runQueue      = desc(core.Histogram, "runqueue_latency_seconds", "Time from runnable to running.", "class")
+	behindBE      = desc(core.Histogram, "runqueue_behind_be_seconds", "Time from runnable to running of waits that ended by taking the CPU from best-effort work.", "class")
+	pressure      = desc(core.Counter, "pressure_stall_seconds_total", "Time in which tasks waited (PSI).", "class", "resource", "kind")
+
+	writes    = desc(core.Counter, "knob_writes_total", "Writes to kernel control files.", "knob", "result")
+	loopTime  = desc(core.Histogram, "control_loop_duration_seconds", "Time one pass of the control loop took.")
+	late      = desc(core.Counter, "control_loop_late_total", "Passes that began more than half an interval late.")
+	grants    = desc(core.Counter, "credit_grants_total", "Quotas of credit given by the agent.")
+	rtThreads = desc(core.Gauge, "rt_threads", "Threads in the real-time lane.")
+	demotions = desc(core.Counter, "rt_demotions_total", "Workloads taken out of the real-time lane for using too much.")
+	degraded  = desc(core.Gauge, "degraded", "Parts that do not work on this node.", "feature", "reason")
+
+	workloadUsage     = desc(core.Counter, "workload_cpu_usage_seconds_total", "CPU time used by the busiest workloads; the rest is in workload \"other\".", "class", "workload")
+	workloadThrottled = desc(core.Counter, "workload_throttled_periods_total", "Periods in which a workload ran out of quota.", "class", "workload")
+)
+
+// topWorkloads bounds the series of single workloads.
+const topWorkloads = 32
+
+// Collect implements core.Collector.
+func (m *Module) Collect(emit func(core.Metric)) {
+	e := m.running()
+	if e == nil {
+		return
+	}
+	s, t := e.Status(), e.Totals()
+	value := func(d *core.Desc, v float64, labels ...string) {
+		emit(core.Metric{Desc: d, Values: labels, Value: v})
+	}
+	value(capacity, s.Node.CPUs)
+	value(nodeUsed, s.Node.Busy)
+	value(nodeSteal, s.Node.Steal)
+	limit := s.Node.CPUs
+	if s.Cap != nil {
+		limit = min(limit, *s.Cap)
+	}
+	value(beCap, limit)
+	for _, c := range class.All() {
+		classMetrics(c, &t.Class[c], emit)
+	}
+	value(pressure, t.Pressure.Some.Seconds(), "LS", "cpu", "some")
+	value(pressure, t.Pressure.Full.Seconds(), "LS", "cpu", "full")
+	for k, n := range t.Writes {
+		value(writes, float64(n), k.Knob, k.Result)
+	}
+	emit(core.Metric{Desc: loopTime, Hist: loopHist(&t)})
+	value(late, float64(t.Late))
+	value(grants, float64(t.Grants))
+	value(demotions, float64(t.Demotions))
+	for _, d := range features(s.Degraded) {
+		value(degraded, 1, d.Feature, d.Reason)
+	}
+	workloadMetrics(s.Workloads, value)
+}
+
+// features drops what names single workloads from the label, which would have
+// no bound.
+func features(all []qos.Degradation) []qos.Degradation {
+	seen := map[qos.Degradation]bool{}
+	var out []qos.Degradation
+	for _, d := range all {
+		k := qos.Degradation{Feature: d.Kind(), Reason: d.Reason}
+		if !seen[k] {
+			seen[k] = true
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func classMetrics(c class.Class, t *qos.ClassTotals, emit func(core.Metric)) {
+	label := []string{c.String()}
+	for _, v := range []struct {
+		d *core.Desc
+		v float64
+	}{
+		{workloads, float64(t.Groups)},
+		{usage, t.Usage.Seconds()},
+		{periods, float64(t.Periods)},
+		{throttled, float64(t.Throttled)},
+		{throttledTime, t.ThrottledTime.Seconds()},
+		{bursts, float64(t.Bursts)},
+		{burstTime, t.BurstTime.Seconds()},
+	} {
+		emit(core.Metric{Desc: v.d, Values: label, Value: v.v})
+	}
+	if t.RunQueue.Count() > 0 {
+		emit(core.Metric{Desc: runQueue, Values: label, Hist: queueHist(&t.RunQueue)})
+	}
+	if c.Sensitive() && t.BehindBE.Count() > 0 {
+		emit(core.Metric{Desc: behindBE, Values: label, Hist: queueHist(&t.BehindBE)})
+	}
+}
+
+// queueBounds are powers of four from about a microsecond to a second, at
+// bounds that the kernel side's buckets have too, so that no count is a guess.
+var queueBounds = []time.Duration{
+	1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 26, 1 << 28, 1 << 30,
+}
+
+func queueHist(h *runq.Hist) *core.Hist {
+	out := &core.Hist{Count: h.Count(), Sum: float64(h.SumNS) / 1e9}
+	for _, b := range queueBounds {
+		out.Bounds = append(out.Bounds, b.Seconds())
+		out.Counts = append(out.Counts, h.Below(b))
+	}
+	return out
+}
+
+func loopHist(t *qos.Totals) *core.Hist {
+	out := &core.Hist{Bounds: qos.LoopBounds(), Count: t.Loops, Sum: t.LoopTime.Seconds()}
+	var n uint64
+	for i := range out.Bounds {
+		n += t.LoopHist[i]
+		out.Counts = append(out.Counts, n)
+	}
+	return out
+}
+
+// workloadMetrics gives series to the busiest workloads and joins the rest, so
+// that their number is bounded.
+func workloadMetrics(all []qos.WorkloadStatus, value func(*core.Desc, float64, ...string)) {
+	busiest := slices.Clone(all)
+	slices.SortStableFunc(busiest, func(a, b qos.WorkloadStatus) int { return cmp.Compare(b.Usage, a.Usage) })
+	type sum struct{ usage, throttled float64 }
+	other := map[class.Class]sum{}
+	rt := 0
+	for i, w := range busiest {
+		rt += w.RTThreads
+		if i >= topWorkloads {
+			o := other[w.Class]
+			other[w.Class] = sum{o.usage + w.Usage, o.throttled + float64(w.Periods)}
+			continue
+		}
+		value(workloadUsage, w.Usage, w.Class.String(), w.ID)
+		value(workloadThrottled, float64(w.Periods), w.Class.String(), w.ID)
+	}
+	for c, o := range other {
+		value(workloadUsage, o.usage, c.String(), "other")
+		value(workloadThrottled, o.throttled, c.String(), "other")
+	}
+	value(rtThreads, float64(rt))
+}

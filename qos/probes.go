@@ -1,0 +1,131 @@
+package qos
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/qos/actuate"
+	"github.com/anole-os/anole/qos/runq"
+)
+
+// Probes asks what the room needs of the node whose /proc and /sys are below
+// root. Each leaves the node as it was.
+func Probes(root string) []*feature.Probe {
+	var out []*feature.Probe
+	probe := func(name, doc string, ask func(*cgroup.Tree) (string, error)) {
+		out = append(out, feature.NewProbe("qos", name, doc, func() (string, error) {
+			t, err := cgroup.Detect(root)
+			if err != nil {
+				return "", err
+			}
+			return ask(t)
+		}))
+	}
+	probe("cgroup cpu controller", "limits and weights of groups", askController)
+	for _, m := range actuate.Ladder() {
+		probe(string(m), "best-effort work yields the CPU", func(t *cgroup.Tree) (string, error) { return "", actuate.Supports(t, m) })
+	}
+	probe("CPU Burst", "unused quota banked and spent by the kernel", askBurst)
+	probe("CPU Burst above the quota", "a bank deeper than one quota without a longer period", askDeep)
+	probe("cpuset", "suppression by CPU set", func(t *cgroup.Tree) (string, error) {
+		v, ok := t.Version("cpuset")
+		if !ok {
+			return "", missing("cpuset", "the cpuset controller", "boot with it, or delegate it on cgroup v2")
+		}
+		return fmt.Sprintf("cgroup v%d", v), nil
+	})
+	probe("pressure (PSI)", "feedback: how long LS tasks wait for a CPU", func(t *cgroup.Tree) (string, error) {
+		var p pressureSense
+		if err := p.open(root, t, nil); err != nil {
+			return "", err
+		}
+		how, _ := p.using()
+		return how, nil
+	})
+	probe("run-queue latency (eBPF)", "feedback: how long LS threads wait behind best-effort work", func(*cgroup.Tree) (string, error) { return "", runq.Probe() })
+	probe("real-time lane", "SCHED_RR for chosen LS workloads, bounded", askLane)
+	probe("CPI (PMU)", "feedback: cycles an instruction costs", askPMU(root))
+	probe("resctrl", "cache and memory bandwidth by class", askResctrl(root))
+	probe("core scheduling", "no best-effort sibling on an LS core", askCoreSched)
+	return out
+}
+
+func missing(what, need, fix string) error {
+	return &feature.UnsupportedError{Feature: what, Reason: feature.NoKernel, Need: need, Fix: fix}
+}
+
+func askController(t *cgroup.Tree) (string, error) {
+	v, ok := t.Version("cpu")
+	if !ok {
+		return "", missing("cgroup cpu controller", "the cpu controller", "on cgroup v2: echo +cpu > /sys/fs/cgroup/cgroup.subtree_control")
+	}
+	return fmt.Sprintf("cgroup v%d at %s", v, t.Mount("cpu")), actuate.InProbe(t, "cgroup cpu controller", func(*actuate.Group) error { return nil })
+}
+
+func askBurst(t *cgroup.Tree) (string, error) {
+	return "", actuate.InProbe(t, "CPU Burst", func(g *actuate.Group) error {
+		if !g.HasBurst() {
+			return missing("CPU Burst", "Linux 5.14 or later", "upgrade the kernel; the agent's credit serves without it")
+		}
+		return nil
+	})
+}
+
+func askDeep(t *cgroup.Tree) (string, error) {
+	return "", actuate.InProbe(t, "CPU Burst above the quota", func(g *actuate.Group) error {
+		if !g.HasBurst() || !g.DeepBurst() {
+			return missing("CPU Burst above the quota", "the Anolis Cloud Kernel (ANCK)", "boot an ANCK kernel; a longer period serves without it")
+		}
+		return nil
+	})
+}
+
+func askLane(t *cgroup.Tree) (string, error) {
+	if os.Geteuid() != 0 {
+		return "", &feature.UnsupportedError{Feature: "real-time lane", Reason: feature.NoPrivilege, Need: "CAP_SYS_NICE", Fix: "run the agent as root"}
+	}
+	detail := "bounded by the watchdog"
+	err := actuate.InProbe(t, "real-time lane", func(g *actuate.Group) error {
+		if g.CPU.Has(fileRTRuntime) {
+			detail = "bounded by cpu.rt_runtime_us and the watchdog"
+		}
+		return nil
+	})
+	return detail, err
+}
+
+func askPMU(root string) func(*cgroup.Tree) (string, error) {
+	return func(*cgroup.Tree) (string, error) {
+		if _, err := os.Stat(root + "/sys/bus/event_source/devices/cpu"); err != nil {
+			return "", &feature.UnsupportedError{
+				Feature: "CPI", Reason: feature.NoHardware, Need: "a CPU performance counter unit", Fix: "on a virtual machine, have the hypervisor pass the PMU through", Err: err,
+			}
+		}
+		return "PMU present", nil
+	}
+}
+
+func askResctrl(root string) func(*cgroup.Tree) (string, error) {
+	return func(*cgroup.Tree) (string, error) {
+		b, err := os.ReadFile(root + "/proc/filesystems")
+		if err != nil {
+			return "", err
+		}
+		if !strings.Contains(string(b), "resctrl") {
+			return "", &feature.UnsupportedError{
+				Feature: "resctrl", Reason: feature.NoKernel, Need: "CONFIG_X86_CPU_RESCTRL and a CPU with RDT or PQoS", Fix: "use a server CPU and a kernel that has it",
+			}
+		}
+		return "file system known", nil
+	}
+}
+
+func askCoreSched(*cgroup.Tree) (string, error) {
+	if err := actuate.CoreScheduling(); err != nil {
+		return "", err
+	}
+	return "", nil
+}
