@@ -15,11 +15,17 @@ import (
 	"github.com/anole-os/anole/qos/burst"
 )
 
-// Group is a cgroup open for reading and writing.
+// Group is a cgroup open for reading and writing. It is not safe for concurrent
+// use.
 type Group struct {
 	Rel string // path in the cpu hierarchy
 	CPU *cgroup.Dir
 	v   cgroup.Version
+
+	// Files of the limit, held open once it has been asked for: a limit is
+	// looked at every second, and open, read, close costs 15 times a read.
+	quota, period, burst *cgroup.File
+	hasBurst             bool
 }
 
 // OpenGroup opens the cgroup at rel in the cpu controller's hierarchy.
@@ -36,7 +42,14 @@ func OpenGroup(t *cgroup.Tree, rel string) (*Group, error) {
 }
 
 // Close closes the group.
-func (g *Group) Close() error { return g.CPU.Close() }
+func (g *Group) Close() error {
+	for _, f := range []*cgroup.File{g.quota, g.period, g.burst} {
+		if f != nil {
+			_ = f.Close() // it was only read
+		}
+	}
+	return g.CPU.Close()
+}
 
 // Path gives the whole path of one of the group's files.
 func (g *Group) Path(file string) string { return filepath.Join(g.CPU.Path(), file) }
@@ -56,10 +69,16 @@ const (
 
 // HasBurst says whether the kernel has CPU Burst for this group (Linux 5.14).
 func (g *Group) HasBurst() bool {
+	// A v2 group can get the file later, when its parent delegates cpu.
+	g.hasBurst = g.hasBurst || g.CPU.Has(g.burstFile())
+	return g.hasBurst
+}
+
+func (g *Group) burstFile() string {
 	if g.v == cgroup.V2 {
-		return g.CPU.Has(fileMaxB)
+		return fileMaxB
 	}
-	return g.CPU.Has(fileBurst)
+	return fileBurst
 }
 
 // HasBandwidth says whether the group can have a limit at all: the root of a
@@ -84,52 +103,61 @@ func (g *Group) Bandwidth() (burst.Bandwidth, error) {
 		return b, fmt.Errorf("read CPU limit: %w", err)
 	}
 	if g.HasBurst() {
-		name := fileBurst
-		if g.v == cgroup.V2 {
-			name = fileMaxB
-		}
-		b.Burst, err = g.micros(name)
+		b.Burst, err = g.micros(&g.burst, g.burstFile())
 	}
 	return b, err
 }
 
 func (g *Group) readCFS(b *burst.Bandwidth) (err error) {
-	if b.Quota, err = g.micros(fileQuota); err != nil {
+	if b.Quota, err = g.micros(&g.quota, fileQuota); err != nil {
 		return err
 	}
-	b.Period, err = g.micros(filePeriod)
+	b.Period, err = g.micros(&g.period, filePeriod)
 	return err
 }
 
 // readMax parses "QUOTA PERIOD" or "max PERIOD".
 func (g *Group) readMax(b *burst.Bandwidth) error {
-	raw, err := g.CPU.ReadFile(fileMax)
+	var buf [64]byte
+	raw, err := g.read(&g.quota, fileMax, buf[:])
 	if err != nil {
 		return err
 	}
-	f := bytes.Fields(raw)
-	if len(f) != 2 {
+	q, p, ok := bytes.Cut(bytes.TrimSpace(raw), []byte(" "))
+	if !ok {
 		return fmt.Errorf("parse %s: %q", g.Path(fileMax), raw)
 	}
-	q, err := cgroup.Uint(f[0])
+	quota, err := cgroup.Uint(q)
 	if err != nil {
 		return err
 	}
-	p, err := cgroup.Uint(f[1])
+	period, err := cgroup.Uint(p)
 	if err != nil {
 		return err
 	}
-	b.Quota, b.Period = micros(q), micros(p)
+	b.Quota, b.Period = micros(quota), micros(period)
 	return nil
 }
 
-func (g *Group) micros(file string) (burst.Micros, error) {
-	raw, err := g.CPU.ReadFile(file)
+func (g *Group) micros(f **cgroup.File, name string) (burst.Micros, error) {
+	var buf [32]byte
+	raw, err := g.read(f, name, buf[:])
 	if err != nil {
 		return 0, err
 	}
 	n, err := cgroup.Uint(raw)
 	return micros(n), err
+}
+
+// read reads a file that stays open from then on.
+func (g *Group) read(f **cgroup.File, name string, buf []byte) (_ []byte, err error) {
+	if *f == nil {
+		if *f, err = g.CPU.Open(name); err != nil {
+			*f = nil
+			return nil, err
+		}
+	}
+	return (*f).Read(buf)
 }
 
 func micros(n uint64) burst.Micros {
@@ -147,16 +175,12 @@ func micros(n uint64) burst.Micros {
 func (g *Group) Steps(from, to burst.Bandwidth) []cgroup.Edit {
 	var out []cgroup.Edit
 	bursts := g.HasBurst()
-	burstFile := fileBurst
-	if g.v == cgroup.V2 {
-		burstFile = fileMaxB
-	}
 	if bursts && to.Burst < from.Burst {
-		out = append(out, g.edit(burstFile, number(to.Burst)))
+		out = append(out, g.edit(g.burstFile(), number(to.Burst)))
 	}
 	out = append(out, g.limitSteps(from, to)...)
 	if bursts && to.Burst > from.Burst {
-		out = append(out, g.edit(burstFile, number(to.Burst)))
+		out = append(out, g.edit(g.burstFile(), number(to.Burst)))
 	}
 	return out
 }

@@ -67,19 +67,22 @@ func (g *Group) Yield(m Mechanism) (write cgroup.Edit, originals []cgroup.Edit) 
 // Supports tries mechanism m in a cgroup of its own and removes it. A nil
 // error is yes, *feature.UnsupportedError no, any other could-not-tell.
 func Supports(t *cgroup.Tree, m Mechanism) error {
-	return InProbe(t, string(m), func(g *Group) error {
-		w, _ := g.Yield(m)
-		if !g.CPU.Has(w.File) {
-			return Unsupported(m, unix.ENOENT)
+	return InProbe(t, string(m), func(g *Group) error { return g.try(m) })
+}
+
+// try makes the group yield by m, which is Supports' question.
+func (g *Group) try(m Mechanism) error {
+	w, _ := g.Yield(m)
+	if !g.CPU.Has(w.File) {
+		return Unsupported(m, unix.ENOENT)
+	}
+	if err := os.WriteFile(g.Path(w.File), []byte(w.Value), 0); err != nil {
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+			return Unsupported(m, err)
 		}
-		if err := os.WriteFile(g.Path(w.File), []byte(w.Value), 0); err != nil {
-			if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-				return Unsupported(m, err)
-			}
-			return fmt.Errorf("try %s: %w", m, err)
-		}
-		return nil
-	})
+		return fmt.Errorf("try %s: %w", m, err)
+	}
+	return nil
 }
 
 // Unsupported says that the node lacks mechanism m.
@@ -122,9 +125,13 @@ func denied(what string, err error) error {
 // Choose finds the first mechanism of the ladder that the node supports; why
 // says what was found on each rung.
 func Choose(t *cgroup.Tree) (m Mechanism, why string, err error) {
+	return choose(func(m Mechanism) error { return Supports(t, m) })
+}
+
+func choose(supports func(Mechanism) error) (m Mechanism, why string, err error) {
 	var found []string
 	for _, m := range Ladder() {
-		err = Supports(t, m)
+		err = supports(m)
 		if err == nil {
 			found = append(found, string(m)+": present")
 			return m, strings.Join(found, "; "), nil

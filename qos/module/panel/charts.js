@@ -14,7 +14,7 @@ export function mountCharts(el, kit) {
     note: 'Cores used by each class, stacked. Where best effort touches its cap, the controller holds it back for the rest.',
     queries: [
       {...byClass, expr: `sum by (class) (rate(${usage}[$w]))`, stack: true, width: 1.2},
-      {expr: `clamp_max((sum(rate(${usage}{class!="BE"}[$w])) or vector(0)) + scalar(anole_qos_be_cap_cores), scalar(anole_qos_node_cpu_capacity_cores))`,
+      {expr: `clamp_max(sum(rate(${usage}[$w])) - (sum(rate(${usage}{class="BE"}[$w])) or vector(0)) + scalar(anole_qos_be_cap_cores), scalar(anole_qos_node_cpu_capacity_cores))`,
         name: 'BE cap, on top of the rest', colour: 'bad', dash: [5, 4], order: () => 90, width: 1.6},
       {expr: 'anole_qos_node_cpu_capacity_cores', name: 'capacity', colour: 'muted', dash: [2, 3], order: () => 91, width: 1.6},
     ],

@@ -14,7 +14,7 @@ export async function mount(el, kit) {
   const charts = h('div', {class: 'grid'});
   const workloads = h('section', {class: 'card', 'aria-labelledby': 'qos-who'});
   const decisions = h('section', {class: 'card', 'aria-labelledby': 'qos-wrote'});
-  const mechanisms = h('div', {class: 'grid'});
+  const mechanisms = h('div', {class: 'grid pair'});
   kit.put(el, h('h2', {class: 'sr'}, 'QoS'), trouble, tiles, charts, workloads, decisions, mechanisms);
 
   const parts = [

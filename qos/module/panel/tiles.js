@@ -22,7 +22,7 @@ export function mountTiles(el, kit) {
     be.set(fmt.cores(b?.used_cores ?? 0), cap == null ? `${count(b?.workloads ?? 0)} · no cap in force` : `cap ${fmt.cores(cap)} cores`,
       {part: (b?.used_cores ?? 0) / (cap ?? (n.cpus || 1)), colour: 'class-BE'});
     const p99 = worst(l, 'runq_p99_us');
-    wait.set(micros(kit, p99), p99 == null ? 'not measured here' : `p50 ${micros(kit, worst(l, 'runq_p50_us'))}`, {tone: p99 > 5000 ? 'warn' : ''});
+    wait.set(micros(kit, p99), l.length === 0 ? 'no latency-sensitive group' : p99 == null ? 'not measured here' : `p50 ${micros(kit, worst(l, 'runq_p50_us'))}`, {tone: p99 > 5000 ? 'warn' : ''});
     const t = worst(l, 'throttled_ratio');
     throttled.set(fmt.percent(t), t == null ? 'no latency-sensitive group' : t > 0 ? 'of periods ran out' : 'never', {tone: t > 0.05 ? 'warn' : ''});
     const [rate, note] = perMinute(status);

@@ -55,6 +55,6 @@ export function mountWorkloads(el, kit) {
 export function burst(kit, b) {
   if (!b || b.mode === 'off') return 'off';
   const parts = [`P=${micros(kit, b.period_us)}`, `Q=${micros(kit, b.quota_us)}`, `B=${micros(kit, b.burst_us)}`];
-  if (b.credits) parts.push(`${b.credits} credits`);
+  if (b.credits) parts.push(b.credits === 1 ? '1 credit' : `${b.credits} credits`);
   return `${parts.join(' ')} (${b.mode})`;
 }

@@ -1,0 +1,64 @@
+package module
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/term"
+)
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// classCell colours a class as the console does.
+func classCell(c string) term.Cell {
+	switch c {
+	case "LS", "LSR", "LSE":
+		return term.Cell{Text: c, Style: term.Blue}
+	case "BE":
+		return term.Cell{Text: c, Style: term.Yellow}
+	}
+	return term.Cell{Text: c}
+}
+
+func answer(a feature.Answer, r feature.Reason) term.Cell {
+	switch a {
+	case feature.Yes:
+		return term.Cell{Text: "yes", Style: term.Green}
+	case feature.No:
+		return term.Cell{Text: "no: " + string(r), Style: term.Yellow}
+	}
+	return term.Cell{Text: string(a), Style: term.Red}
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", share*100) }
+
+func seconds(s float64) string {
+	if s == 0 {
+		return "-"
+	}
+	return term.Duration(time.Duration(s * float64(time.Second)))
+}
+
+func microseconds(us float64) string {
+	if us == 0 {
+		return "-"
+	}
+	return term.Duration(time.Duration(us * float64(time.Microsecond)))
+}
+
+// base shortens a file's path to its name; other words stay.
+func base(file string) string {
+	if strings.HasPrefix(file, "/") {
+		return filepath.Base(file)
+	}
+	return file
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs the binary, man pages, completion and the systemd unit.
+# PREFIX (default /usr/local) and DESTDIR are honoured; `scripts/install.sh
+# remove` takes it all away again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root="${DESTDIR:-}${PREFIX:-/usr/local}"
+unit="${DESTDIR:-}/etc/systemd/system/anole.service"
+if [ "${1:-}" = remove ]; then
+  [ -x "$root/bin/anole" ] && "$root/bin/anole" revert
+  rm -f "$root/bin/anole" "$unit" "$root"/share/man/man1/anole*.1 "$root/share/bash-completion/completions/anole"
+  echo "removed; configuration and state in /etc/anole and /var/lib/anole were left"
+  exit 0
+fi
+install -D -m 0755 bin/anole "$root/bin/anole"
+install -d "$root/share/man/man1" "$root/share/bash-completion/completions" "$(dirname "$unit")"
+bin/anole gen man "$root/share/man/man1"
+bin/anole completion bash >"$root/share/bash-completion/completions/anole"
+sed "s#/usr/bin/anole#${PREFIX:-/usr/local}/bin/anole#" deploy/systemd/anole.service >"$unit"
+echo "installed in $root; start it: systemctl enable --now anole"
