@@ -18,8 +18,8 @@ type Match struct {
 	Exe         string            `yaml:"exe,omitempty" json:"exe,omitempty"`                   // pattern over a member process's program, "/usr/sbin/nginx" or "nginx"
 	Label       map[string]string `yaml:"label,omitempty" json:"label,omitempty"`               // each label's value; "*" is any
 	Kind        Kind              `yaml:"kind,omitempty" json:"kind,omitempty"`                 // one of Kinds
-	KubeQoS     string            `yaml:"kube_qos,omitempty" json:"kube_qos,omitempty"`         // Guaranteed, Burstable or BestEffort
-	ContainerID string            `yaml:"container_id,omitempty" json:"container_id,omitempty"` // a prefix
+	KubeQoS     string            `yaml:"kubeQoS,omitempty" json:"kube_qos,omitempty"`         // Guaranteed, Burstable or BestEffort
+	ContainerID string            `yaml:"containerID,omitempty" json:"container_id,omitempty"` // a prefix
 }
 
 // Matcher is a compiled Match. It is immutable and safe for concurrent use.
@@ -79,10 +79,10 @@ func (c *Matcher) checkWords() error {
 	}
 	qos := []string{Guaranteed, Burstable, BestEffort}
 	if q := c.m.KubeQoS; q != "" && !slices.Contains(qos, q) {
-		return fmt.Errorf("kube_qos: %q is none of %v", q, qos)
+		return fmt.Errorf("kubeQoS: %q is none of %v", q, qos)
 	}
 	if id := c.m.ContainerID; strings.ContainsAny(id, "*?[]/ \t\n") || len(id) > 255 {
-		return fmt.Errorf("container_id: %q is not the beginning of an id", id)
+		return fmt.Errorf("containerID: %q is not the beginning of an id", id)
 	}
 	return nil
 }

@@ -80,6 +80,9 @@ func message(err error) string {
 	return msg
 }
 
+// A module's own PersistentPreRun must not hide begin.
+func init() { cobra.EnableTraverseRunHooks = true }
+
 // build makes the command tree.
 func (a *app) build() error {
 	infos, err := a.opt.Registry.Ordered()
@@ -115,7 +118,6 @@ func (a *app) build() error {
 			a.root.AddCommand(c.Command())
 		}
 	}
-	cobra.EnableTraverseRunHooks = true // a module's own PersistentPreRun must not hide begin
 	groups(a.root)
 	return nil
 }

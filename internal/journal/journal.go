@@ -12,11 +12,8 @@
 package journal
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -196,49 +193,6 @@ func (j *Journal) drop(k string) {
 		delete(j.live, k)
 		j.entries[i] = nil
 	}
-}
-
-// parse reads journal lines and passes over those that are torn or false; clean
-// says that there were none.
-func parse(b []byte) (entries []*Entry, clean bool) {
-	clean = true
-	for line := range bytes.Lines(b) {
-		line, whole := bytes.CutSuffix(line, []byte("\n"))
-		e, ok := parseLine(line)
-		if !whole || !ok {
-			clean = false
-			continue
-		}
-		entries = append(entries, e)
-	}
-	return entries, clean
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func parseLine(line []byte) (*Entry, bool) {
-	if len(line) < 10 || line[8] != ' ' {
-		return nil, false
-	}
-	sum, err := strconv.ParseUint(string(line[:8]), 16, 32)
-	if err != nil || uint32(sum) != crc32.Checksum(line[9:], castagnoli) {
-		return nil, false
-	}
-	e := &Entry{}
-	if json.Unmarshal(line[9:], e) != nil {
-		return nil, false
-	}
-	return e, true
-}
-
-func appendLine(b []byte, e *Entry) ([]byte, error) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return b, fmt.Errorf("encode journal entry: %w", err)
-	}
-	b = fmt.Appendf(b, "%08x ", crc32.Checksum(body, castagnoli))
-	b = append(b, body...)
-	return append(b, '\n'), nil
 }
 
 // Record makes entries durable; when it returns nil they will be restored

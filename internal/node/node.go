@@ -299,6 +299,8 @@ func (n *Node) down() error {
 	if n.journal != nil {
 		err = errors.Join(err, n.journal.Close())
 	}
-	n.log.Info("stopped")
+	if n.socket != nil { // it had come up
+		n.log.Info("stopped")
+	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -29,12 +30,16 @@ const (
 	chunkSegmentBytes = 32 << 20
 	// stripes of the series map: 16,384 by default, sized for millions of series.
 	stripes = 512
+	// compactGC is the garbage collector's percentage while a block is written.
+	compactGC = 25
 )
 
 // session is one life of the open database, from open to failure or Close.
 type session struct {
 	db  *tsdb.DB
 	reg *prometheus.Registry // the database's own metrics, not exported
+	// block is the length of the shortest block.
+	block time.Duration
 
 	ctx    context.Context // done when the session ends; queries run under it
 	cancel context.CancelFunc
@@ -43,7 +48,7 @@ type session struct {
 
 // tsdbOptions sizes the database for some thousand series in a few MiB.
 func tsdbOptions(o Options) *tsdb.Options {
-	block := min(maxBlock, o.Retention/4)
+	block := blockOf(o)
 	t := tsdb.DefaultOptions()
 	t.WALSegmentSize = walSegmentBytes
 	t.MaxBlockChunkSegmentSize = chunkSegmentBytes
@@ -62,6 +67,8 @@ func tsdbOptions(o Options) *tsdb.Options {
 	return t
 }
 
+func blockOf(o Options) time.Duration { return min(maxBlock, o.Retention/4) }
+
 // openSession opens the database in o.Dir. A panic of the database on garbage
 // becomes an error.
 func openSession(o Options, log *slog.Logger) (ses *session, err error) {
@@ -72,7 +79,7 @@ func openSession(o Options, log *slog.Logger) (ses *session, err error) {
 		return nil, err
 	}
 	db.DisableCompactions()
-	ses = &session{db: db, reg: reg}
+	ses = &session{db: db, reg: reg, block: blockOf(o)}
 	ses.ctx, ses.cancel = context.WithCancel(context.Background())
 	return ses, nil
 }
@@ -103,10 +110,25 @@ func (ses *session) close(limit time.Duration) error {
 func (ses *session) housekeep() (err error) {
 	defer recovered("compact database", &err)
 	ses.db.ForceHeadMMap()
+	if ses.due() {
+		// Writing a block takes three 4 MiB buffers (tsdb/index: NewFileWriter)
+		// besides the data. Collecting eagerly meanwhile, and giving the memory
+		// back after, trades CPU once per block for a lower peak. The setting is
+		// the process's: nothing else in the agent may change it.
+		defer debug.FreeOSMemory()
+		defer debug.SetGCPercent(debug.SetGCPercent(compactGC))
+	}
 	if err := ses.db.Compact(ses.ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("compact database: %w", err)
 	}
 	return nil
+}
+
+// due reports whether the head is long enough for a block to be cut, by the
+// database's own rule (tsdb/head.go: compactable).
+func (ses *session) due() bool {
+	head := ses.db.Head()
+	return head.NumSeries() > 0 && head.MaxTime()-head.MinTime() > ses.block.Milliseconds()/2*3
 }
 
 // bytes is the size on disk: blocks, head chunks and write-ahead log.
