@@ -12,6 +12,7 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // realTree makes a cgroup on this node to test in and gives its directory and
@@ -19,21 +20,21 @@ import (
 func realTree(t testing.TB) (dir, rel string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "root"})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "root"})
 	}
 	tree, err := cgroup.Detect("")
 	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
+		testkit.Need(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	rel = fmt.Sprintf("/workload-test-%d", os.Getpid())
 	if dir = tree.Path("cpu", rel); dir == "" {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoKernel, Need: "the cpu controller"})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoKernel, Need: "the cpu controller"})
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "a writable cgroup hierarchy", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "a writable cgroup hierarchy", Err: err})
 	}
 	t.Cleanup(func() {
 		if err := cgroup.Remove(dir, filepath.Dir(dir)); err != nil {
@@ -102,7 +103,7 @@ func TestKernelAnnouncesCgroups(t *testing.T) {
 	refresh(1)
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {
-		t.Skip(err)
+		testkit.Need(t, err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	procs := filepath.Join(dir, "plain0", "cgroup.procs")

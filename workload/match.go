@@ -13,11 +13,11 @@ import (
 // path but not the path itself. A pattern without a slash is matched against
 // the last element, so "*" is any.
 type Match struct {
-	Path        string            `yaml:"path,omitempty" json:"path,omitempty"`                 // pattern over the cgroup path, "/a/**"
-	Unit        string            `yaml:"unit,omitempty" json:"unit,omitempty"`                 // pattern over the unit, "nginx@*.service"
-	Exe         string            `yaml:"exe,omitempty" json:"exe,omitempty"`                   // pattern over a member process's program, "/usr/sbin/nginx" or "nginx"
-	Label       map[string]string `yaml:"label,omitempty" json:"label,omitempty"`               // each label's value; "*" is any
-	Kind        Kind              `yaml:"kind,omitempty" json:"kind,omitempty"`                 // one of Kinds
+	Path        string            `yaml:"path,omitempty" json:"path,omitempty"`                // pattern over the cgroup path, "/a/**"
+	Unit        string            `yaml:"unit,omitempty" json:"unit,omitempty"`                // pattern over the unit, "nginx@*.service"
+	Exe         string            `yaml:"exe,omitempty" json:"exe,omitempty"`                  // pattern over a member process's program, "/usr/sbin/nginx" or "nginx"
+	Label       map[string]string `yaml:"label,omitempty" json:"label,omitempty"`              // each label's value; "*" is any
+	Kind        Kind              `yaml:"kind,omitempty" json:"kind,omitempty"`                // one of Kinds
 	KubeQoS     string            `yaml:"kubeQoS,omitempty" json:"kube_qos,omitempty"`         // Guaranteed, Burstable or BestEffort
 	ContainerID string            `yaml:"containerID,omitempty" json:"container_id,omitempty"` // a prefix
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -27,21 +28,21 @@ func TestMain(m *testing.M) {
 func testGroup(t *testing.T) *Dir {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "root"})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "root"})
 	}
 	tree, err := Detect("")
 	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
+		testkit.Need(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := tree.Path("cpu", fmt.Sprintf("cgroup-test-%d", os.Getpid()))
 	if path == "" {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoKernel, Need: "the cpu controller"})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoKernel, Need: "the cpu controller"})
 	}
 	if err := os.Mkdir(path, 0o755); err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "a writable cgroup hierarchy", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "a writable cgroup hierarchy", Err: err})
 	}
 	t.Cleanup(func() {
 		if err := Remove(path, filepath.Dir(path)); err != nil {
@@ -50,7 +51,7 @@ func testGroup(t *testing.T) *Dir {
 	})
 	d := openDir(t, path)
 	if !d.Has(weightFile(d)) {
-		t.Skip(&feature.UnsupportedError{Feature: "cgroup test", Reason: feature.Conflict, Need: "the cpu controller enabled in the root's cgroup.subtree_control"})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.Conflict, Need: "the cpu controller enabled in the root's cgroup.subtree_control"})
 	}
 	return d
 }
@@ -77,7 +78,7 @@ func needFiles(t *testing.T, d *Dir, names ...string) {
 	t.Helper()
 	for _, n := range names {
 		if !d.Has(n) {
-			t.Skip(&feature.UnsupportedError{Feature: n, Reason: feature.NoKernel, Need: "a cgroup v1 cpu controller of Linux 5.15 or later"})
+			testkit.Need(t, &feature.UnsupportedError{Feature: n, Reason: feature.NoKernel, Need: "a cgroup v1 cpu controller of Linux 5.15 or later"})
 		}
 	}
 }

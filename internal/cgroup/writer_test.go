@@ -12,6 +12,7 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // modifications counts the writes that the kernel sees to a file from now on.
@@ -188,7 +189,7 @@ func TestReadOnlyMount(t *testing.T) {
 	d := testGroup(t)
 	at := t.TempDir()
 	if err := unix.Mount(d.Path(), at, "", unix.MS_BIND, ""); err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "bind mount", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "bind mount", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err})
 	}
 	t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
 	if err := unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {

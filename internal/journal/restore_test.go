@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // fakeKernel is control files with the rules of one v1 cpu cgroup.
@@ -145,7 +146,7 @@ func TestRestoreWhereAndCancel(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("none", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "tmpfs mount", Reason: feature.NoPrivilege, Need: "root", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "tmpfs mount", Reason: feature.NoPrivilege, Need: "root", Err: err})
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	j := open(t, dir)

@@ -38,10 +38,8 @@ func (n *Node) call(ctx context.Context, last bool, do func(context.Context) (an
 }
 
 // loop serves until ctx ends. As long as it turns the watchdog is fed.
-func (n *Node) loop(ctx context.Context) error {
+func (n *Node) loop(ctx context.Context, w *watcher) error {
 	defer close(n.done)
-	w := watchConfig(n.opt.Config, n.opt.Debounce, n.log)
-	defer w.close()
 	var feed <-chan time.Time
 	if every := n.notify.watchdog(); every > 0 {
 		t := time.NewTicker(every)

@@ -157,12 +157,15 @@ func (n *Node) Hangup() {
 func (n *Node) Run(ctx context.Context) error {
 	ctx, n.stop = context.WithCancel(ctx)
 	defer n.stop()
+	// From before the files are read, so that no change goes unseen.
+	w := watchConfig(n.opt.Config, n.opt.Debounce, n.log)
+	defer w.close()
 	if err := n.open(); err != nil {
 		return err
 	}
 	err := n.up(ctx)
 	if err == nil {
-		err = n.loop(ctx)
+		err = n.loop(ctx, w)
 	}
 	return errors.Join(err, n.down())
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // served is a rig with two gauges and ten steps of history.
@@ -219,7 +220,7 @@ func generic(t *testing.T, raw []byte) any {
 func TestPromtool(t *testing.T) {
 	tool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "promtool", Reason: feature.NoPeer, Need: "promtool in PATH", Fix: "apt-get install prometheus", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "promtool", Reason: feature.NoPeer, Need: "promtool in PATH", Fix: "apt-get install prometheus", Err: err})
 	}
 	r := served(t)
 	at := r.clock.Now().Format(time.RFC3339)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // filled runs a store until it has a block and a log, then closes it.
@@ -231,11 +232,11 @@ func TestTwoStores(t *testing.T) {
 func tmpfs(t *testing.T, size string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip(&feature.UnsupportedError{Feature: "tmpfs mount", Reason: feature.NoPrivilege, Need: "root"})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "tmpfs mount", Reason: feature.NoPrivilege, Need: "root"})
 	}
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "tmpfs mount", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "tmpfs mount", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err})
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {

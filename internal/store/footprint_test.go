@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // TestFootprint runs three hours of 2,000 series at 5 s, fast. Run it alone: the
 // numbers are those of the whole test process.
 func TestFootprint(t *testing.T) {
-	if !strings.Contains(os.Getenv("ANOLE_TEST"), "slow") {
-		t.Skip("selected with ANOLE_TEST=slow")
-	}
+	testkit.Select(t, "slow")
 	t.Logf("at start: %s", memory(t))
 	r := newRig(t, func(o *Options) {
 		if dir := os.Getenv("ANOLE_STORE_DIR"); dir != "" {
