@@ -21,6 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // patience is how long a page may take to show something; it only matters when
@@ -35,7 +36,9 @@ type tab struct {
 	mu       sync.Mutex
 	problems []string
 	hosts    map[string]bool // asked for
-	bytes    float64         // received, as encoded on the wire
+	urls     map[network.RequestID]string
+	files    float64 // bytes of the console's own files, as encoded on the wire
+	data     float64 // bytes of the API's answers
 }
 
 // needChromium skips without a browser, with the reason in feature's terms.
@@ -45,25 +48,56 @@ func needChromium(t *testing.T) string {
 			return path
 		}
 	}
-	t.Skip((&feature.UnsupportedError{Feature: "console test", Reason: feature.NoPeer, Need: "Chromium", Fix: "Install the package chromium"}).Error())
+	testkit.Need(t, &feature.UnsupportedError{Feature: "console test", Reason: feature.NoPeer, Need: "Chromium", Fix: "Install the package chromium"})
 	return ""
 }
 
-func openTab(t *testing.T, width, height int64, scheme string) *tab {
+// browser is one Chromium for all tests; each gets a profile of its own in it.
+var browser struct {
+	sync.Mutex
+	ctx context.Context
+	end func()
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if browser.ctx != nil {
+		_ = chromedp.Cancel(browser.ctx) // waits for it to leave its directory
+		browser.end()
+	}
+	os.Exit(code)
+}
+
+func startBrowser(t *testing.T, path string) context.Context {
+	browser.Lock()
+	defer browser.Unlock()
+	if browser.ctx != nil {
+		return browser.ctx
+	}
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(needChromium(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.UserDataDir(t.TempDir()))
-	alloc, endAlloc := chromedp.NewExecAllocator(t.Context(), opts...)
-	ctx, endTime := context.WithTimeout(alloc, 4*patience)
-	p := &tab{T: t, hosts: map[string]bool{}}
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	alloc, endAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, end := chromedp.NewContext(alloc)
+	if err := chromedp.Do(ctx); err != nil { // starts it
+		t.Fatal(err)
+	}
+	browser.ctx = ctx
+	browser.end = func() {
+		end()
+		endAlloc()
+	}
+	return ctx
+}
+
+func openTab(t *testing.T, width, height int64, scheme string) *tab {
+	ctx, endTime := context.WithTimeout(startBrowser(t, needChromium(t)), 4*patience)
+	p := &tab{T: t, hosts: map[string]bool{}, urls: map[network.RequestID]string{}}
 	var end context.CancelFunc
-	p.ctx, end = chromedp.NewContext(ctx, chromedp.WithListener(p.hear))
+	p.ctx, end = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(p.ctx) // waits for the browser to leave its directory
 		end()
 		endTime()
-		endAlloc()
 	})
 	p.do(chromedp.EmulateViewport(width, height))
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
@@ -101,6 +135,7 @@ func (p *tab) hear(ev any) {
 			note("log: %s %s", ev.Entry.Text, ev.Entry.URL)
 		}
 	case *network.EventRequestWillBeSent:
+		p.urls[ev.RequestID] = ev.Request.URL
 		p.hosts[strings.SplitN(ev.Request.URL, "/", 4)[2]] = true
 	case *network.EventResponseReceived:
 		if ev.Response.Status >= 400 {
@@ -111,7 +146,11 @@ func (p *tab) hear(ev any) {
 			note("request %s", ev.ErrorText)
 		}
 	case *network.EventLoadingFinished:
-		p.bytes += ev.EncodedDataLength
+		if strings.Contains(p.urls[ev.RequestID], "/api/") {
+			p.data += ev.EncodedDataLength
+		} else {
+			p.files += ev.EncodedDataLength
+		}
 	}
 }
 

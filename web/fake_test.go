@@ -1,10 +1,13 @@
 package web
 
 import (
+	"compress/gzip"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,8 +25,7 @@ type fakeAgent struct {
 }
 
 func newFakeAgent(t testing.TB) *fakeAgent {
-	now := time.Now()
-	a := &fakeAgent{node: newFakeNode(1, now), began: now.Add(-3*time.Hour - 12*time.Minute)}
+	a := &fakeAgent{node: fakeDay(), began: time.Now().Add(-3*time.Hour - 12*time.Minute)}
 	mux := http.NewServeMux()
 	mux.Handle("/", Handler([]Panel{{ID: "qos", Title: "QoS", Order: 10, FS: os.DirFS("../qos/module/panel")}}))
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, a.status()) })
@@ -35,22 +37,42 @@ func newFakeAgent(t testing.TB) *fakeAgent {
 		if a.gone.Load() {
 			panic(http.ErrAbortHandler)
 		}
-		mux.ServeHTTP(w, r)
+		if !strings.HasPrefix(r.URL.Path, "/api/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip") // as the agent packs its answers
+		z := gzip.NewWriter(w)
+		defer z.Close()
+		mux.ServeHTTP(packed{w, z}, r)
 	}))
 	t.Cleanup(a.Close)
 	return a
 }
 
+// fakeDay is the node that all tests share; nothing writes to it.
+var fakeDay = sync.OnceValue(func() *fakeNode { return newFakeNode(1, time.Now()) })
+
+// packed is an answer whose body goes through gzip.
+type packed struct {
+	http.ResponseWriter
+	z *gzip.Writer
+}
+
+func (p packed) Write(b []byte) (int, error) { return p.z.Write(b) }
+
 type obj = map[string]any
 
 func (a *fakeAgent) status() obj {
-	history := obj{"state": "ok", "detail": "", "bytes": 38 << 20, "retention": "24h0m0s"}
+	problems := []string{}
+	history := obj{"enabled": true, "state": "ready", "bytes": 38 << 20, "retention": "24h0m0s"}
 	if a.off.Load() {
-		history = obj{"state": "off", "detail": "open /var/lib/anole/history: no space left on device", "bytes": 0, "retention": "24h0m0s"}
+		history = obj{"enabled": true, "state": "off", "reason": "open /var/lib/anole/history: no space left on device"}
+		problems = append(problems, "metrics history is off: open /var/lib/anole/history: no space left on device")
 	}
 	return obj{
-		"version": "v0.1.0", "started": a.began.Format(time.RFC3339), "uptime_seconds": time.Since(a.began).Seconds(), "pid": 4127, "node": "edge-07",
-		"config":  obj{"file": "/etc/anole/anole.yaml", "generation": 3, "last_reload": a.began.Add(2 * time.Hour).Format(time.RFC3339), "error": ""},
+		"version": "v0.1.0", "started": a.began.Format(time.RFC3339), "uptime_seconds": time.Since(a.began).Seconds(), "pid": 4127, "node": "edge-07", "state": "degraded", "problems": problems,
+		"config":  obj{"file": "/etc/anole/anole.yaml", "generation": 3, "loaded": a.began.Add(2 * time.Hour).Format(time.RFC3339), "reloads": obj{"ok": 2}},
 		"history": history,
 		"modules": []obj{
 			{"name": "qos", "state": "degraded", "summary": "10 workloads in 5 classes; BE capped; CPI not available"},
@@ -78,8 +100,8 @@ func (a *fakeAgent) qos() obj {
 		"time":         now.UnixMilli(),
 		"node":         obj{"name": "edge-07", "kernel": "6.18.5", "cpus": 2, "cgroup": "v1", "busy_cores": last("anole_qos_node_cpu_used_cores"), "steal_cores": 0.0, "target": 0.97},
 		"mechanisms":   fakeMechanisms,
-		"be_cap_cores": last("anole_qos_be_cap_cores"),
-		"classes":      a.classes(now), "workloads": a.workloads(now), "decisions": a.decisions(""),
+		"be_cap_cores": last("anole_qos_be_cap_cores"), "be_cap_why": "node use",
+		"classes": a.classes(now), "workloads": a.workloads(now), "decisions": a.decisions(""),
 		"degraded": []obj{{"feature": "cpi", "reason": "no_hardware", "detail": "perf_event_open: cycles not supported"}},
 	}
 	if a.empty.Load() {
@@ -127,7 +149,7 @@ func (a *fakeAgent) workloads(now time.Time) []obj {
 			w["burst"] = obj{"mode": "auto", "kernel": "period+burst", "period_us": 500000, "quota_us": 150000 * (3 - i), "burst_us": 150000, "credits": i}
 		}
 		if l.class == "BE" {
-			w["throttled_ratio"] = 0.31
+			w["throttled_ratio"], w["cap_cores"] = 0.31, 0.4
 		}
 		out = append(out, w)
 	}
@@ -176,5 +198,5 @@ func (a *fakeAgent) explain(w http.ResponseWriter, r *http.Request) {
 		}})
 		return
 	}
-	reply(w, 404, obj{"error": "no workload " + id})
+	reply(w, 404, obj{"error": obj{"code": "Not Found", "message": "no workload " + id}})
 }

@@ -58,7 +58,7 @@ func newFakeNode(seed uint64, now time.Time) *fakeNode {
 	burst := 0.0
 	for i := range n.steps {
 		t := float64(i) * fakeStep.Seconds()
-		if rnd.Float64() < 0.02 {
+		if rnd.Float64() < 0.03 {
 			burst = 0.35 + 0.3*rnd.Float64()
 		}
 		burst *= 0.82
@@ -71,14 +71,14 @@ func newFakeNode(seed uint64, now time.Time) *fakeNode {
 func (n *fakeNode) step(i int, t, burst float64, rnd *rand.Rand, gap bool) {
 	wave := math.Sin(t/5400) + 0.4*math.Sin(t/411)
 	use := map[string]float64{
-		"LS":     math.Max(0.05, 0.42+0.16*wave+burst+0.03*rnd.NormFloat64()),
+		"LS":     math.Max(0.05, 0.46+0.12*wave+0.1*math.Sin(t/61)+burst+0.03*rnd.NormFloat64()),
 		"LSR":    0.06 + 0.01*rnd.Float64(),
 		"NONE":   0.10 + 0.05*math.Sin(t/97) + 0.02*rnd.Float64(),
 		"SYSTEM": 0.05 + 0.01*rnd.Float64(),
 	}
 	rest := use["LS"] + use["LSR"] + use["NONE"] + use["SYSTEM"]
 	beCap := math.Max(0.1, fakeCPUs*0.97-rest-0.08)
-	use["BE"] = math.Min(beCap, 1.3+0.25*math.Sin(t/1700)+0.05*rnd.NormFloat64())
+	use["BE"] = math.Max(0, math.Min(beCap, 1.15+0.35*math.Sin(t/130)+0.05*rnd.NormFloat64()))
 	used := math.Min(fakeCPUs, rest+use["BE"])
 
 	n.gauge(i, gap, fakeCPUs, "anole_qos_node_cpu_capacity_cores")

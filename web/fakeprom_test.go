@@ -46,9 +46,13 @@ func (q fakeQuerier) Select(_ context.Context, _ bool, _ *storage.SelectHints, m
 func (q fakeQuerier) samples(s *fakeSeries) []chunks.Sample {
 	var out []chunks.Sample
 	now := time.Now().UnixMilli()
-	for i, v := range s.values {
-		t := q.node.start.UnixMilli() + int64(i)*fakeStep.Milliseconds()
-		if t >= q.mint && t <= min(q.maxt, now) && !math.IsNaN(v) {
+	first := max(0, (q.mint-q.node.start.UnixMilli())/fakeStep.Milliseconds())
+	for i := int(first); i < len(s.values); i++ {
+		v, t := s.values[i], q.node.start.UnixMilli()+int64(i)*fakeStep.Milliseconds()
+		if t > min(q.maxt, now) {
+			break
+		}
+		if t >= q.mint && !math.IsNaN(v) {
 			out = append(out, fakeSample{t, v})
 		}
 	}

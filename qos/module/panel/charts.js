@@ -52,7 +52,7 @@ function mountPressure(el, kit, byClass) {
   const show = resource => {
     chart?.destroy();
     chart = kit.chart(slot, {
-      title: 'Pressure', unit: 'ratio', max: 0.02, tools: pick, empty: 'No pressure data: the kernel runs without PSI, or no group is classed.',
+      title: 'Pressure', unit: 'ratio', max: 0.02, tools: pick, empty: 'No pressure data for this: not measured, or the kernel runs without PSI.',
       note: 'Share of time in which some task of the class stood still for want of it (PSI some).',
       queries: [{...byClass, expr: `sum by (class) (rate(anole_qos_pressure_stall_seconds_total{resource="${resource}",kind="some"}[$w]))`}],
     });

@@ -1,6 +1,6 @@
 // The drawer that explains one workload: its files, and what was decided.
 import {chip, basename} from './classes.js';
-import {burst} from './workloads.js';
+import {burst, limit} from './workloads.js';
 import {change, result} from './decisions.js';
 
 // explainer returns open(workload).
@@ -32,7 +32,7 @@ export function explainer(kit) {
   const show = ({workload: w, files: list, decisions}) => {
     kit.put(facts, Object.entries({
       'Cgroup': kit.code(w.cgroup), 'Classed by': `${w.rule} (${w.source})`, 'CPU': `${fmt.cores(w.used_cores)} cores`,
-      'Limit': w.limit_cores == null ? 'none' : `${fmt.cores(w.limit_cores)} cores`, 'Throttled': `${fmt.percent(w.throttled_ratio)} of periods`,
+      'Limit': limit(fmt, w), 'Throttled': `${fmt.percent(w.throttled_ratio)} of periods`,
       'Burst': w.burst && w.burst.mode !== 'off' ? `${burst(kit, w.burst)}, by ${w.burst.kernel}` : 'off',
       'Real-time threads': String(w.rt_threads ?? 0), 'Id': kit.code(w.id),
     }).map(([k, v]) => h('div', null, h('dt', null, k), h('dd', null, v))));

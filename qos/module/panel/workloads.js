@@ -20,10 +20,10 @@ export function mountWorkloads(el, kit) {
       {key: 'name', label: 'Workload', value: w => w.name || w.id},
       {key: 'class', label: 'Class', value: w => w.class, order: w => CLASSES.indexOf(w.class), show: w => chip(kit, w.class)},
       {key: 'used', label: 'CPU', title: 'Cores in use, against the limit or the node', align: 'end', value: w => w.used_cores,
-        show: w => h('span', {class: 'qos-used'}, fmt.cores(w.used_cores), kit.meter(w.used_cores / (w.limit_cores ?? cpus), `class-${w.class}`))},
+        show: w => h('span', {class: 'qos-used'}, fmt.cores(w.used_cores), kit.meter(w.used_cores / (w.limit_cores ?? w.cap_cores ?? cpus), `class-${w.class}`))},
       {key: 'past', label: 'In this range', sort: false, value: w => past(w)?.join() ?? '',
         show: w => past(w) ? kit.spark(past(w), {colour: `class-${w.class}`, top: w.limit_cores ?? 0.1}) : ''},
-      {key: 'limit', label: 'Limit', align: 'end', value: w => w.limit_cores, show: w => w.limit_cores == null ? 'none' : fmt.cores(w.limit_cores)},
+      {key: 'limit', label: 'Limit', title: 'Its own limit, or its part of the best-effort cap', align: 'end', value: w => w.limit_cores ?? w.cap_cores, show: w => limit(fmt, w)},
       {key: 'throttled', label: 'Throttled', align: 'end', value: w => w.throttled_ratio,
         show: w => h('span', {class: w.throttled_ratio > 0.05 && w.class !== 'BE' ? 'qos-much' : null}, fmt.percent(w.throttled_ratio))},
       {key: 'burst', label: 'Burst plan', value: w => burst(kit, w.burst), wide: true},
@@ -50,6 +50,9 @@ export function mountWorkloads(el, kit) {
     t.set(rows);
   };
 }
+
+// limit is a workload's own limit, or else its part of the best-effort cap.
+export const limit = (fmt, w) => w.limit_cores != null ? fmt.cores(w.limit_cores) : w.cap_cores != null ? `cap ${fmt.cores(w.cap_cores)}` : 'none';
 
 // burst writes a plan as the kernel is told it.
 export function burst(kit, b) {

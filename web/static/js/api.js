@@ -21,6 +21,7 @@ class Link extends EventTarget {
 }
 export const link = new Link();
 
+export const STATUS = '/api/v1/status';
 const TIMEOUT = 15000; // ms; a day's query on a busy node takes seconds, not more
 
 // fetchJSON asks the agent and decodes the answer. It throws a RequestError, or
@@ -34,6 +35,8 @@ export async function fetchJSON(path, {signal, method = 'GET', body} = {}) {
     raw = await res.text();
   } catch (err) {
     if (signal?.aborted) throw err;
+    // A slow query is not a lost agent; a status that takes as long is.
+    if (err.name === 'TimeoutError' && path !== STATUS) throw new RequestError(`no answer within ${TIMEOUT / 1000} s`, 504);
     link.note(false);
     throw new RequestError('the agent does not answer', 0);
   }
@@ -44,9 +47,13 @@ export async function fetchJSON(path, {signal, method = 'GET', body} = {}) {
   } catch {
     if (res.ok) throw new RequestError(`${path}: the answer is not JSON`, res.status);
   }
-  if (!res.ok) throw new RequestError(data?.error ?? (raw.slice(0, 300) || res.statusText), res.status);
+  if (!res.ok) throw new RequestError(reason(data) ?? (raw.slice(0, 300) || res.statusText), res.status);
   return data;
 }
+
+// reason reads an error's text: the agent's {error: {code, message}}, or the
+// query API's {error: text}.
+const reason = data => data?.error?.message ?? data?.error;
 
 async function prom(path, params, signal) {
   const res = await fetchJSON(`${path}?${new URLSearchParams(params)}`, {signal});

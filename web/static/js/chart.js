@@ -54,8 +54,7 @@ class Card {
 
   constructor(o) {
     this.#o = o;
-    const frame = h('div', {class: 'plot-frame', role: 'img', 'aria-label': o.title}, this.#host, this.#empty);
-    frame.style.height = `${o.height ?? 208}px`;
+    const frame = h('div', {class: 'plot-frame', role: 'img', 'aria-label': o.title, vars: {'--height': `${o.height ?? 208}px`}}, this.#host, this.#empty);
     this.el = h('section', {class: 'card chart', 'aria-label': o.title},
       h('header', {class: 'card-head'}, h('h3', null, o.title), o.tools, this.#at),
       o.note ? h('p', {class: 'note'}, o.note) : null, frame, this.#legend);

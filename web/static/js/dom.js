@@ -47,10 +47,23 @@ export function text(el, s) {
   return el;
 }
 
-// icon draws a symbol of icons.svg.
+// Icons on a 16 by 16 grid, drawn as strokes or, with a leading "#", filled.
+// They live here and not in a file: one of them is wanted when the agent, which
+// would serve the file, is gone.
+const ICONS = {
+  sun: 'M8 5.1a2.9 2.9 0 1 0 0 5.8 2.9 2.9 0 1 0 0-5.8ZM8 1.2v1.6M8 13.2v1.6M1.2 8h1.6M13.2 8h1.6M3.2 3.2l1.1 1.1M11.7 11.7l1.1 1.1M12.8 3.2l-1.1 1.1M4.3 11.7l-1.1 1.1',
+  moon: 'M13.4 9.9A5.9 5.9 0 0 1 6.1 2.6a5.9 5.9 0 1 0 7.3 7.3Z',
+  auto: '#M8 1.7a6.3 6.3 0 1 0 0 12.6A6.3 6.3 0 1 0 8 1.7Zm0 1.5v9.6A4.8 4.8 0 0 1 8 3.2Z',
+  cross: 'm3.5 3.5 9 9M12.5 3.5l-9 9',
+  sort: '#M8 2.5 11.5 7h-7ZM8 13.5 4.5 9h7Z',
+  dot: '#M8 4a4 4 0 1 0 0 8 4 4 0 1 0 0-8Z',
+  play: '#M4.5 2.8v10.4L13 8Z',
+  warn: 'M8 2 14.6 13.6H1.4ZM8 6.4v3.2M8 11.6v.1',
+};
+
 export function icon(name) {
-  return svg('svg', {class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true'},
-    svg('use', {href: `/static/icons.svg#${name}`}));
+  const d = ICONS[name], filled = d.startsWith('#');
+  return svg('svg', {class: filled ? 'icon filled' : 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true'}, svg('path', {d: filled ? d.slice(1) : d}));
 }
 
 // radios builds a group of exclusive buttons, of which one is in the tab order

@@ -8,6 +8,7 @@ const EXAMPLES = [
   ['Node CPU', 'anole_qos_node_cpu_used_cores / anole_qos_node_cpu_capacity_cores'],
 ];
 const UNITS = [['number', 'numbers'], ['cores', 'cores'], ['ratio', 'percent'], ['seconds', 'time'], ['bytes', 'bytes'], ['rate', 'per second']];
+const CLASS = /^(LSE|LSR|LS|NONE|BE|SYSTEM)$/; // of the QoS room; their colours are the design's
 const MOST = 24; // series in the chart; the table has them all
 
 export function mount(el, kit) {
@@ -45,14 +46,15 @@ export function mount(el, kit) {
   };
   const draw = d => {
     last = d;
-    chart.set({...d, series: d.series.slice(0, MOST).map((s, i) => ({name: name(s.labels), colour: `series-${i % 8 + 1}`, dash: i >= 8 ? [4, 3] : undefined, values: s.values}))});
+    const byClass = new Set(d.series.map(s => s.labels.class)).size === d.series.length;
+    chart.set({...d, series: d.series.slice(0, MOST).map((s, i) => ({name: name(s.labels), colour: byClass && CLASS.test(s.labels.class) ? `class-${s.labels.class}` : `series-${i % 8 + 1}`, dash: i >= 8 ? [4, 3] : undefined, values: s.values}))});
     const labels = [...new Set(d.series.flatMap(s => Object.keys(s.labels)))].sort();
     if (labels.join() !== columns || !table) {
       columns = labels.join();
       table?.destroy();
       table = kit.table(tableBox, {
         caption: 'Latest value of each series', rowKey: r => r.key, filter: 'Filter series', limit: 200, sort: {key: 'value', dir: -1},
-        columns: [...labels.map(l => ({key: `label-${l}`, label: l, value: r => r.labels[l] ?? ''})),
+        columns: [...labels.map(l => ({key: `label-${l}`, label: l, value: r => r.labels[l] ?? '', wide: true})),
           {key: 'value', label: 'Value', align: 'end', value: r => r.value, show: r => kit.fmt.unit(unit)(r.value)}],
       });
     }

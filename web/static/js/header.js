@@ -26,7 +26,8 @@ function mountWho(el) {
   const uptime = h('span', {class: 'uptime'});
   put(el, node, state, uptime);
   const show = () => {
-    const [word, tone] = STATES[agent.state()];
+    const now = agent.state();
+    const [word, tone] = STATES[now] ?? [now, 'warn'];
     state.className = `chip state ${tone}`;
     text(state, word);
     const s = agent.status;

@@ -9,17 +9,30 @@ const REASONS = {
 
 export function mount(el, kit) {
   const {h} = kit;
+  const problems = h('section', {class: 'card problems', role: 'status', hidden: true});
   const tiles = h('div', {class: 'tiles'});
-  const charts = h('div', {class: 'grid'});
+  const charts = h('div', {class: 'grid pair'});
   const modules = h('section', {class: 'card'}, h('header', {class: 'card-head'}, h('h3', null, 'Modules')));
   const features = h('section', {class: 'card span'}, h('header', {class: 'card-head'}, h('h3', null, 'What this node can do')),
     h('p', {class: 'note'}, 'The same answers as ', kit.code('anole doctor'), ': yes, no and because of what, or could not tell.'));
-  kit.put(el, h('h2', {class: 'sr'}, 'Overview'), tiles, charts);
+  kit.put(el, h('h2', {class: 'sr'}, 'Overview'), problems, tiles, charts);
+  mountProblems(problems, kit);
   mountTiles(tiles, kit);
   mountCPU(charts, kit);
   charts.append(modules, features);
   mountModules(modules, kit);
   mountFeatures(features, kit);
+}
+
+// mountProblems lists what the agent itself finds amiss.
+function mountProblems(el, kit) {
+  const show = () => {
+    const all = kit.agent.status?.problems ?? [];
+    el.hidden = all.length === 0;
+    kit.put(el, kit.icon('warn'), kit.h('ul', null, all.map(p => kit.h('li', null, p))));
+  };
+  kit.listen(kit.agent, 'change', show);
+  show();
 }
 
 function mountTiles(el, kit) {
@@ -37,11 +50,12 @@ function mountTiles(el, kit) {
     modules.set(`${running} of ${all.length}`, 'running', {tone: worst === 'failed' ? 'bad' : worst === 'degraded' ? 'warn' : ''});
     const c = s.config ?? {};
     config.set(`generation ${c.generation ?? fmt.NONE}`,
-      c.error ? `the last reload was refused: ${c.error}` : [c.file || 'built-in defaults', reload(c, fmt)].filter(Boolean).join(' · '), {tone: c.error ? 'bad' : ''});
+      c.error ? `the last reload was refused: ${c.error}`
+        : [c.file || 'built-in defaults', reload(c, fmt), c.restart_for?.length ? `restart for ${c.restart_for.join(', ')}` : ''].filter(Boolean).join(' · '), {tone: c.error ? 'bad' : ''});
     const hist = s.history ?? {};
     const good = ['ok', 'ready'].includes(hist.state);
-    history.set(good ? fmt.bytes(hist.bytes) : hist.state ?? fmt.NONE,
-      [hist.detail, good && hist.retention ? `keeps ${retention(hist.retention, fmt)}` : ''].filter(Boolean).join(' · '),
+    history.set(good && hist.bytes ? fmt.bytes(hist.bytes) : hist.state ?? fmt.NONE,
+      [hist.reason ?? hist.detail, hist.note, good && hist.retention ? `keeps ${retention(hist.retention, fmt)}` : ''].filter(Boolean).join(' · '),
       {tone: good ? '' : hist.state === 'off' ? 'bad' : 'warn'});
   };
   kit.listen(agent, 'change', show);
@@ -49,7 +63,7 @@ function mountTiles(el, kit) {
 }
 
 const reload = (c, fmt) => {
-  const at = Date.parse(c.last_reload ?? '');
+  const at = Date.parse(c.last_reload ?? c.loaded ?? '');
   return Number.isFinite(at) && at > 0 ? `read ${fmt.moment(at)}` : '';
 };
 const retention = (r, fmt) => typeof r === 'number' ? fmt.duration(r) : String(r).replace(/(\d+[hm])0m0s$|0s$/, '$1').replace(/h0m$/, 'h');

@@ -41,6 +41,9 @@ const linear = opts => (u, min, max) => {
 const log = (u, min, max) => min == null ? [1e-6, 1e-2]
   : [10 ** Math.floor(Math.log10(min)), 10 ** Math.ceil(Math.log10(max * 1.001))];
 
+// decades leaves a logarithmic axis its powers of ten.
+const decades = (u, splits) => splits.map(v => v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null);
+
 // timeLabels are 24-hour clocks, with the date where a day begins.
 function timeLabels(u, splits, axis, space, step) {
   return splits.map((t, i) => {
@@ -117,14 +120,15 @@ export class Plot {
       grid: {stroke: css('grid'), width: 1}, ticks: {show: false}, border: {show: false},
     };
     return {
-      width, height, padding: [8, 8, 0, 0], legend: {show: false},
+      width, height, padding: [8, 16, 0, 0], legend: {show: false},
       scales: {
         x: {time: true, range: () => [this.#window.from, this.#window.to]},
         y: isLog ? {distr: 3, log: 10, range: log} : {range: linear(this.#opts)},
       },
       axes: [
         {...axis, values: timeLabels, space: 64, size: 28, gap: 6},
-        {...axis, values: (u, splits) => splits.map(v => v == null ? '' : format(v)), space: isLog ? 22 : 36, size: 60, gap: 8},
+        {...axis, values: (u, splits) => splits.map(v => v == null ? '' : format(v)), space: isLog ? 22 : 36, size: 60, gap: 8,
+          ...(isLog ? {filter: decades, grid: {...axis.grid, filter: decades}} : {})},
       ],
       series: [{}, ...this.#series.map(s => this.#line(s))],
       bands: this.#bands(),
@@ -149,7 +153,7 @@ export class Plot {
     const colour = css(s.colour) || css('series-1');
     return {
       show: !s.hidden, stroke: colour, width: s.width ?? 1.6, dash: s.dash, spanGaps: false,
-      fill: s.stack ? faded(colour, 0.55) : s.fill ? faded(colour, 0.14) : undefined,
+      fill: s.stack ? faded(colour, 0.42) : s.fill ? faded(colour, 0.14) : undefined,
       points: {show: () => false, filter: alone, size: 5, fill: colour},
     };
   }

@@ -48,11 +48,11 @@ class Table {
       type: 'search', class: 'filter', placeholder: o.filter, 'aria-label': o.filter, 'aria-controls': id, spellcheck: 'false', autocomplete: 'off',
       oninput: () => this.filter(this.input.value),
     }) : null;
-    this.el = h('div', {class: 'table-box'},
+    this.el = h('div', {class: 'table-box'}, h('div', {class: o.columns.length > 4 ? 'many' : o.columns.length > 2 ? 'few' : null},
       o.filter || o.tools ? h('div', {class: 'table-tools'}, this.input, o.tools, this.#count) : null,
       h('table', {id, role: 'table'}, h('caption', {class: 'sr'}, o.caption),
         h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, o.columns.map(c => this.#head(c)))), this.#body),
-      this.#empty, this.#more);
+      this.#empty, this.#more));
     this.#marks();
   }
 

@@ -1,0 +1,163 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/internal/yamlx"
+	"github.com/anole-os/anole/qos"
+	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/run"
+)
+
+// Hidden verbs, the other processes of a run.
+const (
+	stageVerb = "exec-in"
+	guardVerb = "guard"
+)
+
+type runFlags struct{ class, name, cpus, memory, burst string }
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "run --class ls|be [flags] -- cmd…",
+		Short: "Run a command in a workload of its own",
+		Long: `Runs a command in a cgroup of its own, in a class, with or without a running
+agent. Exit code and signals are passed through. When the command ends, what it
+left running is killed and the cgroup removed, also after kill -9 of anole.`,
+		Example: "  anole qos run --class be -- make -j8\n  anole qos run --class ls --cpus 0.5 --burst auto -- ./server",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := f.options(cmd)
+			if err != nil {
+				return core.Exit(core.ExitUsage, err)
+			}
+			o.Argv = args
+			if verbose {
+				o.OnStart = func(s run.Started) { tellStart(cmd, s) }
+			}
+			return finish(run.Run(cmd.Context(), o))
+		},
+	}
+	fl := c.Flags()
+	fl.SetInterspersed(false)
+	fl.StringVar(&f.class, "class", "", "ls (latency-sensitive) or be (best effort)")
+	fl.StringVar(&f.name, "name", "", "name of the workload; the command's own with random digits by default")
+	fl.StringVar(&f.cpus, "cpus", "", "long-run CPU limit, such as 0.5 or 500m")
+	fl.StringVar(&f.memory, "memory", "", "memory limit, such as 512MiB")
+	fl.StringVar(&f.burst, "burst", "", "bank unused CPU: off, auto, or the CPU time to bank such as 300ms")
+	fl.BoolVarP(&verbose, "verbose", "v", false, "say on standard error what was set up")
+	_ = c.MarkFlagRequired("class")
+	_ = c.RegisterFlagCompletionFunc("class", cobra.FixedCompletions([]string{"ls", "be"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("burst", cobra.FixedCompletions([]string{"auto", "off"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (f *runFlags) options(cmd *cobra.Command) (o run.Options, err error) {
+	env := core.EnvFrom(cmd.Context())
+	o = run.Options{Name: f.name, RunDir: env.RunDir, Root: env.Root, AgentRunning: func() bool { return agentRuns(env) }}
+	if o.Class, err = class.Parse(f.class); err != nil {
+		return o, fmt.Errorf("--class: %w", err)
+	}
+	if f.cpus != "" {
+		if o.CPUs, err = burst.ParseCPUs(f.cpus); err != nil {
+			return o, fmt.Errorf("--cpus: %w", err)
+		}
+	}
+	if f.memory != "" {
+		b, err := yamlx.ParseBytes(f.memory)
+		if err != nil {
+			return o, fmt.Errorf("--memory %w", err)
+		}
+		if b == 0 {
+			return o, fmt.Errorf("--memory %s: a limit of nothing would kill the command at once", f.memory)
+		}
+		o.Memory = int64(b)
+	}
+	if f.burst != "" {
+		if o.Burst, err = qos.ParseBurst(f.burst); err != nil {
+			return o, fmt.Errorf("--%w", err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return o, fmt.Errorf("find own program: %w", err)
+	}
+	o.Stage = []string{self, "qos", stageVerb}
+	o.Guard = []string{self, "qos", guardVerb}
+	return o, nil
+}
+
+// agentRuns says whether an agent answers that takes care of classes.
+func agentRuns(env *core.Env) bool {
+	if env.Agent == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/qos/policy", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := env.Agent.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+func tellStart(cmd *cobra.Command, s run.Started) {
+	w := core.EnvFrom(cmd.Context()).Err
+	fmt.Fprintf(w, "anole: %s (process %d) in cgroup %s\n", s.Name, s.PID, s.Cgroup)
+	for _, n := range s.Notes {
+		fmt.Fprintf(w, "anole: %s\n", n)
+	}
+}
+
+// finish turns the outcome into anole's exit code: the command's own.
+func finish(r run.Result, err error) error {
+	var exec *run.ExecError
+	var flag *run.FlagError
+	switch {
+	case errors.As(err, &exec):
+		return core.Exit(r.ExitCode, err)
+	case errors.As(err, &flag), errors.Is(err, run.ErrNameTaken):
+		return core.Exit(core.ExitUsage, err)
+	case err != nil && r.ExitCode > 0:
+		return core.Exit(r.ExitCode, err)
+	case err != nil:
+		return err
+	case r.ExitCode != 0:
+		return core.Exit(r.ExitCode, nil)
+	}
+	return nil
+}
+
+// hiddenCommands are the other processes of run, demo and bench.
+func hiddenCommands() []*cobra.Command {
+	hidden := func(use, short string, f func(cmd *cobra.Command, args []string) error) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Hidden: true, DisableFlagParsing: true, RunE: f}
+	}
+	return []*cobra.Command{
+		hidden(stageVerb, "Join cgroups and execute a command", func(_ *cobra.Command, args []string) error {
+			err := run.Stage(args)
+			var exec *run.ExecError
+			if errors.As(err, &exec) {
+				return core.Exit(127, err)
+			}
+			return err
+		}),
+		hidden(guardVerb, "Clean up after a runner that was killed", func(_ *cobra.Command, args []string) error { return run.GuardMain(args) }),
+	}
+}
