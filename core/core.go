@@ -25,6 +25,10 @@ type Info struct {
 	// modules that must be present as well.
 	After, Needs []string
 	New          func() Module
+	// Entries are verbs of the room's own helper processes, by name
+	// ("exec-in" for `anole qos exec-in`). main runs them before anything else
+	// of the agent is set up, signal handling included, and exits.
+	Entries map[string]func(args []string) error
 }
 
 // Module is one room's place in the agent. The agent calls its methods from

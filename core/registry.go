@@ -43,6 +43,21 @@ func (r *Registry) Add(i Info) error {
 	return nil
 }
 
+// Entry finds the helper process that a command line ("qos", "exec-in", …)
+// asks for; nil if it is an ordinary one.
+func (r *Registry) Entry(args []string) func() error {
+	if len(args) < 2 {
+		return nil
+	}
+	r.mu.Lock()
+	f := r.infos[args[0]].Entries[args[1]]
+	r.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return func() error { return f(args[2:]) }
+}
+
 // Ordered gives the modules in start order: each after those in its Needs and
 // After, by name where nothing else decides, whatever the order of Add. A
 // missing need or a cycle is an error that names the modules.

@@ -16,6 +16,9 @@ import (
 )
 
 func main() {
+	if helper := core.Default.Entry(os.Args[1:]); helper != nil {
+		os.Exit(cli.Exit(helper(), os.Stderr))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := cli.Run(ctx, os.Args[1:], cli.Options{Undo: cgroup.Undo, Web: console, Out: os.Stdout, Err: os.Stderr})

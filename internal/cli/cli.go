@@ -59,8 +59,13 @@ func Run(ctx context.Context, args []string, opt Options) int {
 	if err != nil && !a.ran {
 		err = core.Exit(core.ExitUsage, err)
 	}
+	return Exit(err, opt.Err)
+}
+
+// Exit prints an error, once, and gives its exit code.
+func Exit(err error, w io.Writer) int {
 	if msg := message(err); msg != "" {
-		fmt.Fprintf(opt.Err, "anole: %s\n", msg)
+		fmt.Fprintf(w, "anole: %s\n", msg)
 	}
 	return core.ExitCode(err)
 }

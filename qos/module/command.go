@@ -27,7 +27,6 @@ unused quota for bursts.`,
 	}
 	c.AddCommand(statusCommand(), topCommand(), explainCommand(), applyCommand(), policyCommand(),
 		probeCommand(), revertCommand(), planCommand(), runCommand(), demoCommand(), benchCommand())
-	c.AddCommand(hiddenCommands()...)
 	return c
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/run"
+	"github.com/anole-os/anole/workload"
 )
 
 func init() {
@@ -27,6 +28,10 @@ func init() {
 		Name: "qos",
 		Doc:  "Latency-sensitive and best-effort work share the node: CPU by class, suppression, CPU Burst",
 		New:  func() core.Module { return New() },
+		Entries: map[string]func([]string) error{
+			stageVerb: stage,
+			guardVerb: run.GuardMain,
+		},
 	})
 }
 
@@ -101,7 +106,7 @@ func (m *Module) Start(context.Context) error {
 	if _, err := run.Sweep(m.runDir); err != nil {
 		m.log.Warn("sweep workloads of dead runs", "err", err)
 	}
-	e, err := qos.Open(qos.Options{Root: m.root, Journal: m.journal, Policy: &m.policy, Log: m.log})
+	e, err := qos.Open(qos.Options{Root: m.root, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank})
 	if err != nil {
 		return err
 	}
@@ -117,6 +122,9 @@ func (m *Module) Start(context.Context) error {
 	m.engine, m.cancel, m.done = e, cancel, done
 	return nil
 }
+
+// bank gives the burst that `anole qos run` asked for.
+func (m *Module) bank(w *workload.Workload) (qos.BurstMode, bool) { return run.Bank(m.runDir, w.Path) }
 
 // Stop implements core.Module.
 func (m *Module) Stop(ctx context.Context) error {

@@ -46,7 +46,7 @@ left running is killed and the cgroup removed, also after kill -9 of anole.`,
 			if verbose {
 				o.OnStart = func(s run.Started) { tellStart(cmd, s) }
 			}
-			return finish(run.Run(cmd.Context(), o))
+			return finish(run.Run(context.WithoutCancel(cmd.Context()), o))
 		},
 	}
 	fl := c.Flags()
@@ -127,37 +127,21 @@ func tellStart(cmd *cobra.Command, s run.Started) {
 
 // finish turns the outcome into anole's exit code: the command's own.
 func finish(r run.Result, err error) error {
-	var exec *run.ExecError
 	var flag *run.FlagError
 	switch {
-	case errors.As(err, &exec):
+	case r.ExitCode > 0:
 		return core.Exit(r.ExitCode, err)
 	case errors.As(err, &flag), errors.Is(err, run.ErrNameTaken):
 		return core.Exit(core.ExitUsage, err)
-	case err != nil && r.ExitCode > 0:
-		return core.Exit(r.ExitCode, err)
-	case err != nil:
-		return err
-	case r.ExitCode != 0:
-		return core.Exit(r.ExitCode, nil)
 	}
-	return nil
+	return err
 }
 
-// hiddenCommands are the other processes of run, demo and bench.
-func hiddenCommands() []*cobra.Command {
-	hidden := func(use, short string, f func(cmd *cobra.Command, args []string) error) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Hidden: true, DisableFlagParsing: true, RunE: f}
+// stage is the process that becomes the command. The runner has been told by
+// then what went wrong, and says so.
+func stage(args []string) error {
+	if err := run.Stage(args); err != nil {
+		return core.Exit(127, err)
 	}
-	return []*cobra.Command{
-		hidden(stageVerb, "Join cgroups and execute a command", func(_ *cobra.Command, args []string) error {
-			err := run.Stage(args)
-			var exec *run.ExecError
-			if errors.As(err, &exec) {
-				return core.Exit(127, err)
-			}
-			return err
-		}),
-		hidden(guardVerb, "Clean up after a runner that was killed", func(_ *cobra.Command, args []string) error { return run.GuardMain(args) }),
-	}
+	return nil
 }

@@ -1,8 +1,10 @@
 package run
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +13,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/testkit"
+	"github.com/anole-os/anole/qos/class"
 )
 
 func TestSignalsAreForwarded(t *testing.T) {
@@ -121,6 +125,45 @@ func TestSweepAfterBothWereKilled(t *testing.T) {
 	}
 }
 
+// A runner killed at any moment, its guard alive or not yet started, leaves
+// nothing that guard and next sweep do not remove, and no process.
+func TestKillAtAnyMoment(t *testing.T) {
+	node(t)
+	for round := range 40 {
+		o := order{Class: class.BE, Name: uniqueName(), RunDir: t.TempDir()}
+		o.Argv = []string{"sh", "-c", "setsid sleep 1000 & sleep 1000; : " + o.Name}
+		arg, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(exe(), "t-runner", string(arg))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rand.IntN(1+round*3)) * time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		eventually(t, "nothing is left", func() bool {
+			if _, err := Sweep(o.RunDir); err != nil {
+				t.Fatal(err)
+			}
+			return len(directories(o.Name)) == 0 && len(records(o.RunDir)) == 0 && len(mentioning(o.Name)) == 0
+		})
+	}
+}
+
+// mentioning lists processes whose arguments hold a word.
+func mentioning(word string) []string {
+	var out []string
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		if b, _ := os.ReadFile(f); strings.Contains(string(b), word) {
+			out = append(out, string(b))
+		}
+	}
+	return out
+}
+
 // A dead run's name is free for the next one, which sweeps it first.
 func TestNextRunSweeps(t *testing.T) {
 	node(t)
@@ -196,4 +239,3 @@ func copyOf(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	c.SysProcAttr = cmd.SysProcAttr
 	return c
 }
-

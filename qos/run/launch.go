@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -72,6 +73,7 @@ func (r *runner) staged(path string, join []string, attr *syscall.ProcAttr) (pid
 	}
 	defer in.Close()
 	defer out.Close()
+	slices.Reverse(join) // cpu last: its quota must not hold up the stage itself
 	a := stageArgs{join: join, status: len(attr.Files), path: path, argv: r.o.Argv}
 	with := *attr
 	with.Files = append(attr.Files[:len(attr.Files):len(attr.Files)], out.Fd())

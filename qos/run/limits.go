@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
-	"github.com/anole-os/anole/qos"
+	"github.com/anole-os/anole/internal/procfs"
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
@@ -44,7 +46,7 @@ func (r *runner) limitCPU(agent bool) error {
 	if !g.HasBandwidth() {
 		return unlimitable("--cpus", "cpu", nil)
 	}
-	plan, err := r.plan(agent)
+	plan, err := r.plan(agent, r.kernel(g))
 	if err != nil {
 		return err
 	}
@@ -61,8 +63,23 @@ func (r *runner) limitCPU(agent bool) error {
 	return nil
 }
 
-func (r *runner) plan(agent bool) (burst.Plan, error) {
-	limits, cpus := qos.Kernel(r.o.Root)
+// kernel finds what the kernel takes as a burst by asking the workload's own
+// group, which has no process yet: a probe group would be left behind if the
+// runner were killed meanwhile.
+func (r *runner) kernel(g *actuate.Group) burst.Limits {
+	l := burst.Mainline()
+	l.HasBurst = g.HasBurst()
+	l.BurstMayExceedQuota = l.HasBurst && g.DeepBurst()
+	v, _ := r.site.tree.Version("cpu")
+	l.Unified = v == cgroup.V2
+	return l
+}
+
+func (r *runner) plan(agent bool, limits burst.Limits) (burst.Plan, error) {
+	cpus, err := procfs.CPUs(r.o.Root)
+	if err != nil {
+		return burst.Plan{}, fmt.Errorf("count CPUs: %w", err)
+	}
 	s := burst.Spec{Limit: r.o.CPUs, CPUs: cpus, Limits: limits}
 	switch {
 	case agent:
@@ -185,15 +202,18 @@ func (r *runner) yield() error {
 			return nil
 		}
 	}
-	m, why, err := actuate.Choose(r.site.tree)
-	if err != nil {
-		r.note("best effort does not yield: " + why)
-		return nil
+	for _, m := range actuate.Ladder() {
+		w, _ := g.Yield(m)
+		err = store(g.Path(w.File), w.Value)
+		if err == nil {
+			r.note("best effort yields by " + string(m))
+			return nil
+		}
+		// Absent, or present without effect on this kernel: the next rung.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
+			return fmt.Errorf("lower priority: write to %s: %w", g.Path(w.File), err)
+		}
 	}
-	w, _ := g.Yield(m)
-	if err := store(g.Path(w.File), w.Value); err != nil {
-		return fmt.Errorf("lower priority: write to %s: %w", g.Path(w.File), err)
-	}
-	r.note("best effort yields by " + string(m))
+	r.note(fmt.Sprintf("best effort does not yield: %v", err))
 	return nil
 }

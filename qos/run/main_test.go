@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/class"
@@ -22,8 +23,10 @@ import (
 // says which.
 func TestMain(m *testing.M) {
 	parts := map[string]func([]string) error{
-		"t-stage": Stage, "t-guard": GuardMain, "t-runner": runnerMain, "t-count": countMain, "t-spin": spinMain, "t-eat": eatMain,
+		"t-stage": Stage, "t-guard": GuardMain, "t-runner": runnerMain, "t-count": countMain, "t-spin": spinMain, "t-eat": eatMain, "t-jobs": jobsMain,
 	}
+	// A race-detecting process sleeps for a second before it ends; the parts need not.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	if len(os.Args) > 1 {
 		if part, ok := parts[os.Args[1]]; ok {
 			if err := part(os.Args[2:]); err != nil {
@@ -103,7 +106,7 @@ func spinMain(args []string) error {
 // eatMain touches 64 MiB.
 func eatMain([]string) error {
 	b := make([]byte, 64<<20)
-	for i := range b {
+	for i := 0; i < len(b); i += os.Getpagesize() {
 		b[i] = 1
 	}
 	fmt.Println("ate", len(b))
@@ -121,6 +124,14 @@ func node(t testing.TB) *cgroup.Tree {
 	_, err = Run(context.Background(), Options{Class: class.BE, Name: uniqueName(), Argv: []string{"true"}, RunDir: probe, Stage: self("t-stage")})
 	testkit.Need(t, err)
 	return tree
+}
+
+// needV1 skips a test that reads files of cgroup v1.
+func needV1(t testing.TB, tree *cgroup.Tree) {
+	t.Helper()
+	if v, _ := tree.Version("cpu"); v != cgroup.V1 {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup v1", Reason: feature.NoKernel, Need: "the cpu controller on cgroup v1"})
+	}
 }
 
 func uniqueName() string { return "t-run-" + strings.TrimPrefix(makeName("x"), "x-") }

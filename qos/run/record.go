@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/procfs"
+	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/class"
 )
 
@@ -31,6 +32,8 @@ type record struct {
 	Start   uint64      `json:"start"`   // its start time, clock ticks since boot
 	BootID  string      `json:"boot_id"` // start times mean nothing after a reboot
 	Cgroups []string    `json:"cgroups"` // directories, absolute
+	// Burst is what the run asked for, for the agent; absent where it said nothing.
+	Burst qos.BurstMode `json:"burst,omitzero"`
 }
 
 // maxRecord bounds what is read of a record file.
@@ -245,3 +248,22 @@ func (h *held) release() { _ = h.f.Close() }
 
 // stale is the age at which a temporary file was surely left by a kill.
 const stale = time.Hour
+
+// Bank gives the burst that the run in the cgroup at path ("/anole-ls/web")
+// asked for; ok is false when it asked for none or is no run of anole.
+func Bank(runDir, path string) (mode qos.BurstMode, ok bool) {
+	home, name, found := strings.Cut(strings.TrimPrefix(path, "/anole-"), "/")
+	c, err := class.Parse(home)
+	if !found || err != nil || !validName(name) {
+		return qos.BurstMode{}, false
+	}
+	b, err := os.ReadFile((&record{Class: c, Name: name}).file(runDir))
+	if err != nil || len(b) > maxRecord {
+		return qos.BurstMode{}, false
+	}
+	r, err := parseRecord(b)
+	if err != nil {
+		return qos.BurstMode{}, false
+	}
+	return r.Burst, r.Burst.Set
+}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/qos"
 )
 
 // Run runs a command in a workload of its own and blocks until it ended and
@@ -29,6 +30,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.Check(); err != nil {
 		return none, err
 	}
+	asked := o.Burst
 	o.defaults()
 	tree, err := cgroup.Detect(o.Root)
 	if err != nil {
@@ -41,7 +43,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{ExitCode: codeOf(err)}, err
 	}
-	r := &runner{o: &o}
+	r := &runner{asked: asked, o: &o}
 	if _, err := Sweep(o.RunDir); err != nil {
 		r.note(err.Error()) // what others left is not this run's fault
 	}
@@ -63,6 +65,7 @@ func codeOf(err error) int {
 type runner struct {
 	o       *Options
 	site    *site
+	asked   qos.BurstMode // burst as given, before defaults
 	rec     *record
 	guard   *guard
 	started Started
@@ -88,6 +91,7 @@ func (r *runner) claimName(tree *cgroup.Tree, name string) (err error) {
 	if r.rec, err = newRecord(r.o.Class, name, r.site.dirs()); err != nil {
 		return err
 	}
+	r.rec.Burst = r.asked
 	for range 3 {
 		if _, serr := os.Lstat(r.rec.file(r.o.RunDir)); errors.Is(serr, fs.ErrNotExist) {
 			if err := r.site.foreign(); err != nil {

@@ -68,9 +68,11 @@ type report struct {
 	Text  string `json:"text"`
 }
 
-// Stage joins cgroups and becomes the command: it returns only on error. args
-// is what Run appended to Options.Stage. The process keeps its id, streams and
-// session, so that the command is the runner's own child.
+// Stage joins cgroups and becomes the command. args is what Run appended to
+// Options.Stage. The process keeps its id, streams and session, so that the
+// command is the runner's own child. It returns when the command could not be
+// started: nil if the runner was told why, and the process should end silently;
+// an error otherwise.
 //
 // Call it before anything catches signals: a caught signal is back at its
 // default in the command, an ignored one stays ignored.
@@ -88,7 +90,7 @@ func Stage(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s (and report it: %w)", rep.Text, err)
 	}
-	return errors.New(rep.Text)
+	return nil
 }
 
 func (a *stageArgs) become() report {

@@ -1,0 +1,5 @@
+//go:build !no_qos
+
+package all
+
+import _ "github.com/anole-os/anole/qos/module"
