@@ -37,6 +37,7 @@ var (
 	late      = desc(core.Counter, "control_loop_late_total", "Passes that began more than half an interval late.")
 	grants    = desc(core.Counter, "credit_grants_total", "Quotas of credit given by the agent.")
 	rtThreads = desc(core.Gauge, "rt_threads", "Threads in the real-time lane.")
+	steered   = desc(core.Counter, "steered_total", "Waking latency-sensitive threads moved from behind another to a CPU that ran best-effort work.")
 	demotions = desc(core.Counter, "rt_demotions_total", "Workloads taken out of the real-time lane for using too much.")
 	degraded  = desc(core.Gauge, "degraded", "Parts that do not work on this node.", "feature", "reason")
 
@@ -77,6 +78,7 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	value(late, float64(t.Late))
 	value(grants, float64(t.Grants))
 	value(demotions, float64(t.Demotions))
+	value(steered, float64(t.Steered))
 	for _, d := range features(s.Degraded) {
 		value(degraded, 1, d.Feature, d.Reason)
 	}

@@ -106,7 +106,7 @@ func (m *Module) Start(context.Context) error {
 	if _, err := run.Sweep(m.runDir); err != nil {
 		m.log.Warn("sweep workloads of dead runs", "err", err)
 	}
-	e, err := qos.Open(qos.Options{Root: m.root, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank})
+	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank})
 	if err != nil {
 		return err
 	}

@@ -60,12 +60,32 @@ func prepare(o Options) (*ebpf.CollectionSpec, error) {
 	if err := spec.Variables["count_unclassed"].Set(o.Unclassed); err != nil {
 		return nil, fmt.Errorf("set count_unclassed: %w", err)
 	}
+	if err := setSteering(spec, o, cpus); err != nil {
+		return nil, err
+	}
 	all := spec.Programs
 	spec.Programs = make(map[string]*ebpf.ProgramSpec)
 	for _, name := range programs[o.Source] {
 		spec.Programs[name] = all[name]
 	}
 	return spec, nil
+}
+
+// setSteering sets what blame and steering need.
+func setSteering(spec *ebpf.CollectionSpec, o Options, cpus int) error {
+	var mask uint16
+	for _, c := range o.Steer {
+		mask |= 1 << c
+	}
+	for _, v := range []struct {
+		name  string
+		value any
+	}{{"blame", o.Blame}, {"steer", mask}, {"steer_cpus", uint32(cpus)}} {
+		if err := spec.Variables[v.name].Set(v.value); err != nil {
+			return fmt.Errorf("set %s: %w", v.name, err)
+		}
+	}
+	return nil
 }
 
 // check looks in the kernel's BTF for what the source reads, to say more than

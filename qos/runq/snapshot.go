@@ -16,6 +16,13 @@ const (
 type ClassStats struct {
 	// Wait holds the measured waits.
 	Wait Hist
+	// Behind holds those of the waits that ended by taking the CPU from a task
+	// of the blamed class (Options.Blame): what that class cost this one. It
+	// says who had the CPU last, not for how much of the wait.
+	Behind Hist
+	// Throttled counts how often a task stopped running because its group was
+	// out of quota. Such times are no waits.
+	Throttled uint64
 	// Switches counts how often a task was switched in. It exceeds Wait.Count
 	// by the switch-ins whose beginning was not seen.
 	Switches uint64
@@ -26,7 +33,7 @@ type ClassStats struct {
 
 // Snapshot is the state of all counters, cumulative, at Time. Class 0 is the
 // tasks of no class, counted only with Options.Unclassed. A Snapshot is plain
-// data of about 15 KiB; keep two and swap them rather than copy.
+// data of about 30 KiB; keep two and swap them rather than copy.
 type Snapshot struct {
 	Time  time.Time
 	Class [NumClasses]ClassStats
@@ -46,9 +53,15 @@ func (s *Snapshot) Delta(prev *Snapshot) Snapshot {
 func (c *ClassStats) subtract(prev *ClassStats) {
 	c.Switches = since(c.Switches, prev.Switches)
 	c.Preempted = since(c.Preempted, prev.Preempted)
-	c.Wait.SumNS = since(c.Wait.SumNS, prev.Wait.SumNS)
-	for i := range c.Wait.Counts {
-		c.Wait.Counts[i] = since(c.Wait.Counts[i], prev.Wait.Counts[i])
+	c.Throttled = since(c.Throttled, prev.Throttled)
+	c.Wait.subtract(&prev.Wait)
+	c.Behind.subtract(&prev.Behind)
+}
+
+func (h *Hist) subtract(prev *Hist) {
+	h.SumNS = since(h.SumNS, prev.SumNS)
+	for i := range h.Counts {
+		h.Counts[i] = since(h.Counts[i], prev.Counts[i])
 	}
 }
 

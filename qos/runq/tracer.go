@@ -45,6 +45,12 @@ type Options struct {
 	// open, for Cost. It costs every BPF program of the node two clock reads
 	// a run.
 	Stats bool
+	// Blame is the class that waits are blamed on, for ClassStats.Behind; 0 is
+	// none. Only with Stamps.
+	Blame uint8
+	// Steer lists classes whose misplaced tasks Steer moves; needs Blame and
+	// Stamps.
+	Steer []uint8
 	// MaxCgroups is how many cgroups can have a class at once; 4096 when 0.
 	MaxCgroups int
 }
@@ -66,8 +72,8 @@ type Tracer struct {
 
 // Layout of struct cell of runq.bpf.c.
 const (
-	cellBytes  = 8 * (3 + NumBuckets + len(bpf.RunqCell{}.Pad))
-	headBytes  = 8 * 3 // sum_ns, switches, preempted
+	cellBytes  = 8 * (5 + 2*NumBuckets + len(bpf.RunqCell{}.Pad))
+	headBytes  = 8 * 5 // sum_ns, switches, preempted, throttled, behind_ns
 	generation = 1 << uint(bpf.RunqShapeGEN_BITS)
 )
 
@@ -78,8 +84,8 @@ func Open(o Options) (*Tracer, error) {
 	if o.MaxCgroups == 0 {
 		o.MaxCgroups = defaultCgroups
 	}
-	if o.MaxCgroups < 0 || o.Source > Accounting {
-		return nil, fmt.Errorf("open run-queue tracer: bad options: source %v, max cgroups %d", o.Source, o.MaxCgroups)
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("open run-queue tracer: bad options: %w", err)
 	}
 	coll, err := load(o)
 	if err != nil {
@@ -90,6 +96,25 @@ func Open(o Options) (*Tracer, error) {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxCgroups < 0 || o.Source > Accounting:
+		return fmt.Errorf("source %v, max cgroups %d", o.Source, o.MaxCgroups)
+	case int(o.Blame) > MaxClass:
+		return fmt.Errorf("blame class %d is not in 0 to %d", o.Blame, MaxClass)
+	case (o.Blame != 0 || len(o.Steer) > 0) && o.Source == Accounting:
+		return errors.New("blame and steering need the stamps source")
+	case len(o.Steer) > 0 && o.Blame == 0:
+		return errors.New("steering needs a class to blame: whose CPUs are as good as idle")
+	}
+	for _, c := range o.Steer {
+		if c < 1 || int(c) > MaxClass {
+			return fmt.Errorf("steered class %d is not in 1 to %d", c, MaxClass)
+		}
+	}
+	return nil
 }
 
 func (t *Tracer) start(o Options) (err error) {
@@ -190,6 +215,8 @@ func (t *Tracer) addCell(i int, c *ClassStats) error {
 	c.Wait.SumNS += word(head, 0)
 	c.Switches += word(head, 1)
 	c.Preempted += word(head, 2)
+	c.Throttled += word(head, 3)
+	c.Behind.SumNS += word(head, 4)
 	if word(head, 1) == 0 {
 		return nil // most classes on most CPUs: no waits, spare the copy
 	}
@@ -198,6 +225,7 @@ func (t *Tracer) addCell(i int, c *ClassStats) error {
 	}
 	for b := range c.Wait.Counts {
 		c.Wait.Counts[b] += word(rest, b)
+		c.Behind.Counts[b] += word(rest, NumBuckets+b)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ typedef __u32 __wsum;
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
 enum {
@@ -60,6 +61,7 @@ struct rq {
 
 struct cfs_rq {
 	struct rq *rq;
+	int throttle_count; /* CONFIG_CFS_BANDWIDTH */
 };
 
 struct sched_entity {
@@ -80,6 +82,8 @@ struct task_struct {
 	struct sched_entity se;
 	struct task_group *sched_task_group;
 	struct sched_info sched_info;
+	int wake_cpu; /* __set_task_cpu keeps it equal to the CPU; CONFIG_SMP */
+	_Bool throttled; /* Linux 6.18, CONFIG_CFS_BANDWIDTH */
 };
 
 #pragma clang attribute pop

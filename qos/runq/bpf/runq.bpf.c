@@ -18,6 +18,7 @@
  */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -37,6 +38,9 @@ enum shape {
 	MEMO_SLOTS = 16384,
 	GEN_BITS = 20,
 	CLASS_BITS = 4,
+	STEER_CPUS = 1024, /* CPUs that steering knows */
+	STEER_SCAN = 64,   /* and how many of them one wakeup looks at */
+	STEER_SLOTS = 1024,
 };
 
 /* One class on one CPU, padded to a multiple of a cache line. */
@@ -44,8 +48,11 @@ struct cell {
 	__u64 sum_ns;
 	__u64 switches;
 	__u64 preempted;
+	__u64 throttled;
+	__u64 behind_ns;
 	__u64 buckets[BUCKETS];
-	__u64 pad[3];
+	__u64 behind[BUCKETS];
+	__u64 pad[7];
 };
 
 /* Written on one CPU each, read by user space through mmap without a syscall.
@@ -72,6 +79,15 @@ const volatile enum shape shape_anchor = CLASSES;
 
 /* Whether tasks without a class are counted, as class 0. */
 const volatile __u8 count_unclassed = 0;
+
+/* The class that waits are blamed on, 0 for none. */
+const volatile __u8 blame = 0;
+
+/* Bit c: tasks of class c are steered. */
+const volatile __u16 steer = 0;
+
+/* How many CPUs there are; bounds the search for a better one. */
+const volatile __u32 steer_cpus = 0;
 
 /* Bumped by user space after each change of `classes`; outdates class_cache. */
 __u32 generation = 0;
@@ -189,6 +205,16 @@ static __always_inline void record(struct cell *c, __u64 ns)
 	c->buckets[b]++;
 }
 
+static __always_inline void record_behind(struct cell *c, __u64 ns)
+{
+	__u32 b = bucket_of(ns);
+
+	if (b >= BUCKETS)
+		return;
+	c->behind_ns += ns;
+	c->behind[b]++;
+}
+
 static __always_inline void count_preemption(__u32 class)
 {
 	struct cell *c;
@@ -207,6 +233,124 @@ static __always_inline int preempted(__u64 *ctx, struct task_struct *prev)
 	return prev->pid && (prev->__state == TASK_RUNNING || (ctx[0] & 1));
 }
 
+/* Whether prev stops running because its group ran out of quota: not a wait for
+ * a CPU. Linux 6.18 throttles each task on its way to user space; before, the
+ * group's queue is taken off as a whole while the switch is made. */
+static __always_inline int throttled(struct task_struct *prev)
+{
+	if (bpf_core_field_exists(prev->throttled))
+		return prev->throttled;
+	if (bpf_core_field_exists(prev->se.cfs_rq->throttle_count))
+		return prev->se.cfs_rq->throttle_count > 0;
+	return 0;
+}
+
+static __always_inline void count_throttled(__u32 class)
+{
+	struct cell *c = cell_of(class);
+
+	if (c)
+		c->throttled++;
+}
+
+/*
+ * Steering. The scheduler looks for an idle CPU for a waking task only while
+ * the CPUs that share a cache have idle time (SIS_UTIL in select_idle_cpu,
+ * kernel/sched/fair.c). Best-effort work that fills the node ends that search,
+ * although a CPU that runs such work is as good as idle: a latency-sensitive
+ * task is then queued behind another one, and stays there until a tick. Each
+ * such wakeup is told to user space, which moves the task.
+ */
+enum { RUNS_IDLE = 0xff, RUNS_CLAIMED = 0xfe };
+
+/* What each CPU runs: a class, idle, or a claim by a steered task. */
+__u8 running[STEER_CPUS];
+
+/* Tasks told of that still wait, by pid; user space looks here before it acts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, STEER_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} waiting SEC(".maps");
+
+struct misplaced {
+	__u32 tid;
+	__u32 cpu; /* where it would run at once */
+};
+
+/* Keeps the type in BTF. */
+const volatile struct misplaced misplaced_anchor = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} misplacements SEC(".maps");
+
+static __always_inline int yields(__u8 what)
+{
+	return what == RUNS_IDLE || (blame && what == blame);
+}
+
+static __always_inline void tell(struct task_struct *p, __u32 cpu)
+{
+	__u32 slot = (__u32)p->pid & (STEER_SLOTS - 1);
+	struct misplaced *m;
+	__u32 *w;
+
+	w = bpf_map_lookup_elem(&waiting, &slot);
+	m = bpf_ringbuf_reserve(&misplacements, sizeof(*m), 0);
+	if (!m)
+		return;
+	if (w)
+		*w = p->pid;
+	running[cpu & (STEER_CPUS - 1)] = RUNS_CLAIMED;
+	m->tid = p->pid;
+	m->cpu = cpu;
+	bpf_ringbuf_submit(m, 0);
+}
+
+static __noinline int place(struct task_struct *p)
+{
+	__u32 here = p->wake_cpu;
+	__u32 n = steer_cpus;
+	__u32 i, cpu;
+
+	if (here >= STEER_CPUS || yields(running[here]))
+		return 0;
+	if (n > STEER_CPUS)
+		n = STEER_CPUS;
+	for (i = 1; i < STEER_SCAN && i < n; i++) {
+		cpu = here + i;
+		if (cpu >= n)
+			cpu -= n;
+		if (cpu < STEER_CPUS && yields(running[cpu])) {
+			tell(p, cpu);
+			break;
+		}
+	}
+	return 0;
+}
+
+/* Written on change only: CPUs share the array's cache lines. */
+static __always_inline void runs(__u8 what)
+{
+	__u8 *mine = &running[bpf_get_smp_processor_id() & (STEER_CPUS - 1)];
+
+	if (*mine != what)
+		*mine = what;
+}
+
+static __always_inline void arrived(struct task_struct *p)
+{
+	__u32 slot = (__u32)p->pid & (STEER_SLOTS - 1);
+	__u32 *w = bpf_map_lookup_elem(&waiting, &slot);
+
+	if (w && *w == p->pid)
+		*w = 0;
+}
+
 /* Source 1: own time stamps. */
 
 /* How often p was switched out: tells one stay on the queue from the next. */
@@ -217,17 +361,21 @@ static __always_inline __u64 turn_of(struct task_struct *p)
 
 static __always_inline int woken(struct task_struct *p)
 {
+	__u32 class = class_of(p);
 	struct memo *m;
 	__u64 key;
 
-	if (!class_of(p) && !count_unclassed)
+	if (!class && !count_unclassed)
 		return 0;
 	m = memo_of(p);
 	key = memo_key(p, turn_of(p));
 	/* Woken while it already waits (it was preempted on its way to sleep):
 	 * the wait began with the first stamp. */
-	if ((m->key_xor ^ m->value) != key)
-		memo_put(m, key, bpf_ktime_get_ns());
+	if ((m->key_xor ^ m->value) == key)
+		return 0;
+	memo_put(m, key, bpf_ktime_get_ns());
+	if (steer >> class & 1)
+		place(p);
 	return 0;
 }
 
@@ -255,28 +403,40 @@ int stamp_switch(__u64 *ctx)
 
 	if (preempted(ctx, prev)) {
 		class = class_of(prev);
-		if (class || count_unclassed) {
+		if (!class && !count_unclassed) {
+			/* not counted */
+		} else if (throttled(prev)) {
+			count_throttled(class);
+		} else {
 			count_preemption(class);
 			now = bpf_ktime_get_ns();
 			memo_put(memo_of(prev), memo_key(prev, turn_of(prev)), now);
 		}
 	}
+	class = next->pid ? class_of(next) : 0;
+	if (steer)
+		runs(next->pid ? class : RUNS_IDLE);
 	if (!next->pid)
 		return 0;
-	class = class_of(next);
 	if (!class && !count_unclassed)
 		return 0;
 	c = cell_of(class);
 	if (!c)
 		return 0;
 	c->switches++;
+	if (steer >> class & 1)
+		arrived(next);
 	m = memo_of(next);
 	since = m->value;
 	if ((m->key_xor ^ since) != memo_key(next, turn_of(next)))
 		return 0;
 	if (!now)
 		now = bpf_ktime_get_ns();
-	record(c, now > since ? now - since : 0);
+	since = now > since ? now - since : 0;
+	record(c, since);
+	/* prev may have gone to sleep by itself; what counts is who had the CPU. */
+	if (blame && prev->pid && class_of(prev) == blame)
+		record_behind(c, since);
 	return 0;
 }
 

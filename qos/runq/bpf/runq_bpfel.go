@@ -18,14 +18,23 @@ type RunqCell struct {
 	SumNs     uint64
 	Switches  uint64
 	Preempted uint64
+	Throttled uint64
+	BehindNs  uint64
 	Buckets   [114]uint64
-	Pad       [3]uint64
+	Behind    [114]uint64
+	Pad       [7]uint64
 }
 
 type RunqMemo struct {
 	_      structs.HostLayout
 	KeyXor uint64
 	Value  uint64
+}
+
+type RunqMisplaced struct {
+	_   structs.HostLayout
+	Tid uint32
+	Cpu uint32
 }
 
 type RunqShape uint32
@@ -41,23 +50,33 @@ const (
 	RunqShapeMEMO_SLOTS  RunqShape = 16384
 	RunqShapeGEN_BITS    RunqShape = 20
 	RunqShapeCLASS_BITS  RunqShape = 4
+	RunqShapeSTEER_CPUS  RunqShape = 1024
+	RunqShapeSTEER_SCAN  RunqShape = 64
+	RunqShapeSTEER_SLOTS RunqShape = 1024
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	RunqMapCells          = "cells"
-	RunqMapClasses        = "classes"
-	RunqProgAccountSwitch = "account_switch"
-	RunqProgStampNew      = "stamp_new"
-	RunqProgStampSwitch   = "stamp_switch"
-	RunqProgStampWakeup   = "stamp_wakeup"
-	RunqVarClassCache     = "class_cache"
-	RunqVarCountUnclassed = "count_unclassed"
-	RunqVarGeneration     = "generation"
-	RunqVarMemos          = "memos"
-	RunqVarShapeAnchor    = "shape_anchor"
+	RunqMapCells           = "cells"
+	RunqMapClasses         = "classes"
+	RunqMapMisplacements   = "misplacements"
+	RunqMapWaiting         = "waiting"
+	RunqProgAccountSwitch  = "account_switch"
+	RunqProgStampNew       = "stamp_new"
+	RunqProgStampSwitch    = "stamp_switch"
+	RunqProgStampWakeup    = "stamp_wakeup"
+	RunqVarBlame           = "blame"
+	RunqVarClassCache      = "class_cache"
+	RunqVarCountUnclassed  = "count_unclassed"
+	RunqVarGeneration      = "generation"
+	RunqVarMemos           = "memos"
+	RunqVarMisplacedAnchor = "misplaced_anchor"
+	RunqVarRunning         = "running"
+	RunqVarShapeAnchor     = "shape_anchor"
+	RunqVarSteer           = "steer"
+	RunqVarSteerCpus       = "steer_cpus"
 )
 
 // LoadRunq returns the embedded CollectionSpec for Runq.
@@ -112,19 +131,26 @@ type RunqProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type RunqMapSpecs struct {
-	Cells   *ebpf.MapSpec `ebpf:"cells"`
-	Classes *ebpf.MapSpec `ebpf:"classes"`
+	Cells         *ebpf.MapSpec `ebpf:"cells"`
+	Classes       *ebpf.MapSpec `ebpf:"classes"`
+	Misplacements *ebpf.MapSpec `ebpf:"misplacements"`
+	Waiting       *ebpf.MapSpec `ebpf:"waiting"`
 }
 
 // RunqVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type RunqVariableSpecs struct {
-	ClassCache     *ebpf.VariableSpec `ebpf:"class_cache"`
-	CountUnclassed *ebpf.VariableSpec `ebpf:"count_unclassed"`
-	Generation     *ebpf.VariableSpec `ebpf:"generation"`
-	Memos          *ebpf.VariableSpec `ebpf:"memos"`
-	ShapeAnchor    *ebpf.VariableSpec `ebpf:"shape_anchor"`
+	Blame           *ebpf.VariableSpec `ebpf:"blame"`
+	ClassCache      *ebpf.VariableSpec `ebpf:"class_cache"`
+	CountUnclassed  *ebpf.VariableSpec `ebpf:"count_unclassed"`
+	Generation      *ebpf.VariableSpec `ebpf:"generation"`
+	Memos           *ebpf.VariableSpec `ebpf:"memos"`
+	MisplacedAnchor *ebpf.VariableSpec `ebpf:"misplaced_anchor"`
+	Running         *ebpf.VariableSpec `ebpf:"running"`
+	ShapeAnchor     *ebpf.VariableSpec `ebpf:"shape_anchor"`
+	Steer           *ebpf.VariableSpec `ebpf:"steer"`
+	SteerCpus       *ebpf.VariableSpec `ebpf:"steer_cpus"`
 }
 
 // RunqObjects contains all objects after they have been loaded into the kernel.
@@ -147,14 +173,18 @@ func (o *RunqObjects) Close() error {
 //
 // It can be passed to LoadRunqObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RunqMaps struct {
-	Cells   *ebpf.Map `ebpf:"cells"`
-	Classes *ebpf.Map `ebpf:"classes"`
+	Cells         *ebpf.Map `ebpf:"cells"`
+	Classes       *ebpf.Map `ebpf:"classes"`
+	Misplacements *ebpf.Map `ebpf:"misplacements"`
+	Waiting       *ebpf.Map `ebpf:"waiting"`
 }
 
 func (m *RunqMaps) Close() error {
 	return _RunqClose(
 		m.Cells,
 		m.Classes,
+		m.Misplacements,
+		m.Waiting,
 	)
 }
 
@@ -162,11 +192,16 @@ func (m *RunqMaps) Close() error {
 //
 // It can be passed to LoadRunqObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RunqVariables struct {
-	ClassCache     *ebpf.Variable `ebpf:"class_cache"`
-	CountUnclassed *ebpf.Variable `ebpf:"count_unclassed"`
-	Generation     *ebpf.Variable `ebpf:"generation"`
-	Memos          *ebpf.Variable `ebpf:"memos"`
-	ShapeAnchor    *ebpf.Variable `ebpf:"shape_anchor"`
+	Blame           *ebpf.Variable `ebpf:"blame"`
+	ClassCache      *ebpf.Variable `ebpf:"class_cache"`
+	CountUnclassed  *ebpf.Variable `ebpf:"count_unclassed"`
+	Generation      *ebpf.Variable `ebpf:"generation"`
+	Memos           *ebpf.Variable `ebpf:"memos"`
+	MisplacedAnchor *ebpf.Variable `ebpf:"misplaced_anchor"`
+	Running         *ebpf.Variable `ebpf:"running"`
+	ShapeAnchor     *ebpf.Variable `ebpf:"shape_anchor"`
+	Steer           *ebpf.Variable `ebpf:"steer"`
+	SteerCpus       *ebpf.Variable `ebpf:"steer_cpus"`
 }
 
 // RunqPrograms contains all programs after they have been loaded into the kernel.
