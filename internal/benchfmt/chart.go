@@ -68,6 +68,9 @@ const chartStyle = `<style>
 </style>
 `
 
+// axisMost bounds the axis; what lies beyond is drawn at its end.
+const axisMost = 4096
+
 // axis gives powers of two around all that is drawn.
 func axis(rows []*Result) (low, high float64) {
 	low, high = 0.5, 2
@@ -81,6 +84,7 @@ func axis(rows []*Result) (low, high float64) {
 			low, high = min(low, t.Value), max(high, t.Value)
 		}
 	}
+	low, high = max(low, 1./axisMost), min(high, axisMost)
 	return math.Exp2(math.Floor(math.Log2(low))), math.Exp2(math.Ceil(math.Log2(high)))
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // StartTime gives the time process or thread pid started, in clock ticks since
@@ -57,4 +58,38 @@ func UnifiedCgroup(root string, pid int) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("find cgroup2 path of process %d: no line \"0::\"", pid)
+}
+
+// CPUTime gives the CPU time that all threads of process pid used, ended ones
+// included: utime and stime of /proc/pid/stat, in steps of 10 ms.
+func CPUTime(pid int) (time.Duration, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(f) < 13 {
+		return 0, fmt.Errorf("parse /proc stat: too few fields")
+	}
+	user, err := strconv.ParseUint(string(f[11]), 10, 48)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseUint(string(f[12]), 10, 48)
+	return time.Duration(user+system) * tick, err
+}
+
+// RSS gives the resident memory of process pid in bytes: the second field of
+// /proc/pid/statm.
+func RSS(pid int) (int64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0, err
+	}
+	f := bytes.Fields(b)
+	if len(f) < 2 {
+		return 0, fmt.Errorf("parse /proc statm: too few fields")
+	}
+	pages, err := strconv.ParseInt(string(f[1]), 10, 40)
+	return pages * int64(os.Getpagesize()), err
 }

@@ -31,6 +31,7 @@ func init() {
 		Entries: map[string]func([]string) error{
 			stageVerb: stage,
 			guardVerb: run.GuardMain,
+			loadVerb:  loadProcess,
 		},
 	})
 }

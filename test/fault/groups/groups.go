@@ -1,0 +1,237 @@
+// Package groups makes real cgroups with real processes for tests, under names
+// that no other test uses, and takes them away again.
+package groups
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/testkit"
+)
+
+// Node is this machine's cgroup tree.
+type Node struct {
+	Tree   *cgroup.Tree
+	Prefix string // of all groups' names: "/t-eng-PID-SEQ-"
+	tb     testing.TB
+}
+
+var seq atomic.Int64
+
+// Open gives the node, or skips the test where no cgroup can be made. One test
+// at a time has it, those of other packages included: they share what there is
+// once on a node, such as its real-time bandwidth. Call it once in a test.
+func Open(t testing.TB) *Node {
+	t.Helper()
+	testkit.NeedRoot(t)
+	tree, err := cgroup.Detect("")
+	testkit.Need(t, err)
+	alone(t)
+	n := &Node{Tree: tree, Prefix: fmt.Sprintf("/t-eng-%d-%d-", os.Getpid(), seq.Add(1)), tb: t}
+	p := tree.Path("cpu", n.Prefix+"try")
+	if p == "" {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoKernel, Need: "the cpu controller"})
+	}
+	if err := os.Mkdir(p, 0o755); err != nil {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "cgroup test", Reason: feature.NoPrivilege, Need: "a writable cgroup hierarchy", Err: err})
+	}
+	_ = os.Remove(p)
+	return n
+}
+
+// alone holds a lock until the test ends. Its cleanup runs last.
+func alone(t testing.TB) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "anole-test-groups.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// V1 skips the test unless the cpu controller is on cgroup v1.
+func (n *Node) V1() {
+	n.tb.Helper()
+	if v, _ := n.Tree.Version("cpu"); v != cgroup.V1 {
+		testkit.Need(n.tb, &feature.UnsupportedError{Feature: "cgroup v1", Reason: feature.NoKernel, Need: "the cpu controller on cgroup v1"})
+	}
+}
+
+// Group is one cgroup, in all hierarchies that matter to qos.
+type Group struct {
+	Rel  string
+	node *Node
+}
+
+var controllers = []string{"cpu", "cpuacct", "cpuset"}
+
+// Make makes the group called Prefix+name. It is removed after the test, its
+// processes killed.
+func (n *Node) Make(name string) *Group {
+	n.tb.Helper()
+	g := &Group{Rel: n.Prefix + name, node: n}
+	for _, dir := range g.dirs() {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			n.tb.Fatal(err)
+		}
+	}
+	if v, _ := n.Tree.Version("cpuset"); v == cgroup.V1 {
+		for _, f := range []string{"cpuset.mems", "cpuset.cpus"} {
+			b, err := os.ReadFile(filepath.Join(n.Tree.Mount("cpuset"), f))
+			if err != nil {
+				n.tb.Fatal(err)
+			}
+			g.writeIn("cpuset", f, strings.TrimSpace(string(b)))
+		}
+	}
+	n.tb.Cleanup(g.Remove)
+	return g
+}
+
+func (g *Group) dirs() []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, c := range controllers {
+		if p := g.node.Tree.Path(c, g.Rel); p != "" && !seen[p] {
+			seen[p] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Remove kills the group's processes and removes it.
+func (g *Group) Remove() {
+	for _, dir := range g.dirs() {
+		b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		pids, _ := cgroup.Procs(b)
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err := cgroup.Remove(dir, filepath.Dir(dir)); err != nil {
+			g.node.tb.Error(err)
+		}
+	}
+}
+
+// Spin starts a process in the group that uses all the CPU it can get.
+func (g *Group) Spin() *exec.Cmd { return g.Run("sh", "-c", "while :; do :; done") }
+
+// Sleep starts a process in the group that does nothing.
+func (g *Group) Sleep() *exec.Cmd { return g.Run("sleep", "1000") }
+
+// Run starts a command in the group. It is killed after the test at the latest.
+func (g *Group) Run(name string, args ...string) *exec.Cmd {
+	g.node.tb.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		g.node.tb.Fatal(err)
+	}
+	// It is waited for at once: a zombie keeps its removed cgroup in the kernel.
+	done := make(chan struct{})
+	go func() { defer close(done); _ = cmd.Wait() }()
+	g.node.tb.Cleanup(func() { _ = cmd.Process.Kill(); <-done })
+	g.Add(cmd.Process.Pid)
+	return cmd
+}
+
+// Add moves a process into the group.
+func (g *Group) Add(pid int) {
+	g.node.tb.Helper()
+	for _, dir := range g.dirs() {
+		if err := cgroup.Move(pid, dir); err != nil {
+			g.node.tb.Fatal(err)
+		}
+	}
+}
+
+// Path gives the whole path of a file of the group: that of the controller
+// that its name begins with.
+func (g *Group) Path(file string) string {
+	c, _, _ := strings.Cut(file, ".")
+	return filepath.Join(g.node.Tree.Path(c, g.Rel), file)
+}
+
+// Write writes one of the group's files.
+func (g *Group) Write(file, value string) {
+	g.node.tb.Helper()
+	c, _, _ := strings.Cut(file, ".")
+	g.writeIn(c, file, value)
+}
+
+func (g *Group) writeIn(controller, file, value string) {
+	g.node.tb.Helper()
+	if err := os.WriteFile(filepath.Join(g.node.Tree.Path(controller, g.Rel), file), []byte(value), 0); err != nil {
+		g.node.tb.Fatal(err)
+	}
+}
+
+// Read reads one of the group's files, white space trimmed.
+func (g *Group) Read(file string) string {
+	b, err := os.ReadFile(g.Path(file))
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Number is Read for a file with one number.
+func (g *Group) Number(file string) int {
+	n, err := strconv.Atoi(g.Read(file))
+	if err != nil {
+		g.node.tb.Fatal(err)
+	}
+	return n
+}
+
+// touched lists the files that the qos room may write.
+var touched = []string{
+	"cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.shares", "cpu.idle", "cpu.rt_runtime_us", "cpu.rt_period_us",
+	"cpu.max", "cpu.max.burst", "cpu.weight", "cpu.bvt_warp_ns", "cpu.qos_level", "cpuset.cpus", "cpuset.mems",
+}
+
+// Snapshot gives the content of every file of the groups that the qos room may
+// write.
+func Snapshot(gs ...*Group) map[string]string {
+	out := map[string]string{}
+	for _, g := range gs {
+		for _, f := range touched {
+			if b, err := os.ReadFile(g.Path(f)); err == nil {
+				out[g.Path(f)] = string(b)
+			}
+		}
+	}
+	return out
+}
+
+// Differ lists what is not the same in two snapshots.
+func Differ(was, is map[string]string) []string {
+	var out []string
+	for f, v := range was {
+		if is[f] != v {
+			out = append(out, fmt.Sprintf("%s: was %q, is %q", f, v, is[f]))
+		}
+	}
+	for f := range maps.Keys(is) {
+		if _, ok := was[f]; !ok {
+			out = append(out, f+": was not there")
+		}
+	}
+	return out
+}
