@@ -14,31 +14,40 @@ import (
 // speaks of any more. A refused write is tried again with growing pauses; the
 // rest goes on.
 func (e *Engine) act(now time.Time, intents []control.Intent) {
-	wanted := make(map[string]bool, len(intents))
+	e.round++
 	for i := range intents {
 		in := &intents[i]
-		wanted[in.File] = true
 		k := e.knobs[in.File]
-		if k == nil || k.holding() == in.Value || e.resting(k, now) {
+		if k == nil {
 			continue
 		}
+		h := k.common()
+		h.round = e.round
+		if k.holding() == in.Value || e.resting(h, now) {
+			continue
+		}
+		h.touched = true
 		changes, err := k.set(e.w, in)
+		if err != nil {
+			h.value = "" // part of it may be done: the node holds no known value
+		}
 		e.record(now, in, changes, err)
-		e.settle(k, in.File, now, err)
+		e.settle(h, in.File, now, err)
 	}
 	for key, k := range e.knobs {
-		if wanted[key] {
-			continue
-		}
-		if k.holding() != "" {
+		if h := k.common(); h.round != e.round && !e.resting(h, now) {
 			e.release(now, key, k)
 		}
-		e.forget(key, k)
 	}
 }
 
-// release puts one knob back.
+// release puts one knob back and forgets it. One that the kernel refuses to
+// put back is tried again later.
 func (e *Engine) release(now time.Time, key string, k knob) {
+	if !k.common().touched {
+		e.forget(key, k)
+		return
+	}
 	err := k.reset(e.w)
 	in := &control.Intent{Group: groupOf(key), File: key, Controller: strings.Fields(key)[0], Why: "no longer wanted"}
 	var changes []change
@@ -46,6 +55,11 @@ func (e *Engine) release(now time.Time, key string, k knob) {
 		changes = append(changes, change{file: s.File, old: s.Wanted, new: s.Current})
 	}
 	e.record(now, in, changes, err)
+	if err != nil && !cgroup.Gone(err) {
+		e.settle(k.common(), key, now, err)
+		return
+	}
+	e.forget(key, k)
 }
 
 // forget drops a knob, closing what it opened for itself.
@@ -59,6 +73,7 @@ func (e *Engine) forget(key string, k knob) {
 		_ = k.set_.Close()
 	}
 	delete(e.knobs, key)
+	delete(e.degraded, key)
 }
 
 func groupOf(key string) string {
@@ -67,14 +82,12 @@ func groupOf(key string) string {
 }
 
 // resting says whether a knob that failed is not to be tried yet.
-func (e *Engine) resting(k knob, now time.Time) bool {
-	h := heldOf(k)
+func (e *Engine) resting(h *held, now time.Time) bool {
 	return h.fails > 0 && now.Before(h.retry) && h.retry.Sub(now) < time.Hour
 }
 
 // settle books the outcome of a set.
-func (e *Engine) settle(k knob, key string, now time.Time, err error) {
-	h := heldOf(k)
+func (e *Engine) settle(h *held, key string, now time.Time, err error) {
 	if err == nil {
 		if h.fails > 0 {
 			delete(e.degraded, key)
@@ -87,18 +100,6 @@ func (e *Engine) settle(k knob, key string, now time.Time, err error) {
 	if !cgroup.Gone(err) {
 		e.degrade(key, err)
 	}
-}
-
-func heldOf(k knob) *held {
-	switch k := k.(type) {
-	case *yieldKnob:
-		return &k.held
-	case *bandwidthKnob:
-		return &k.held
-	case *cpusetKnob:
-		return &k.held
-	}
-	return &held{}
 }
 
 // record tells what was written and why.
@@ -117,7 +118,7 @@ func (e *Engine) record(now time.Time, in *control.Intent, changes []change, err
 	for _, c := range changes {
 		e.totals.wrote(c.file, result)
 		e.history.add(Decision{
-			Time: now.UnixMilli(), Controller: in.Controller, Workload: in.Group, File: c.file, Old: c.old, New: c.new, Why: in.Why, Result: result,
+			Time: time.Now().UnixMilli(), Controller: in.Controller, Workload: in.Group, File: c.file, Old: c.old, New: c.new, Why: in.Why, Result: result,
 		})
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/control"
 	"github.com/anole-os/anole/workload"
 )
 
@@ -52,12 +54,16 @@ func (e *Engine) classOf(w *workload.Workload) *compiledRule {
 // rules of the policy.
 func (e *Engine) classify() {
 	seen := make(map[uint64]bool, len(e.groups))
+	e.again = false
 	for _, w := range e.table.All() {
 		seen[w.Ino] = true
 		g := e.groups[w.Ino]
 		if g == nil {
 			var err error
 			if g, err = openGroup(e.tree, w); err != nil {
+				// A runtime makes a v1 group hierarchy by hierarchy, so one that
+				// is there in cpu only may be whole at the next look.
+				e.again = true
 				if !cgroup.Gone(err) {
 					e.degrade("workload "+w.ID, err)
 				}
@@ -73,7 +79,7 @@ func (e *Engine) classify() {
 			e.drop(ino, g)
 		}
 	}
-	e.findTops()
+	e.arrange()
 }
 
 // assign gives a group the class of a rule and what goes with it.
@@ -85,6 +91,11 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 		if cls.Sensitive() {
 			mode, lane = e.policy.LS.Burst, e.policy.LS.RTLane.Enabled
 		}
+		if e.bank != nil {
+			if m, ok := e.bank(g.w); ok {
+				mode = m
+			}
+		}
 		if r.Burst.Set {
 			mode = r.Burst
 		}
@@ -94,13 +105,13 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 	}
 	if g.class != cls || g.classedGen == 0 {
 		e.totals.move(g, cls)
-		g.class = cls
+		g.class, g.share, g.setIntent = cls, 0, control.Intent{}
 		e.runq.setClass(g, cls)
 	}
 	g.classedGen = e.gen
 	g.rule = rule
 	if mode != g.mode {
-		g.mode, g.bank = mode, nil
+		g.mode, g.bank, g.checked = mode, nil, time.Time{}
 	}
 	g.wantLane = lane
 }
@@ -109,21 +120,49 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 func (e *Engine) drop(ino uint64, g *group) {
 	e.totals.leave(g)
 	e.runq.unset(g)
-	for key, k := range e.knobs {
-		if k.owner() == ino {
-			delete(e.knobs, key)
+	for _, key := range []string{"limit " + g.w.Path, "priority " + g.w.Path, "cpuset " + g.w.Path} {
+		k := e.knobs[key]
+		if k == nil || k.owner() != ino {
+			continue
 		}
+		e.letGo(g, k)
+		e.forget(key, k)
 	}
-	if g.cpu.CPU.Alive() {
-		for _, err := range e.w.Restore(ofInode(ino)) {
-			e.degrade("restore "+g.w.ID, err)
-		}
-	} else if err := e.w.Forget(ino); err != nil {
-		e.degrade("journal", err)
-	}
+	e.putBack(g, ino)
 	g.close()
 	delete(e.groups, ino)
 	delete(e.degraded, "workload "+g.w.ID)
+	delete(e.degraded, "burst of "+g.w.ID)
+}
+
+// letGo settles what the journal holds of a knob whose group is dropped and
+// which putBack does not see: a limit that somebody else has changed since, and
+// a CPU set, whose hierarchy has inodes of its own on cgroup v1.
+func (e *Engine) letGo(g *group, k knob) {
+	switch k := k.(type) {
+	case *bandwidthKnob:
+		if k.drifted() {
+			if err := k.adopt(e.w); err != nil {
+				e.degrade("journal", err)
+			}
+		}
+	case *cpusetKnob:
+		e.putBack(g, k.set_.Ino())
+	}
+}
+
+// putBack restores what was written to a cgroup, or drops it from the journal
+// when the cgroup is gone.
+func (e *Engine) putBack(g *group, ino uint64) {
+	if !g.cpu.CPU.Alive() {
+		if err := e.w.Forget(ino); err != nil {
+			e.degrade("journal", err)
+		}
+		return
+	}
+	for _, err := range e.w.Restore(ofInode(ino)) {
+		e.degrade("restore "+g.w.ID, err)
+	}
 }
 
 // describe gives a match in the words of the policy file.
@@ -154,29 +193,66 @@ func isHome(rel string) bool {
 	return rel == "/anole-be" || base == "kubepods-besteffort.slice" || (base == "besteffort" && strings.Contains(rel, "kubepods"))
 }
 
-// findTops finds, for best-effort groups, the cgroup whose priority is
-// lowered: the home they share, or their own.
-func (e *Engine) findTops() {
+// top is a cgroup whose priority is lowered: the home of best-effort groups, or
+// one of them.
+type top struct {
+	rel, key string
+	g        *group // a member
+	ino      uint64 // of the cgroup that the knob is to hold, 0 before it is opened
+	intent   control.Intent
+}
+
+// arrange puts the groups in order and finds, for best-effort ones, the cgroup
+// whose priority is lowered: the home they share, or their own.
+func (e *Engine) arrange() {
+	e.order, e.members = e.order[:0], e.members[:0]
 	mixed := map[string]bool{}
 	for _, g := range e.groups {
+		e.order = append(e.order, g)
 		if g.class != class.BE {
 			for p := path.Dir(g.w.Path); p != "/"; p = path.Dir(p) {
 				mixed[p] = true
 			}
 		}
 	}
-	for _, g := range e.groups {
-		g.top = ""
+	slices.SortFunc(e.order, func(a, b *group) int { return strings.Compare(a.w.Path, b.w.Path) })
+	e.tops, e.laneDirty = nil, true
+	seen := map[string]bool{}
+	for _, g := range e.order {
 		if g.class != class.BE {
 			continue
 		}
-		g.top = g.w.Path
-		for p := path.Dir(g.w.Path); p != "/"; p = path.Dir(p) {
-			if isHome(p) && !mixed[p] {
-				g.top = p
-			}
+		e.members = append(e.members, g)
+		if t := topOf(g.w.Path, mixed); !seen[t] {
+			seen[t] = true
+			e.tops = append(e.tops, e.topAt(t, g))
 		}
 	}
+}
+
+// topAt describes the top rel with member g.
+func (e *Engine) topAt(rel string, g *group) top {
+	t := top{rel: rel, key: "priority " + rel, g: g}
+	if rel == g.w.Path {
+		t.ino = g.cpu.CPU.Ino()
+	} else if k, ok := e.knobs[t.key].(*yieldKnob); ok && k.g.CPU.Alive() {
+		t.ino = k.owner()
+	}
+	t.intent = control.Intent{
+		Group: rel, File: t.key, Value: string(e.mechanism), Controller: "priority", Rank: rankPlan,
+		Why: "best-effort work yields by " + string(e.mechanism),
+	}
+	return t
+}
+
+func topOf(rel string, mixed map[string]bool) string {
+	t := rel
+	for p := path.Dir(rel); p != "/"; p = path.Dir(p) {
+		if isHome(p) && !mixed[p] {
+			t = p
+		}
+	}
+	return t
 }
 
 func reasonOf(err error) string {

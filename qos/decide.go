@@ -5,6 +5,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,18 +23,30 @@ const (
 
 // decide asks all controllers and gives the merged intents.
 func (e *Engine) decide(now time.Time, dt time.Duration) []control.Intent {
+	for _, g := range e.order {
+		e.lookAtLimit(g, now)
+	}
+	changed := e.recap(now)
+	out := e.limitsOf(e.intents[:0], now, dt, changed)
+	out = e.priorities(out)
+	e.intents = out
+	return control.Merge(out)
+}
+
+// recap asks the suppressor for the cap and says whether it changed.
+func (e *Engine) recap(now time.Time) bool {
 	d := e.suppress.Step(e.sample(now))
 	if e.policy.BE.Suppress == "off" || e.mechanism == "" && e.policy.BE.Priority != "off" && !e.anyLimit() {
-		d = control.Decision{Cap: math.Inf(1), Changed: !math.IsInf(e.cap, 1), Why: "suppression is off"}
+		d = control.Decision{Cap: math.Inf(1), Why: "suppression is off"}
 	}
-	if d.Changed {
-		e.cap, e.capWhy = d.Cap, d.Why
+	if d.Cap == e.cap {
+		return false
 	}
-	var out []control.Intent
-	out = e.priorities(out)
-	out = e.caps(out, now, d.Changed)
-	out = e.banks(out, now, dt)
-	return control.Merge(out)
+	if d.Why == "" { // it was off until now
+		d.Why = "suppression is on"
+	}
+	e.cap, e.capWhy = d.Cap, d.Why
+	return true
 }
 
 // anyLimit says whether the node can limit CPU use at all.
@@ -43,7 +56,7 @@ func (e *Engine) anyLimit() bool { _, ok := e.tree.Version("cpu"); return ok }
 func (e *Engine) sample(now time.Time) control.Sample {
 	s := control.Sample{Now: now, CPUs: e.cpus, Busy: e.node.busy, Steal: e.node.steal, Pressure: e.pressure.share, Throttled: math.NaN()}
 	var periods, throttled uint64
-	for _, g := range e.groups {
+	for _, g := range e.order {
 		switch {
 		case g.class.Sensitive():
 			s.Sensitives++
@@ -56,10 +69,15 @@ func (e *Engine) sample(now time.Time) control.Sample {
 	}
 	if periods > 0 {
 		s.Throttled = float64(throttled) / float64(periods)
+		if throttled > 0 {
+			s.Pressure = math.NaN() // waits for quota count as pressure too
+		}
 	}
 	if e.runq.ok {
-		h := e.runq.sensitive()
-		s.RunQueueSamples, s.RunQueueP99 = h.Count(), h.Quantile(0.99)
+		s.RunQueueP99, s.RunQueueSamples = e.runq.waits(now)
+		// PSI cannot tell who is waited for: it decides only where the run
+		// queue is not measured.
+		s.Pressure = math.NaN()
 	}
 	return s
 }
@@ -69,85 +87,101 @@ func (e *Engine) priorities(out []control.Intent) []control.Intent {
 	if e.mechanism == "" {
 		return out
 	}
-	for top, g := range e.tops() {
-		key := "priority " + top
-		k := e.knobs[key]
-		if k == nil {
-			act := g.cpu
-			if top != g.w.Path {
-				var err error
-				if act, err = actuate.OpenGroup(e.tree, top); err != nil {
-					continue // it went away; the next look at the tree settles it
-				}
+	for i := range e.tops {
+		t := &e.tops[i]
+		k, _ := e.knobs[t.key].(*yieldKnob)
+		if k != nil && (k.m != e.mechanism || k.owner() != t.ino) {
+			// Another means, or another cgroup under the same name: what was
+			// done by the old one ends first.
+			e.release(e.last, t.key, k)
+			if e.knobs[t.key] != nil {
+				continue // the kernel refused; it is tried again
 			}
-			k = &yieldKnob{held: held{g: act}, m: e.mechanism}
-			e.knobs[key] = k
+			k = nil
 		}
-		out = append(out, control.Intent{
-			Group: top, File: key, Value: string(e.mechanism), Controller: "priority", Rank: rankPlan, Why: "best-effort work yields by " + string(e.mechanism),
-		})
+		if k == nil {
+			if k = e.yield(t); k == nil {
+				continue // it went away; the next look at the tree settles it
+			}
+			e.knobs[t.key] = k
+		}
+		out = append(out, t.intent)
 	}
 	return out
 }
 
-// tops gives the cgroups whose priority is lowered, each with one member.
-func (e *Engine) tops() map[string]*group {
-	m := map[string]*group{}
-	for _, g := range e.groups {
-		if g.top != "" {
-			m[g.top] = g
+// yield makes the knob of a top, nil if its cgroup is gone.
+func (e *Engine) yield(t *top) *yieldKnob {
+	act := t.g.cpu
+	if t.rel != t.g.w.Path {
+		var err error
+		if act, err = actuate.OpenGroup(e.tree, t.rel); err != nil {
+			return nil
 		}
 	}
-	return m
+	t.ino = act.CPU.Ino()
+	return &yieldKnob{held: held{g: act}, m: e.mechanism}
 }
 
 // shareEvery is how often a cap is split anew while it stays the same.
 const shareEvery = time.Second
 
-// caps splits the cap among best-effort groups. On a quiet cap the shares
-// stand for a second, so that the noise of single groups makes no writes.
-func (e *Engine) caps(out []control.Intent, now time.Time, changed bool) []control.Intent {
-	if math.IsInf(e.cap, 1) {
-		return out
-	}
-	members := e.members()
-	if len(members) == 0 {
-		return out
-	}
-	fresh := changed || now.Sub(e.shareAt) >= shareEvery || e.shareAt.After(now) || slices.ContainsFunc(members, func(g *group) bool { return g.share == 0 })
-	if fresh {
-		e.shareAt = now
-		e.split(members, changed)
-	}
-	for _, g := range members {
-		if e.policy.BE.Suppress == "cpuset" {
-			out = e.confine(out, g)
-		} else {
-			out = append(out, e.capIntent(g))
+// limitsOf asks for all limits: the shares of the cap and the burst plans.
+func (e *Engine) limitsOf(out []control.Intent, now time.Time, dt time.Duration, changed bool) []control.Intent {
+	capped := e.shares(now, changed)
+	if capped && e.policy.BE.Suppress == "cpuset" {
+		for _, g := range e.members {
+			out = e.confine(out, g, changed)
 		}
+		capped = false
 	}
+	e.wants = e.wants[:0]
+	for _, g := range e.order {
+		if capped && g.class == class.BE && (g.bank == nil || g.share < g.bank.limit) {
+			out = e.limit(out, g, g.capIntent)
+		}
+		out = e.bankOf(out, g, now, dt)
+	}
+	e.grant(now, dt)
 	return out
 }
 
-// members lists best-effort groups in a stable order.
-func (e *Engine) members() []*group {
-	var out []*group
-	for _, g := range e.groups {
-		if g.class == class.BE {
-			out = append(out, g)
+// shares splits the cap among best-effort groups and says whether one is in
+// force. On a quiet cap the shares stand for a second, and for as long as
+// nobody runs into its own, so that the noise of single groups makes no writes.
+func (e *Engine) shares(now time.Time, changed bool) bool {
+	if math.IsInf(e.cap, 1) {
+		for _, g := range e.members {
+			g.share = 0
 		}
+		return false
 	}
-	slices.SortFunc(out, func(a, b *group) int { return strings.Compare(a.w.Path, b.w.Path) })
-	return out
+	if changed || slices.ContainsFunc(e.members, func(g *group) bool { return g.share == 0 }) || e.shareDue(now) {
+		e.shareAt = now
+		e.split(e.members, changed)
+	}
+	return len(e.members) > 0
 }
+
+// shareDue says whether the split is a second old and somebody is short.
+func (e *Engine) shareDue(now time.Time) bool {
+	if now.Sub(e.shareAt) < shareEvery && !e.shareAt.After(now) {
+		return false
+	}
+	e.shareAt = now
+	return slices.ContainsFunc(e.members, (*group).blocked)
+}
+
+// blocked says whether the group ran out of quota since the last split.
+func (g *group) blocked() bool { return g.short }
 
 // split sets the members' shares. A share moves only if it changes by more
 // than a tenth, unless the cap itself moved.
 func (e *Engine) split(members []*group, force bool) {
 	claims := make([]control.Claim, len(members))
 	for i, g := range members {
-		_, throttled := g.throttled()
-		claims[i] = control.Claim{Used: g.used, Limit: e.cpus, Blocked: throttled > 0 || g.share == 0}
+		claims[i] = control.Claim{Used: g.used, Limit: e.cpus, Blocked: g.blocked() || g.share == 0}
+		g.short = false
 		if g.bank != nil {
 			claims[i].Limit = g.bank.limit
 		}
@@ -155,6 +189,7 @@ func (e *Engine) split(members []*group, force bool) {
 	for i, s := range control.Share(e.cap, claims, leastShare) {
 		if g := members[i]; force || g.share == 0 || math.Abs(s-g.share) > g.share/10 {
 			g.share = s
+			g.capIntent = e.capIntent(g)
 		}
 	}
 }
@@ -165,6 +200,7 @@ const leastShare = 0.01
 
 const capPeriod = 100_000 // µs; the kernel's default
 
+// capIntent asks for a group's share of the cap.
 func (e *Engine) capIntent(g *group) control.Intent {
 	b := burst.Bandwidth{Period: capPeriod, Quota: burst.Micros(max(g.share*capPeriod, 1000))}
 	why := fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy)
@@ -173,17 +209,22 @@ func (e *Engine) capIntent(g *group) control.Intent {
 
 // limitIntent asks for a CPU limit. The lower of several wins.
 func (e *Engine) limitIntent(g *group, b burst.Bandwidth, by, why string) control.Intent {
-	key := "limit " + g.w.Path
-	if e.knobs[key] == nil {
-		e.knobs[key] = &bandwidthKnob{held: held{g: g.cpu}}
-	}
+	key := g.limitKey
 	return control.Intent{
 		Group: g.w.ID, File: key, Value: bandwidthValue(b), Number: b.Rate(), Rule: control.Min, Rank: rankPlan, Controller: by, Why: why, Payload: b,
 	}
 }
 
+// limit adds an intent for the limit of g.
+func (e *Engine) limit(out []control.Intent, g *group, in control.Intent) []control.Intent {
+	if e.knobs[in.File] == nil {
+		e.knobs[in.File] = &bandwidthKnob{held: held{g: g.cpu}}
+	}
+	return append(out, in)
+}
+
 // confine caps by cpuset: the last CPUs of the node, at least one.
-func (e *Engine) confine(out []control.Intent, g *group) []control.Intent {
+func (e *Engine) confine(out []control.Intent, g *group, changed bool) []control.Intent {
 	key := "cpuset " + g.w.Path
 	if e.knobs[key] == nil {
 		d, err := cgroup.OpenDir(e.tree.Path("cpuset", g.w.Path))
@@ -191,17 +232,25 @@ func (e *Engine) confine(out []control.Intent, g *group) []control.Intent {
 			e.degrade("cpuset", err)
 			return out
 		}
+		delete(e.degraded, "cpuset")
 		e.knobs[key] = &cpusetKnob{held: held{g: g.cpu}, set_: d}
 	}
+	if g.setIntent.File == "" || changed {
+		g.setIntent = control.Intent{
+			Group: g.w.ID, File: key, Value: e.lastCPUs(), Controller: "suppress", Why: fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy),
+		}
+	}
+	return append(out, g.setIntent)
+}
+
+// lastCPUs lists as many of the node's last CPUs as the cap has room for.
+func (e *Engine) lastCPUs() string {
 	n := min(max(1, int(e.cap)), int(e.cpus))
 	first, last := int(e.cpus)-n, int(e.cpus)-1
-	v := fmt.Sprintf("%d-%d", first, last)
 	if first == last {
-		v = fmt.Sprint(first)
+		return strconv.Itoa(first)
 	}
-	return append(out, control.Intent{
-		Group: g.w.ID, File: key, Value: v, Controller: "suppress", Why: fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy),
-	})
+	return strconv.Itoa(first) + "-" + strconv.Itoa(last)
 }
 
 // inTree says whether a workload is at or below a path.

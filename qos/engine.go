@@ -16,9 +16,11 @@ import (
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/internal/procfs"
+	"github.com/anole-os/anole/internal/sys"
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/qos/runq"
 	"github.com/anole-os/anole/workload"
 )
 
@@ -26,18 +28,29 @@ import (
 type Options struct {
 	Root    string           // prefix of /proc and /sys
 	Journal *journal.Journal // the node's one journal; the caller closes it after the Engine
+	RunDir  string           // for a file that survives a kill -9 of this process; no steering without
 	Policy  *Policy          // DefaultPolicy when nil; validated
 	Log     *slog.Logger     // silent when nil
+	// Bank, when set, gives the burst that a workload itself asked for; a
+	// policy's rule goes before it, the class's default after.
+	Bank func(*workload.Workload) (BurstMode, bool)
 	// Fault is asked before each write to a control file, see cgroup.Writer.
 	Fault func(path, value string) error
 }
 
 // Engine runs the room on one node. Its methods are safe for concurrent use.
 type Engine struct {
-	root string
-	tree *cgroup.Tree
-	w    *cgroup.Writer
-	log  *slog.Logger
+	root      string
+	tree      *cgroup.Tree
+	w         *cgroup.Writer
+	log       *slog.Logger
+	bank      func(*workload.Workload) (BurstMode, bool)
+	laneDirty bool               // the groups that want the lane may be others
+	laneRetry bool               // not all took their new share
+	laneShare map[string]float64 // of real-time bandwidth, by path
+	rtGiven   map[string]uint64  // inode of the groups that were given some, by path
+
+	slip string // of the Steerer
 	cpus float64
 
 	background sync.WaitGroup // loads the tracer
@@ -47,9 +60,13 @@ type Engine struct {
 	gen        int
 	rules      []compiledRule
 	byProgram  bool // some rule looks at programs, which exec changes unannounced
+	again      bool // some workload could not be opened: look again
 	classified time.Time
 	table      *workload.Table
 	groups     map[uint64]*group // by inode in the cpu hierarchy
+	order      []*group          // the same by path
+	members    []*group          // the best-effort ones by path
+	tops       []top
 	node       nodeSense
 	runq       runqSense
 	pressure   pressureSense
@@ -59,6 +76,9 @@ type Engine struct {
 	because    string // what the ladder's probe found
 	limits     burst.Limits
 	knobs      map[string]knob
+	round      uint64           // counts Steps
+	intents    []control.Intent // reused by each Step, as is wants
+	wants      []burst.Want
 	cap        float64
 	capWhy     string
 	shareAt    time.Time
@@ -95,14 +115,24 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		root: o.Root, tree: tree, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
-		groups: map[uint64]*group{}, knobs: map[string]knob{}, degraded: map[string]Degradation{}, cap: math.Inf(1),
+		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, degraded: map[string]Degradation{}, cap: math.Inf(1),
 		suppress: control.NewSuppressor(p.suppress()),
 	}
 	e.w.Fault = o.Fault
+	e.bank = o.Bank
+	if o.RunDir != "" {
+		e.slip = filepath.Join(o.RunDir, "qos.slip")
+		if err := runq.Recover(e.slip); err != nil {
+			return nil, err
+		}
+	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	if err := e.open(p); err != nil {
+	e.mu.Lock() // the tracer, loaded beside, reports under it
+	err = e.open(p)
+	e.mu.Unlock()
+	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
@@ -115,6 +145,7 @@ func (e *Engine) open(p Policy) (err error) {
 	if err = e.node.open(e.root, e.tree); err != nil {
 		return err
 	}
+	actuate.Sweep(e.tree)
 	e.limits = kernelLimits(e.tree)
 	e.totals.init()
 	return e.install(p)
@@ -160,6 +191,7 @@ func (e *Engine) install(p Policy) error {
 	} else {
 		delete(e.degraded, "cpu priority")
 	}
+	e.relearn(p)
 	e.policy, e.rules, e.mechanism, e.because = p, rules, mech, why
 	e.byProgram = slices.ContainsFunc(rules, func(r compiledRule) bool { return r.m.NeedsExe() })
 	e.gen++
@@ -168,6 +200,20 @@ func (e *Engine) install(p Policy) error {
 	e.senseBy(p)
 	e.classify()
 	return nil
+}
+
+// relearn drops what groups derived from parts of the policy that p changes.
+func (e *Engine) relearn(p Policy) {
+	bank := p.LS.Stall != e.policy.LS.Stall || p.LS.Credit != e.policy.LS.Credit
+	lane := p.lane() != e.policy.lane()
+	for _, g := range e.groups {
+		if bank {
+			g.bank, g.checked = nil, time.Time{}
+		}
+		if lane {
+			g.lane = nil
+		}
+	}
 }
 
 // ladder chooses the mechanism by which best-effort work yields.
@@ -242,15 +288,20 @@ func (e *Engine) Step(now time.Time) {
 	e.last = now
 	if changed, err := e.table.Refresh(now); err != nil {
 		e.degrade("discovery", err)
-	} else if changed || e.byProgram && now.Sub(e.classified) >= time.Second {
+	} else if changed || (e.byProgram || e.again) && e.classifyDue(now) {
+		delete(e.degraded, "discovery")
 		e.classified = now
 		e.classify()
 	}
 	e.sense(now, dt)
 	e.act(now, e.decide(now, dt))
-	e.lanes(now)
-	e.idlers(now)
+	e.schedule(now)
 	e.totals.loop(time.Since(began))
+}
+
+// classifyDue says whether the last look at all workloads is a second old.
+func (e *Engine) classifyDue(now time.Time) bool {
+	return now.Sub(e.classified) >= time.Second || e.classified.After(now)
 }
 
 func (e *Engine) degrade(what string, err error) {
@@ -271,7 +322,13 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	err := errors.Join(e.w.Restore(func(en *journal.Entry) bool { return en.Owner == "qos" })...)
+	for key, k := range e.knobs {
+		if b, ok := k.(*bandwidthKnob); ok && b.drifted() {
+			_ = b.adopt(e.w) // it stays as somebody else wrote it
+		}
+		e.forget(key, k)
+	}
+	err := e.restore()
 	for _, g := range e.groups {
 		g.close()
 	}
@@ -287,13 +344,18 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// removeEmpty removes a cgroup directory that anole made if nothing is in it.
-func removeEmpty(t *cgroup.Tree, rel string) {
-	for _, c := range append(t.Controllers(), cgroup.Unified) {
-		if p := t.Path(c, rel); p != "" && filepath.Clean(rel) != "/" {
-			_ = os.Remove(p)
+// restore undoes all that was written. The kernel holds the real-time bandwidth
+// of a removed group for some milliseconds and refuses its parent a smaller one
+// meanwhile, so what fails is tried a few times.
+func (e *Engine) restore() (err error) {
+	for range 20 {
+		err = errors.Join(e.w.Restore(func(en *journal.Entry) bool { return en.Owner == "qos" })...)
+		if err == nil {
+			break
 		}
+		sys.Pause(int64(10 * time.Millisecond))
 	}
+	return err
 }
 
 // Kind gives the feature without what names a single workload or file: the

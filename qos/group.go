@@ -16,15 +16,16 @@ type group struct {
 	class      class.Class
 	rule       string
 	classedGen int // policy generation of the last assign; 0 is never
-	top        string
 	mode       BurstMode
 	wantLane   bool
 
-	cpu   *actuate.Group
-	usage *cgroup.File
-	stat  *cgroup.File // nil where the kernel counts no bandwidth
+	cpu      *actuate.Group
+	limitKey string // of the knob that holds its limit
+	usage    *cgroup.File
+	stat     *cgroup.File // nil where the kernel counts no bandwidth
 
 	sampled time.Time
+	counted time.Time     // when cpu.stat was last read
 	total   time.Duration // CPU time since the cgroup was made
 	used    float64       // cores over the last interval
 	delta   time.Duration // CPU time over the last interval
@@ -32,14 +33,19 @@ type group struct {
 	now     cgroup.CPUStat
 	was     cgroup.CPUStat
 
-	share    float64 // its part of the cap, in cores; 0 before the first split
-	checked  time.Time
-	bank     *bank // nil without a limit or with burst off
-	lane     *control.Lane
-	inLane   bool
-	laneScan time.Time
-	threads  int
-	idle     bool // its threads were given SCHED_IDLE
+	share     float64        // its part of the cap, in cores; 0 before the first split
+	capIntent control.Intent // for share
+	setIntent control.Intent // for the cap as a CPU set
+
+	short     bool // it ran out of quota since the last split
+	checked   time.Time
+	unlimited bool  // it had no quota when last looked at
+	bank      *bank // nil without a limit or with burst off
+	lane      *control.Lane
+	inLane    bool
+	scanned   time.Time // when threads were last looked for
+	threads   int
+	idle      bool // its threads were given SCHED_IDLE
 
 	smooth           float64 // cores over about a second, for people
 	periods          uint64  // since the Engine saw it first
@@ -52,7 +58,7 @@ func openGroup(t *cgroup.Tree, w *workload.Workload) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &group{w: w, cpu: cpu}
+	g := &group{w: w, cpu: cpu, limitKey: "limit " + w.Path}
 	if err := g.openFiles(t); err != nil {
 		g.close()
 		return nil, err
@@ -91,17 +97,6 @@ func (g *group) close() {
 // read brings the counters up to now.
 func (g *group) read(now time.Time, buf []byte) error {
 	total := g.total
-	if g.stat != nil {
-		b, err := g.stat.Read(buf)
-		if err != nil {
-			return err
-		}
-		g.was = g.now
-		if err := cgroup.ParseCPUStat(b, &g.now); err != nil {
-			return err
-		}
-		total = g.now.Usage
-	}
 	if g.usage != nil {
 		b, err := g.usage.Read(buf)
 		if err != nil {
@@ -113,8 +108,45 @@ func (g *group) read(now time.Time, buf []byte) error {
 		}
 		total = time.Duration(n)
 	}
+	g.was = g.now
+	if g.statDue(now, total) {
+		b, err := g.stat.Read(buf)
+		if err != nil {
+			return err
+		}
+		if err := cgroup.ParseCPUStat(b, &g.now); err != nil {
+			return err
+		}
+		if g.usage == nil {
+			total = g.now.Usage
+		}
+		g.counted = now
+	}
 	g.advance(now, total)
+	if _, throttled := g.throttled(); throttled > 0 {
+		g.short = true
+	}
 	return nil
+}
+
+// statEvery is how often cpu.stat of a group is read that only the split of
+// the cap needs.
+const statEvery = 500 * time.Millisecond
+
+// statDue says whether cpu.stat is worth a reading: it is half of what a look
+// at a group costs. Its counters stand still for a group without a limit and
+// for one that did not run; what they counted in between is in the next
+// reading.
+func (g *group) statDue(now time.Time, total time.Duration) bool {
+	switch {
+	case g.stat == nil:
+		return false
+	case g.usage == nil || g.sampled.IsZero():
+		return true
+	case g.unlimited || total == g.total:
+		return false
+	}
+	return g.class != class.BE || now.Sub(g.counted) >= statEvery || g.counted.After(now)
 }
 
 // advance turns a counter into a rate. The first reading gives none, nor does
@@ -125,7 +157,7 @@ func (g *group) advance(now time.Time, total time.Duration) {
 	if g.sampled.IsZero() {
 		g.was = g.now
 	}
-	g.delta, g.used = 0, 0
+	g.delta = 0 // used stays: what is missing changes nothing
 	if g.fresh {
 		g.delta = total - g.total
 		g.used = g.delta.Seconds() / dt.Seconds()

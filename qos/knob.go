@@ -24,6 +24,7 @@ type knob interface {
 	reset(w *cgroup.Writer) error
 	// holding is the value of the last set, "" before the first.
 	holding() string
+	common() *held
 	// state gives original and current content of the files, for people.
 	state() []FileState
 }
@@ -45,13 +46,18 @@ type FileState struct {
 type held struct {
 	g     *actuate.Group
 	value string
-	fails int
-	retry time.Time
-	last  control.Intent
+	// touched says that a set was begun since the last reset, so that there may
+	// be something to put back even if value is "".
+	touched bool
+	fails   int
+	retry   time.Time
+	round   uint64 // of the last Step that wanted it
+	last    control.Intent
 }
 
 func (h *held) owner() uint64   { return h.g.CPU.Ino() }
 func (h *held) holding() string { return h.value }
+func (h *held) common() *held   { return h }
 
 // write applies edits in order, each journalled by the Writer.
 func write(w *cgroup.Writer, edits []cgroup.Edit) ([]change, error) {
@@ -84,6 +90,7 @@ func (h *held) undo(w *cgroup.Writer, files ...cgroup.Edit) error {
 	if len(errs) > 0 {
 		return errs[0]
 	}
+	h.touched = false
 	return nil
 }
 
@@ -188,8 +195,8 @@ func (k *bandwidthKnob) begin(w *cgroup.Writer) (err error) {
 }
 
 func (k *bandwidthKnob) reset(w *cgroup.Writer) error {
-	if !k.started {
-		return nil
+	if k.drifted() {
+		return k.adopt(w)
 	}
 	k.started = false
 	return k.undo(w, k.g.Originals()...)
@@ -197,10 +204,14 @@ func (k *bandwidthKnob) reset(w *cgroup.Writer) error {
 
 func (k *bandwidthKnob) state() []FileState { return k.fileStates(k.original, k.g.Originals()) }
 
-// drifted says whether somebody else changed the limit since the last set.
+// drifted says whether somebody else changed the limit since the last set. Their
+// value is not to be overwritten by a restore.
 func (k *bandwidthKnob) drifted() bool {
+	if !k.started {
+		return false
+	}
 	now, err := k.g.Bandwidth()
-	return err == nil && k.started && now != k.now
+	return err == nil && now != k.now
 }
 
 // adopt takes the limit that somebody else wrote for the original from now on.
@@ -210,7 +221,7 @@ func (k *bandwidthKnob) adopt(w *cgroup.Writer) error {
 		paths[filepath.Join(o.Dir.Path(), o.File)] = true
 	}
 	ino := k.owner()
-	k.started, k.value = false, ""
+	k.started, k.value, k.touched = false, "", false
 	return w.ForgetWhere(func(e *journal.Entry) bool { return e.Ino == ino && paths[e.Path] })
 }
 
@@ -243,6 +254,7 @@ func (k *cpusetKnob) reset(w *cgroup.Writer) error {
 	if len(errs) > 0 {
 		return errs[0]
 	}
+	k.touched = false
 	return nil
 }
 

@@ -3,14 +3,16 @@ package qos
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/internal/sys"
 	"github.com/anole-os/anole/qos/actuate"
+	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
 )
 
@@ -26,57 +28,80 @@ var (
 // creator's policy, so a scan finds only those that came from outside.
 const threadScan = time.Second
 
-// lanes puts threads of the workloads that want it into the real-time lane,
-// and takes those out that use too much.
-func (e *Engine) lanes(now time.Time) {
+// schedule puts threads of the workloads that want it into the real-time lane,
+// takes those out that use too much, and gives best-effort ones SCHED_IDLE where
+// the policy asks for it. A group leaves one before it enters the other: there
+// is one journal entry for the policies of its threads.
+func (e *Engine) schedule(now time.Time) {
 	n := 0
-	for _, g := range e.groups {
+	for _, g := range e.order {
 		if g.wantLane {
 			n++
 		}
 	}
-	for _, g := range e.groups {
-		want := g.wantLane && e.cpus > 1
-		why := "the policy asks for it"
-		if want {
-			if g.lane == nil {
-				g.lane = control.NewLane(e.policy.lane())
-			}
-			allowed, changed := g.lane.Step(now, g.used, e.cpus)
-			if want = allowed; changed != "" {
-				why = changed
-			}
-			if !allowed && changed != "" {
-				e.totals.Demotions++
-			}
+	e.shareRT()
+	idle := e.policy.BE.SchedIdle == "on" || (e.policy.BE.SchedIdle == "auto" && e.mechanism == actuate.Weight)
+	for _, g := range e.order {
+		lane, why := e.inLane(g, now)
+		idle := idle && g.class == class.BE
+		if !lane && g.inLane {
+			e.leave(g, now, laneSched, "SCHED_RR 1", why)
+			g.inLane, g.threads = false, 0
 		}
-		e.lane(g, want, now, n, why)
+		if !idle && g.idle {
+			e.leave(g, now, idleSched, "SCHED_IDLE", "no longer wanted")
+			g.idle = false
+		}
+		if (!lane && !idle) || now.Sub(g.scanned) < threadScan && !g.scanned.After(now) {
+			continue
+		}
+		g.scanned = now
+		if lane {
+			e.enterLane(g, now, why)
+		} else {
+			e.makeIdle(g, now)
+		}
 	}
 	if n > 0 && e.cpus <= 1 {
 		e.degrade("rt lane", errors.New("the node has one CPU: a real-time thread that spins would take all of it"))
 	}
 }
 
-func (e *Engine) lane(g *group, want bool, now time.Time, sharers int, why string) {
-	switch {
-	case want && (!g.inLane || now.Sub(g.laneScan) >= threadScan || g.laneScan.After(now)):
-		g.laneScan = now
-		e.enterLane(g, now, sharers, why)
-	case !want && g.inLane:
-		g.inLane, g.threads = false, 0
-		n, err := e.reschedule(g, laneSched, fairSched)
-		e.recordSched(g, now, n, "SCHED_RR 1", "SCHED_OTHER", why, err)
+// inLane says whether the group is to be in the real-time lane now, and why.
+func (e *Engine) inLane(g *group, now time.Time) (bool, string) {
+	if !g.wantLane || e.cpus <= 1 {
+		g.lane = nil
+		return false, "no longer wanted"
 	}
+	if g.lane == nil {
+		g.lane = control.NewLane(e.policy.lane())
+	}
+	allowed, why := g.lane.Step(now, g.used, e.cpus)
+	if !allowed && why != "" {
+		e.totals.Demotions++
+	}
+	if why == "" {
+		why = "the policy asks for it"
+	}
+	return allowed, why
 }
 
-// laneBandwidth is the share of each CPU that real-time groups may use in all,
-// below the kernel's own 95 %.
-const laneBandwidth = 0.9
+// leave gives the threads back what they had.
+func (e *Engine) leave(g *group, now time.Time, from sys.Sched, name, why string) {
+	n := len(threadsWith(g.cpu.CPU, from))
+	ino := g.cpu.CPU.Ino()
+	errs := e.w.Restore(func(en *journal.Entry) bool {
+		return en.Ino == ino && (en.Op == journal.OpSched || filepath.Base(en.Path) == fileRTRuntime)
+	})
+	e.recordSched(g, now, n, name, "SCHED_OTHER", why, errors.Join(errs...))
+	delete(e.rtGiven, g.w.Path)
+	g.scanned = time.Time{}
+}
 
 // enterLane gives all threads of the group the lane's policy. A v1 group has
 // no real-time bandwidth of its own (RT_GROUP_SCHED) until it is written.
-func (e *Engine) enterLane(g *group, now time.Time, sharers int, why string) {
-	if err := e.allowRT(g, sharers); err != nil {
+func (e *Engine) enterLane(g *group, now time.Time, why string) {
+	if err := e.allowRT(g); err != nil {
 		e.degrade("rt lane", err)
 		return
 	}
@@ -91,67 +116,13 @@ func (e *Engine) enterLane(g *group, now time.Time, sharers int, why string) {
 	if n > 0 || err != nil {
 		e.recordSched(g, now, n, "SCHED_OTHER", "SCHED_RR 1", why, err)
 	}
+	g.inLane = true // some threads may be, even after an error
+	g.threads = len(threadsWith(g.cpu.CPU, laneSched))
 	if err != nil {
 		e.degrade("rt lane", err)
 		return
 	}
-	g.inLane = true
-	g.threads = len(threadsWith(g.cpu.CPU, laneSched))
-}
-
-const fileRTRuntime = "cpu.rt_runtime_us"
-
-// allowRT gives the group and its ancestors real-time bandwidth where the
-// kernel asks for it: parents first, as a child may not exceed its parent.
-func (e *Engine) allowRT(g *group, sharers int) error {
-	if !g.cpu.CPU.Has(fileRTRuntime) {
-		return nil
-	}
-	chain, err := e.ancestors(g)
-	if err != nil {
-		return err
-	}
-	for i := len(chain) - 1; i >= 0; i-- {
-		a := chain[i]
-		share := laneBandwidth
-		if i == 0 {
-			share /= float64(sharers)
-		}
-		if err := e.giveRT(a, share); err != nil {
-			return fmt.Errorf("allow real-time threads in %s: %w", a.Rel, err)
-		}
-	}
-	for _, a := range chain[1:] {
-		_ = a.Close()
-	}
-	return nil
-}
-
-func (e *Engine) giveRT(a *actuate.Group, share float64) error {
-	period, err := a.Number("cpu.rt_period_us")
-	if err != nil {
-		return err
-	}
-	now, err := a.Number(fileRTRuntime)
-	if err != nil || now > 0 {
-		return err
-	}
-	_, err = e.w.Set(cgroup.Edit{Dir: a.CPU, File: fileRTRuntime, Value: fmt.Sprint(int(float64(period) * share))})
-	return err
-}
-
-// ancestors opens the group's parents below the root, nearest first, after the
-// group itself.
-func (e *Engine) ancestors(g *group) ([]*actuate.Group, error) {
-	out := []*actuate.Group{g.cpu}
-	for _, rel := range parents(g.w.Path) {
-		a, err := actuate.OpenGroup(e.tree, rel)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, a)
-	}
-	return out, nil
+	delete(e.degraded, "rt lane")
 }
 
 // reschedule changes the policy of the group's threads that have from.
@@ -195,29 +166,13 @@ func (e *Engine) recordSched(g *group, now time.Time, n int, from, to, why strin
 	}
 	e.totals.wrote("sched_setscheduler", result)
 	e.history.add(Decision{
-		Time: now.UnixMilli(), Controller: "rt", Workload: g.w.ID, File: fmt.Sprintf("scheduling policy of %d threads", n), Old: from, New: to, Why: why, Result: result,
+		Time: time.Now().UnixMilli(), Controller: "rt", Workload: g.w.ID, File: fmt.Sprintf("scheduling policy of %d threads", n), Old: from, New: to, Why: why, Result: result,
 	})
 }
 
-// idlers gives best-effort threads SCHED_IDLE where the policy asks for it:
-// where groups cannot be idle, the scheduler at least sees that a CPU that
-// runs only such threads is as good as idle for a waking one.
-func (e *Engine) idlers(now time.Time) {
-	on := e.policy.BE.SchedIdle == "on" || (e.policy.BE.SchedIdle == "auto" && e.mechanism == actuate.Weight)
-	for _, g := range e.groups {
-		want := on && g.class.String() == "BE"
-		switch {
-		case want && (!g.idle || now.Sub(g.laneScan) >= threadScan || g.laneScan.After(now)):
-			g.laneScan = now
-			e.makeIdle(g, now)
-		case !want && g.idle:
-			g.idle = false
-			n, err := e.reschedule(g, idleSched, fairSched)
-			e.recordSched(g, now, n, "SCHED_IDLE", "SCHED_OTHER", "no longer wanted", err)
-		}
-	}
-}
-
+// makeIdle gives a best-effort group's threads SCHED_IDLE: where groups cannot
+// be idle, the scheduler at least sees that a CPU that runs only such threads is
+// as good as idle for a waking one.
 func (e *Engine) makeIdle(g *group, now time.Time) {
 	if !g.idle {
 		s := cgroup.SchedUndo{Now: idleSched, Before: fairSched, Except: threadsWith(g.cpu.CPU, idleSched)}
@@ -227,19 +182,13 @@ func (e *Engine) makeIdle(g *group, now time.Time) {
 		}
 	}
 	n, err := e.reschedule(g, fairSched, idleSched)
-	g.idle = err == nil
+	g.idle = true // some threads may be, even after an error
+	if err != nil {
+		e.degrade("sched idle", err)
+	} else {
+		delete(e.degraded, "sched idle")
+	}
 	if n > 0 || err != nil {
 		e.recordSched(g, now, n, "SCHED_OTHER", "SCHED_IDLE", "best-effort threads", err)
 	}
-}
-
-// parents lists the paths above rel without the root, nearest first.
-func parents(rel string) []string {
-	var out []string
-	for i := len(rel) - 1; i > 0; i-- {
-		if rel[i] == '/' {
-			out = append(out, rel[:i])
-		}
-	}
-	return slices.Clip(out)
 }

@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -36,6 +37,7 @@ type LSPolicy struct {
 	Burst  BurstMode      `yaml:"burst" json:"burst" doc:"CPU Burst for workloads with a CPU limit: off, auto (learn the demand) or the CPU time to bank."`
 	Credit bool           `yaml:"credit" json:"credit" doc:"Let the agent bank what the kernel cannot, and spend it while the node has room."`
 	Stall  yamlx.Duration `yaml:"maxStall" json:"max_stall" doc:"Longest wait of a workload that used up its bank; 0 is no bound. Bounds the period and so the depth of the bank."`
+	Steer  string         `yaml:"steer" json:"steer" doc:"Move a waking thread that the kernel queued behind another LS thread to a CPU that runs only best-effort work: auto (where eBPF can tell) or off."`
 	RTLane LanePolicy     `yaml:"rtLane" json:"rt_lane" doc:"Real-time lane: SCHED_RR for the threads of chosen workloads. Off unless asked for."`
 }
 
@@ -133,7 +135,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Version: 1,
 		LS: LSPolicy{
-			Burst: BurstAuto, Credit: true,
+			Burst: BurstAuto, Credit: true, Steer: "auto",
 			RTLane: LanePolicy{MaxUse: l.MaxUse, Window: yamlx.Duration(l.Window), Cooloff: yamlx.Duration(l.Cooloff)},
 		},
 		BE: BEPolicy{Priority: "auto", SchedIdle: "auto", Suppress: "quota", Floor: s.Floor},
@@ -197,6 +199,7 @@ func (p *Policy) Validate() error {
 	if d := p.LS.RTLane.Window.Std(); d < p.Control.Interval.Std()*2 || d > time.Minute {
 		say("ls.rtLane.window: %v is not between two intervals and 1m", d)
 	}
+	oneOf("ls.steer", p.LS.Steer, "auto", "off")
 	oneOf("be.priority", p.BE.Priority, "auto", "cpu.bvt_warp_ns", "cpu.qos_level", "cpu.idle", "weight", "off")
 	oneOf("be.schedIdle", p.BE.SchedIdle, "auto", "on", "off")
 	oneOf("be.suppress", p.BE.Suppress, "quota", "cpuset", "off")
@@ -214,13 +217,45 @@ type PolicyError struct{ Problems []string }
 func (e *PolicyError) Error() string { return "policy: " + strings.Join(e.Problems, "; ") }
 
 // ParsePolicy reads a policy file over the defaults, strictly: an unknown key
-// is an error that names its line.
+// is an error, and each mistake is named with its line.
 func ParsePolicy(src []byte, file string) (Policy, error) {
 	p := DefaultPolicy()
-	if err := yamlx.Decode(src, file, &p); err != nil {
+	doc, err := yamlx.Parse(src, file)
+	if err == nil {
+		err = doc.Decode(&p)
+	}
+	if err != nil {
 		return Policy{}, err
 	}
-	return p, p.Validate()
+	err = p.Validate()
+	var bad *PolicyError
+	if errors.As(err, &bad) {
+		return Policy{}, bad.at(doc)
+	}
+	return p, err
+}
+
+// at finds the lines of the keys that the problems begin with.
+func (e *PolicyError) at(doc *yamlx.Doc) error {
+	out := make([]error, len(e.Problems))
+	for i, problem := range e.Problems {
+		key, msg, _ := strings.Cut(problem, ": ")
+		if strings.HasPrefix(key, "rules[") {
+			key, msg = "rules", problem
+		}
+		at := doc
+		parts := strings.Split(key, ".")
+		last := len(parts) - 1
+		for _, p := range parts[:last] {
+			at = at.Section(p)
+		}
+		out[i] = at.Errorf(parts[last], "%s", msg)
+		var y *yamlx.Error
+		if errors.As(out[i], &y) && y.Line == 0 { // the default is wrong together with something given
+			out[i] = doc.Errorf("", "%s", problem)
+		}
+	}
+	return errors.Join(out...)
 }
 
 func (p *Policy) suppress() control.SuppressOptions {

@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -30,6 +31,7 @@ type pressureSense struct {
 	share   float64                  // largest share of the last interval, NaN when unknown
 	total   cgroup.Pressure          // summed growth since the start
 	scanned time.Time
+	err     error // of the last scan
 	buf     [512]byte
 }
 
@@ -80,13 +82,13 @@ func (p *pressureSense) close() {
 }
 
 // read takes all files' growth over the last interval.
-func (p *pressureSense) read(now time.Time, dt time.Duration, groups map[uint64]*group) {
+func (p *pressureSense) read(now time.Time, dt time.Duration, groups map[uint64]*group) error {
 	if p.files == nil {
-		return
+		return nil
 	}
 	if now.Sub(p.scanned) >= scanEvery || p.scanned.After(now) {
 		p.scanned = now
-		p.scan(groups)
+		p.err = p.scan(groups)
 	}
 	p.share = math.NaN()
 	for dir, f := range p.files {
@@ -102,6 +104,7 @@ func (p *pressureSense) read(now time.Time, dt time.Duration, groups map[uint64]
 		}
 		p.grow(f, v, dt)
 	}
+	return p.err
 }
 
 func (p *pressureSense) grow(f *pressureFile, v cgroup.Pressure, dt time.Duration) {
@@ -118,15 +121,21 @@ func (p *pressureSense) grow(f *pressureFile, v cgroup.Pressure, dt time.Duratio
 	f.was, f.first = v, false
 }
 
-// scan finds the directory to read for each latency-sensitive group.
-func (p *pressureSense) scan(groups map[uint64]*group) {
+// scan finds the directory to read for each latency-sensitive group, and takes
+// out of the shadow what is no longer of that class. A refused move is the
+// error; the rest goes on.
+func (p *pressureSense) scan(groups map[uint64]*group) (err error) {
 	for _, f := range p.files {
 		f.used = false
 	}
+	members := map[int]bool{}
 	for _, g := range groups {
 		if g.class.Sensitive() {
-			p.follow(g)
+			err = errors.Join(err, p.follow(g, members))
 		}
+	}
+	if p.files[p.shadow] != nil {
+		err = errors.Join(err, p.expel(members))
 	}
 	for dir, f := range p.files {
 		if !f.used {
@@ -134,30 +143,57 @@ func (p *pressureSense) scan(groups map[uint64]*group) {
 			delete(p.files, dir)
 		}
 	}
+	return err
 }
 
-func (p *pressureSense) follow(g *group) {
+func (p *pressureSense) follow(g *group, members map[int]bool) error {
 	if p.native {
 		p.use(g.cpu.CPU.Path())
-		return
+		return nil
 	}
 	pids, err := g.cpu.CPU.Procs()
 	if err != nil {
-		return
+		return nil // it went away
 	}
 	for _, pid := range pids {
+		members[pid] = true
 		rel, err := procfs.UnifiedCgroup(p.root, pid)
 		if err != nil {
 			continue
 		}
 		if rel == "/" {
-			if p.enlist(pid) != nil {
-				return
+			if err := p.enlist(pid); err != nil {
+				return err
 			}
 			rel = "/" + shadowName
 		}
 		p.use(p.base + rel)
 	}
+	return nil
+}
+
+// expel moves processes home that sit in the shadow and are of no
+// latency-sensitive group any more. A child that was forked since the groups
+// were read is moved too; the next scan brings it back.
+func (p *pressureSense) expel(members map[int]bool) error {
+	d, err := cgroup.OpenDir(p.shadow)
+	if err != nil {
+		return nil // somebody removed it
+	}
+	defer d.Close()
+	pids, err := d.Procs()
+	if err != nil {
+		return nil
+	}
+	for _, pid := range pids {
+		if members[pid] {
+			continue
+		}
+		if err := cgroup.Move(pid, p.base); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enlist moves a process into the shadow group. The journal's entry for the

@@ -8,6 +8,7 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/actuate"
+	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/runq"
 )
 
@@ -128,4 +129,14 @@ func askCoreSched(*cgroup.Tree) (string, error) {
 		return "", err
 	}
 	return "", nil
+}
+
+// Kernel gives what the kernel of this node takes as a CPU limit, and its CPUs.
+// A node without cgroups is taken for a stock one.
+func Kernel(root string) (burst.Limits, int) {
+	limits := burst.Mainline()
+	if t, err := cgroup.Detect(root); err == nil {
+		limits = kernelLimits(t)
+	}
+	return limits, int(countCPUs(root))
 }

@@ -98,6 +98,11 @@ type runqSense struct {
 	delta     runq.Snapshot
 	ok        bool
 	opening   bool
+
+	steerer *runq.Steerer // nil where tasks are not steered
+	steered runq.SteerStats
+	behind  runq.Hist // waits behind best-effort work, collected until they suffice for a p99
+	since   time.Time
 }
 
 // openRunq loads the tracer beside the loop: the kernel takes some 100 ms to
@@ -108,7 +113,7 @@ func (e *Engine) openRunq() {
 	}
 	e.runq.opening = true
 	e.background.Go(func() {
-		t, err := runq.Open(runq.Options{})
+		t, err := runq.Open(runq.Options{Blame: uint8(class.BE), Steer: steered})
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.runq.opening = false
@@ -119,6 +124,7 @@ func (e *Engine) openRunq() {
 			_ = t.Close()
 		default:
 			e.runq.t = t
+			e.steer()
 			for _, g := range e.groups {
 				e.runq.setClass(g, g.class)
 			}
@@ -126,7 +132,36 @@ func (e *Engine) openRunq() {
 	})
 }
 
+// steered are the classes whose misplaced tasks are moved.
+var steered = []uint8{uint8(class.LS), uint8(class.LSR), uint8(class.LSE)}
+
+// steer starts or ends the moving of misplaced tasks, as the policy asks.
+func (e *Engine) steer() {
+	want := e.policy.LS.Steer != "off" && e.slip != ""
+	switch {
+	case e.runq.t == nil:
+	case want && e.runq.steerer == nil:
+		s, err := e.runq.t.Steer(e.slip)
+		if err != nil {
+			e.degrade("steering", err)
+			return
+		}
+		delete(e.degraded, "steering")
+		e.runq.steerer = s
+	case !want:
+		e.runq.unsteer()
+	}
+}
+
+func (r *runqSense) unsteer() {
+	if r.steerer != nil {
+		_ = r.steerer.Close()
+	}
+	r.steerer = nil
+}
+
 func (r *runqSense) close() {
+	r.unsteer()
 	if r.t != nil {
 		_ = r.t.Close()
 	}
@@ -163,15 +198,34 @@ func (r *runqSense) read() {
 	}
 	r.ok = !r.prev.Time.IsZero()
 	r.delta = r.now.Delta(&r.prev)
+	if r.steerer != nil {
+		r.steered = r.steerer.Stats()
+	}
 }
 
-// sensitive joins the waits of the latency-sensitive classes over the last
-// interval.
-func (r *runqSense) sensitive() runq.Hist {
-	h := r.delta.Class[class.LS].Wait
-	h.Merge(&r.delta.Class[class.LSR].Wait)
-	h.Merge(&r.delta.Class[class.LSE].Wait)
-	return h
+// Waits are collected until there are enoughWaits of them, for a p99 that one
+// slow wakeup does not decide, and for staleWaits at most.
+const (
+	enoughWaits = 100
+	staleWaits  = 2 * time.Second
+)
+
+// waits gives the p99 of the time that latency-sensitive threads waited and
+// then took the CPU from best-effort work; n is 0 while too few were seen.
+// Waits for their own kind are not best-effort work's fault.
+func (r *runqSense) waits(now time.Time) (p99 time.Duration, n uint64) {
+	for _, c := range steered {
+		r.behind.Merge(&r.delta.Class[c].Behind)
+	}
+	if n = r.behind.Count(); n >= enoughWaits {
+		p99 = r.behind.Quantile(0.99)
+	} else if age := now.Sub(r.since); age >= 0 && age < staleWaits {
+		return 0, 0
+	} else {
+		n = 0
+	}
+	r.behind, r.since = runq.Hist{}, now
+	return p99, n
 }
 
 // senseBy opens or closes the optional sensors as the policy asks.
@@ -181,6 +235,7 @@ func (e *Engine) senseBy(p Policy) {
 		e.runq.close()
 	} else {
 		e.openRunq()
+		e.steer()
 	}
 	delete(e.degraded, "pressure")
 	if p.Control.PressureFrom == "off" {
@@ -195,8 +250,10 @@ func (e *Engine) senseBy(p Policy) {
 func (e *Engine) sense(now time.Time, dt time.Duration) {
 	if err := e.node.read(now); err != nil {
 		e.degrade("node use", err)
+	} else {
+		delete(e.degraded, "node use")
 	}
-	for _, g := range e.groups {
+	for _, g := range e.order {
 		if !g.watched() && now.Sub(g.sampled) < idleEvery && !g.sampled.After(now) {
 			g.fresh = false
 			continue
@@ -208,10 +265,17 @@ func (e *Engine) sense(now time.Time, dt time.Duration) {
 			}
 			continue
 		}
+		if len(e.degraded) > 0 {
+			delete(e.degraded, "workload "+g.w.ID)
+		}
 		e.totals.add(g)
 	}
 	e.runq.read()
-	e.pressure.read(now, dt, e.groups)
+	if err := e.pressure.read(now, dt, e.groups); err != nil {
+		e.degrade("pressure", err)
+	} else if e.pressure.files != nil {
+		delete(e.degraded, "pressure")
+	}
 	e.totals.node(e, dt)
 }
 

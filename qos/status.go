@@ -161,13 +161,20 @@ func (e *Engine) mechanisms() []Mechanism {
 	} else if d, ok := e.degraded["run queue"]; ok {
 		queue.Why = d.Detail
 	}
+	place := Mechanism{"placement", "kernel", "ls.steer is off, or eBPF is not to be had"}
+	if s := e.runq.steerer; s != nil {
+		place = Mechanism{"placement", "steered", fmt.Sprintf("%d waking LS threads moved from behind another to a CPU with best-effort work", e.runq.steered.Moved)}
+		if e.runq.steered.Fair {
+			place.Why += "; the moving thread is not a real-time one (no CAP_SYS_NICE) and may come late"
+		}
+	}
 	lane := Mechanism{"rt lane", "off", "opt-in: ls.rtLane.enabled, or rtLane in a rule"}
 	for _, g := range e.groups {
 		if g.inLane {
 			lane.Using, lane.Why = "SCHED_RR", "asked for by the policy, bounded and watched"
 		}
 	}
-	return []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, lane}
+	return []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, place, lane}
 }
 
 func (e *Engine) classes() []ClassStatus {
@@ -245,7 +252,7 @@ func (e *Engine) Explain(id string) (Explanation, error) {
 		}
 		x := Explanation{Workload: g.status(), Files: []FileState{}}
 		for _, k := range e.knobs {
-			if h := heldOf(k); k.holding() != "" && inTree(g.w.Path, h.g.Rel) {
+			if h := k.common(); k.holding() != "" && inTree(g.w.Path, h.g.Rel) {
 				x.Files = append(x.Files, k.state()...)
 			}
 		}

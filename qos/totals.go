@@ -20,7 +20,8 @@ type ClassTotals struct {
 	Bursts        uint64
 	BurstTime     time.Duration
 	RunQueue      runq.Hist
-	Used          float64 // cores, smoothed over about a second
+	BehindBE      runq.Hist // waits that ended by taking the CPU from best-effort work
+	Used          float64   // cores, smoothed over about a second
 }
 
 // Totals are the Engine's counters since Open.
@@ -30,6 +31,7 @@ type Totals struct {
 	Writes    map[WriteKey]uint64
 	Grants    uint64
 	Demotions uint64
+	Steered   uint64 // latency-sensitive tasks moved from behind another to a CPU with best-effort work
 	Loops     uint64
 	Late      uint64
 	LoopTime  time.Duration
@@ -83,6 +85,7 @@ func (t *Totals) add(g *group) {
 // node takes the rest after all groups were added.
 func (t *Totals) node(e *Engine, dt time.Duration) {
 	t.Pressure = e.pressure.total
+	t.Steered = e.runq.steered.Moved
 	a := min(1, dt.Seconds())
 	if a <= 0 {
 		return
@@ -91,7 +94,7 @@ func (t *Totals) node(e *Engine, dt time.Duration) {
 		t.Busy += (e.node.busy - t.Busy) * a
 	}
 	var used [class.Count]float64
-	for _, g := range e.groups {
+	for _, g := range e.order {
 		used[g.class] += g.used
 		g.smooth += (g.used - g.smooth) * a
 	}
@@ -99,6 +102,7 @@ func (t *Totals) node(e *Engine, dt time.Duration) {
 		t.Class[c].Used += (used[c] - t.Class[c].Used) * a
 		if e.runq.ok {
 			t.Class[c].RunQueue.Merge(&e.runq.delta.Class[c].Wait)
+			t.Class[c].BehindBE.Merge(&e.runq.delta.Class[c].Behind)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type Group struct {
 	// looked at every second, and open, read, close costs 15 times a read.
 	quota, period, burst *cgroup.File
 	hasBurst             bool
+	buf                  [64]byte
 }
 
 // OpenGroup opens the cgroup at rel in the cpu controller's hierarchy.
@@ -84,6 +85,9 @@ func (g *Group) burstFile() string {
 // HasBandwidth says whether the group can have a limit at all: the root of a
 // hierarchy cannot, nor a v2 group whose parent does not delegate cpu.
 func (g *Group) HasBandwidth() bool {
+	if g.quota != nil {
+		return true
+	}
 	if g.v == cgroup.V2 {
 		return g.CPU.Has(fileMax)
 	}
@@ -118,8 +122,7 @@ func (g *Group) readCFS(b *burst.Bandwidth) (err error) {
 
 // readMax parses "QUOTA PERIOD" or "max PERIOD".
 func (g *Group) readMax(b *burst.Bandwidth) error {
-	var buf [64]byte
-	raw, err := g.read(&g.quota, fileMax, buf[:])
+	raw, err := g.read(&g.quota, fileMax)
 	if err != nil {
 		return err
 	}
@@ -140,8 +143,7 @@ func (g *Group) readMax(b *burst.Bandwidth) error {
 }
 
 func (g *Group) micros(f **cgroup.File, name string) (burst.Micros, error) {
-	var buf [32]byte
-	raw, err := g.read(f, name, buf[:])
+	raw, err := g.read(f, name)
 	if err != nil {
 		return 0, err
 	}
@@ -149,15 +151,16 @@ func (g *Group) micros(f **cgroup.File, name string) (burst.Micros, error) {
 	return micros(n), err
 }
 
-// read reads a file that stays open from then on.
-func (g *Group) read(f **cgroup.File, name string, buf []byte) (_ []byte, err error) {
+// read reads a file that stays open from then on. What it gives is valid until
+// the next call.
+func (g *Group) read(f **cgroup.File, name string) (_ []byte, err error) {
 	if *f == nil {
 		if *f, err = g.CPU.Open(name); err != nil {
 			*f = nil
 			return nil, err
 		}
 	}
-	return (*f).Read(buf)
+	return (*f).Read(g.buf[:])
 }
 
 func micros(n uint64) burst.Micros {

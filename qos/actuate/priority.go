@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -100,7 +101,7 @@ func InProbe(t *cgroup.Tree, what string, ask func(*Group) error) error {
 		}
 	}
 	root := t.Path("cpu", "/")
-	path, err := os.MkdirTemp(root, "anole-probe-")
+	path, err := os.MkdirTemp(root, probePrefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		return fmt.Errorf("probe %s: %w", what, denied(what, err))
 	}
@@ -111,6 +112,24 @@ func InProbe(t *cgroup.Tree, what string, ask func(*Group) error) error {
 	}
 	defer g.Close()
 	return ask(g)
+}
+
+const probePrefix = "anole-probe-"
+
+// Sweep removes the cgroups of probes whose process was killed before it could.
+func Sweep(t *cgroup.Tree) {
+	root := t.Path("cpu", "/")
+	left, err := filepath.Glob(filepath.Join(root, probePrefix+"*"))
+	if err != nil || root == "" {
+		return
+	}
+	for _, path := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), probePrefix), "-")
+		n, err := strconv.Atoi(pid)
+		if err != nil || errors.Is(unix.Kill(n, 0), unix.ESRCH) {
+			_ = os.Remove(path) // nothing is ever in it
+		}
+	}
 }
 
 func denied(what string, err error) error {

@@ -29,12 +29,14 @@ type Intent struct {
 
 // Merge settles all intents: one for each file, in a stable order. Two
 // controllers that want the same file never write in turn: the loser is
-// dropped here, before anything is written.
+// dropped here, before anything is written. The result is in the memory of
+// intents, which is lost; intents in the order of their files cost no sorting.
 func Merge(intents []Intent) []Intent {
-	out := slices.Clone(intents)
-	slices.SortStableFunc(out, func(a, b Intent) int { return cmp.Compare(a.File, b.File) })
-	kept := out[:0]
-	for _, in := range out {
+	if !slices.IsSortedFunc(intents, byFile) {
+		slices.SortStableFunc(intents, byFile)
+	}
+	kept := intents[:0]
+	for _, in := range intents {
 		if n := len(kept); n > 0 && kept[n-1].File == in.File {
 			if in.beats(kept[n-1]) {
 				kept[n-1] = in
@@ -45,6 +47,8 @@ func Merge(intents []Intent) []Intent {
 	}
 	return kept
 }
+
+func byFile(a, b Intent) int { return cmp.Compare(a.File, b.File) }
 
 // beats compares two intents for one file. A tie is settled by name, so that
 // the outcome does not hang on the order in which controllers ran.

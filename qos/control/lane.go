@@ -36,6 +36,9 @@ func NewLane(o LaneOptions) *Lane { return &Lane{o: o} }
 // whether it may be in the lane; why is set when that changes.
 func (l *Lane) Step(now time.Time, used, cpus float64) (allowed bool, why string) {
 	dt := now.Sub(l.last)
+	if l.until.Sub(now) > l.o.Cooloff {
+		l.until = now.Add(l.o.Cooloff) // the clock went back
+	}
 	if l.last.IsZero() || dt <= 0 || dt > l.o.Window {
 		l.last = now
 		return !l.demoted, ""

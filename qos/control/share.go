@@ -1,6 +1,9 @@
 package control
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Claim is one group of best-effort work that shares a cap.
 type Claim struct {
@@ -14,41 +17,43 @@ type Claim struct {
 const growth = 1.5
 
 // Share splits cap cores among claims by max-min fairness: nobody gets more
-// than it can use while another is short, and what is left over is spread
-// evenly so that a group that wakes up need not wait for the next interval.
-// Each share is at least least. The result has the order of claims; the shares
-// sum to cap unless the minimum forces more.
+// than it wants while another is short, and what is left over is spread evenly,
+// up to the claims' limits, so that a group that wakes up need not wait for the
+// next interval. Each share is at least least. The result has the order of
+// claims; the shares sum to cap unless the minimum forces more or all limits
+// allow less.
 func Share(cap float64, claims []Claim, least float64) []float64 {
-	out := make([]float64, len(claims))
-	order := make([]int, len(claims))
 	want := make([]float64, len(claims))
 	for i, c := range claims {
-		order[i] = i
-		want[i] = min(c.Limit, max(c.Used*growth, least))
+		want[i] = min(c.Limit, c.Used*growth)
 		if c.Blocked {
 			want[i] = c.Limit
 		}
+		want[i] = max(want[i], least)
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case want[a] < want[b]:
-			return -1
-		case want[a] > want[b]:
-			return 1
+	out := make([]float64, len(claims))
+	left := fill(cap, want, out, least)
+	if left > 0 {
+		for i, c := range claims {
+			want[i] = max(0, c.Limit-out[i])
 		}
-		return 0
-	})
-	left := cap
-	for k, i := range order {
-		fair := left / float64(len(order)-k)
-		out[i] = max(least, min(want[i], fair))
-		left -= out[i]
-	}
-	if left > 0 && len(out) > 0 {
-		spare := left / float64(len(out))
-		for i := range out {
-			out[i] += spare
-		}
+		fill(left, want, out, 0)
 	}
 	return out
+}
+
+// fill adds to each of out what it wants, the smallest first and nobody more
+// than its part of what is left but at least least, and gives the rest.
+func fill(left float64, want, out []float64, least float64) float64 {
+	order := make([]int, len(want))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(want[a], want[b]) })
+	for k, i := range order {
+		got := max(least, min(want[i], left/float64(len(order)-k)))
+		out[i] += got
+		left -= got
+	}
+	return left
 }

@@ -95,6 +95,9 @@ func (s *Suppressor) Step(in Sample) Decision {
 	}
 	if first || dt <= 0 || dt > 10*time.Second || bad(in.Busy, in.Sensitive, in.BE) {
 		// A clock jump or a hole in the data: what is in force stays in force.
+		if s.calm.After(in.Now) {
+			s.calm = time.Time{} // the clock went back: calm is counted anew
+		}
 		return Decision{Cap: s.cap}
 	}
 	s.track(in, dt)

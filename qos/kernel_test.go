@@ -1,0 +1,358 @@
+package qos
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/sys"
+	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/test/fault/groups"
+)
+
+func TestKernelProtectsAndRestores(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	was := groups.Snapshot(ls, be)
+	ls.Sleep()
+	be.Sleep()
+	r := openRig(t, n, testPolicy(n), nil)
+	r.until("classes", func() bool { return r.class(ls) == "LS" && r.class(be) == "BE" })
+	r.until("BE yields", func() bool { return be.Read("cpu.idle") == "1" })
+	r.until("BE is capped", func() bool { return be.Read("cpu.cfs_quota_us") != "-1" })
+	if ls.Read("cpu.idle") != "0" || ls.Read("cpu.cfs_quota_us") != "-1" {
+		t.Error("the LS group was touched")
+	}
+	if s := r.Status(); s.Cap == nil || *s.Cap <= 0 || s.CapWhy == "" {
+		t.Errorf("cap %v, %q", s.Cap, s.CapWhy)
+	}
+	x, err := r.Explain(be.Rel)
+	if err != nil || len(x.Files) < 2 || len(x.Decisions) < 2 {
+		t.Errorf("explain: %+v, %v", x, err)
+	}
+	r.close()
+	same(t, was, ls, be)
+}
+
+func TestKernelCapFollowsSensitiveWork(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	ls.Sleep()
+	be.Sleep()
+	p := testPolicy(n)
+	p.Control.Deadband = 0.02
+	r := openRig(t, n, p, nil)
+	r.until("first cap", func() bool { return be.Read("cpu.cfs_quota_us") != "-1" })
+	spin := ls.Spin()
+	quota := func() int { return be.Number("cpu.cfs_quota_us") }
+	room := int((0.97*r.cpus - 0.6) * 100_000) // the spinner gets most of a CPU at the least
+	r.until("the cap makes room for LS", func() bool { return quota() < room })
+	_ = spin.Process.Kill()
+	ls.Remove()
+	r.until("no cap without LS", func() bool { return be.Read("cpu.cfs_quota_us") == "-1" })
+	if s := r.Status(); s.Cap != nil || len(s.Workloads) > 0 && s.Workloads[0].Share != nil {
+		t.Errorf("status still tells of a cap: %v", s.Cap)
+	}
+}
+
+func TestKernelSteadyStateWritesNothing(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls := n.Make("ls.service")
+	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Sleep()
+	for i := range 3 {
+		n.Make(fmt.Sprintf("be%d.service", i)).Sleep()
+	}
+	p := testPolicy(n)
+	p.LS.Burst = BurstMode{Set: true, Budget: 200 * time.Millisecond}
+	r := openRig(t, n, p, nil)
+	r.until("settled", func() bool { return ls.Read("cpu.cfs_burst_us") != "0" && r.Status().Cap != nil })
+	r.steps(50)
+	before := r.writes()
+	r.steps(20)
+	time.Sleep(1100 * time.Millisecond) // all that happens once a second
+	r.steps(20)
+	if got := r.writes() - before; got != 0 {
+		t.Errorf("%d writes in a steady state: %+v", got, r.Status().Decisions[:got])
+	}
+}
+
+func TestKernelBurstPlan(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls := n.Make("ls.service")
+	ls.Write("cpu.cfs_quota_us", "30000")
+	was := groups.Snapshot(ls)
+	ls.Sleep()
+	p := testPolicy(n)
+	p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond}
+	r := openRig(t, n, p, nil)
+	r.until("a bank", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
+	q, per, b := ls.Number("cpu.cfs_quota_us"), ls.Number("cpu.cfs_period_us"), ls.Number("cpu.cfs_burst_us")
+	if q+b < 300_000 || b > q || float64(q)/float64(per) > 0.3+1e-9 {
+		t.Errorf("quota %d period %d burst %d", q, per, b)
+	}
+	for _, w := range r.Status().Workloads {
+		if w.Cgroup == ls.Rel && (w.Limit == nil || *w.Limit != 0.3 || w.Burst == nil || int(w.Burst.Quota) != q) {
+			t.Errorf("status: %+v", w)
+		}
+	}
+	r.close()
+	same(t, was, ls)
+}
+
+// limit sets a limit as a container runtime does.
+func limit(g *groups.Group, quota, period string) {
+	g.Write("cpu.cfs_burst_us", "0")
+	g.Write("cpu.cfs_quota_us", "-1")
+	g.Write("cpu.cfs_period_us", period)
+	g.Write("cpu.cfs_quota_us", quota)
+}
+
+func TestKernelForeignLimitIsAdopted(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls := n.Make("ls.service")
+	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Sleep()
+	p := testPolicy(n)
+	p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond}
+	r := openRig(t, n, p, nil)
+	r.until("a bank", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
+	limit(ls, "25000", "50000")
+	theirs := groups.Snapshot(ls)
+	r.until("a plan on their limit", func() bool {
+		return ls.Number("cpu.cfs_burst_us") > 0 && 2*ls.Number("cpu.cfs_quota_us") == ls.Number("cpu.cfs_period_us")
+	})
+	r.set(func(p *Policy) { p.LS.Burst = BurstOff })
+	r.until("restored to theirs", func() bool { return ls.Number("cpu.cfs_burst_us") == 0 })
+	same(t, theirs, ls)
+
+	r.set(func(p *Policy) { p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond} })
+	r.until("a bank again", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
+	limit(ls, "60000", "100000") // and the plan ends before the next look at it
+	theirs = groups.Snapshot(ls)
+	r.set(func(p *Policy) { p.Rules[0].Class = class.None })
+	r.steps(5)
+	same(t, theirs, ls)
+
+	r.set(func(p *Policy) { p.Rules[0].Class = class.LS })
+	r.until("a bank on 0.6", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
+	limit(ls, "70000", "100000") // and the Engine does not get to see it
+	theirs = groups.Snapshot(ls)
+	r.close()
+	same(t, theirs, ls)
+}
+
+func TestKernelOwnLimitOfBestEffortIsNotRaised(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	be.Write("cpu.cfs_quota_us", "20000")
+	ls.Sleep()
+	be.Sleep()
+	r := openRig(t, n, testPolicy(n), nil)
+	r.until("a cap", func() bool { return r.Status().Cap != nil })
+	for range 20 {
+		r.steps(1)
+		if q := be.Number("cpu.cfs_quota_us"); q > 20_000 {
+			t.Fatalf("the cap raised the group's own limit from 20000 to %d", q)
+		}
+	}
+}
+
+func TestKernelLane(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls := n.Make("ls.service")
+	was := groups.Snapshot(ls)
+	ls.Run("sh", "-c", "while :; do sleep 0.1; done")
+	p := testPolicy(n)
+	p.LS.RTLane.Enabled = true
+	r := openRig(t, n, p, nil)
+	r.until("in the lane", func() bool { return all(t, ls, sys.SCHED_RR) })
+	ls.Sleep()
+	r.until("a late thread too", func() bool { return policies(t, ls)[sys.SCHED_OTHER] == 0 })
+	r.set(func(p *Policy) { p.LS.RTLane.Enabled = false })
+	r.until("out of the lane", func() bool { return all(t, ls, sys.SCHED_OTHER) })
+	same(t, was, ls)
+	r.set(func(p *Policy) { p.LS.RTLane.Enabled = true })
+	r.until("in the lane again", func() bool { return all(t, ls, sys.SCHED_RR) })
+	r.close()
+	if !all(t, ls, sys.SCHED_OTHER) {
+		t.Errorf("threads after Close: %v", policies(t, ls))
+	}
+	same(t, was, ls)
+}
+
+// Lanes share what real-time bandwidth there is, whatever the order in which
+// they come, and give it back.
+func TestKernelLanesShareTheBandwidth(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	p := testPolicy(n)
+	p.LS.RTLane.Enabled = true
+	r := openRig(t, n, p, nil)
+	var gs []*groups.Group
+	parent := n.Make("ls-parent.slice")
+	was := groups.Snapshot(parent)
+	for i := range 6 {
+		name := fmt.Sprintf("ls%d.service", i)
+		if i%2 == 1 {
+			name = "ls-parent.slice/" + name
+			r.set(func(p *Policy) {
+				p.Rules[0].Match.Path = n.Prefix + "ls*/**"
+				p.Rules[1] = Rule{Match: matchPath(n.Prefix + "ls*"), Class: class.LS}
+			})
+		}
+		g := n.Make(name)
+		for f, v := range groups.Snapshot(g) {
+			was[f] = v
+		}
+		gs = append(gs, g)
+		g.Sleep()
+		r.until("in the lane: "+name, func() bool { return all(t, g, sys.SCHED_RR) })
+	}
+	if d := r.degradedBy("rt lane"); len(d) > 0 {
+		t.Errorf("degraded: %v", d)
+	}
+	for _, g := range gs {
+		if got, want := g.Number("cpu.rt_runtime_us"), int(0.9/6*1e6); got != want {
+			t.Errorf("%s has %d, want %d", g.Rel, got, want)
+		}
+	}
+	if got, want := parent.Number("cpu.rt_runtime_us"), 450_000; got < want-3 || got > want+3 {
+		t.Errorf("the parent of three has %d, want %d", got, want)
+	}
+	for _, g := range gs[2:] {
+		g.Remove()
+		for f := range groups.Snapshot(g) {
+			delete(was, f)
+		}
+	}
+	r.steps(5)
+	r.close()
+	for f := range was {
+		if _, err := os.Stat(f); err != nil {
+			delete(was, f)
+		}
+	}
+	same(t, was, append(gs[:2:2], parent)...)
+}
+
+func TestKernelLaneDemotesASpinner(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls := n.Make("ls.service")
+	was := groups.Snapshot(ls)
+	ls.Spin()
+	p := testPolicy(n)
+	p.LS.RTLane.Enabled = true
+	p.LS.RTLane.MaxUse = 0.5 / 2
+	r := openRig(t, n, p, nil)
+	r.until("in the lane", func() bool { return all(t, ls, sys.SCHED_RR) })
+	r.until("demoted", func() bool { return all(t, ls, sys.SCHED_OTHER) })
+	if got := r.Totals().Demotions; got != 1 {
+		t.Errorf("%d demotions", got)
+	}
+	if d := r.Status().Decisions[0]; !strings.Contains(d.Why, "demoted") {
+		t.Errorf("last decision: %+v", d)
+	}
+	r.close()
+	same(t, was, ls)
+}
+
+func TestKernelSchedIdle(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	ls.Sleep()
+	be.Run("sh", "-c", "while :; do sleep 0.1; done")
+	p := testPolicy(n)
+	p.BE.SchedIdle = "on"
+	r := openRig(t, n, p, nil)
+	r.until("idle", func() bool { return all(t, be, sys.SCHED_IDLE) })
+	be.Sleep()
+	r.until("one that came later", func() bool { return policies(t, be)[sys.SCHED_OTHER] == 0 })
+	if !all(t, ls, sys.SCHED_OTHER) {
+		t.Error("LS threads were touched")
+	}
+	r.set(func(p *Policy) { p.BE.SchedIdle = "off" })
+	r.until("switched off", func() bool { return all(t, be, sys.SCHED_OTHER) })
+	r.set(func(p *Policy) { p.BE.SchedIdle = "on" })
+	r.until("idle again", func() bool { return all(t, be, sys.SCHED_IDLE) })
+	// The class changes: from idle threads to the lane in one go.
+	r.set(func(p *Policy) {
+		p.Rules[1].Class, p.LS.RTLane.Enabled = class.LS, true
+	})
+	r.until("in the lane", func() bool { return all(t, be, sys.SCHED_RR) })
+	r.close()
+	if !all(t, be, sys.SCHED_OTHER) {
+		t.Errorf("after Close: %v", policies(t, be))
+	}
+}
+
+func TestKernelSuppressByCPUSet(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	was := groups.Snapshot(ls, be)
+	all := be.Read("cpuset.cpus")
+	ls.Sleep()
+	be.Sleep()
+	p := testPolicy(n)
+	p.BE.Suppress = "cpuset"
+	r := openRig(t, n, p, nil)
+	r.until("confined", func() bool { return be.Read("cpuset.cpus") != all })
+	if be.Read("cpu.cfs_quota_us") != "-1" {
+		t.Error("a quota was set as well")
+	}
+	ls.Remove()
+	r.until("free again", func() bool { return be.Read("cpuset.cpus") == all })
+	r.close()
+	for f := range was {
+		if strings.HasPrefix(f, ls.Path("")) || strings.Contains(f, ls.Rel) {
+			delete(was, f)
+		}
+	}
+	same(t, was, be)
+}
+
+func TestKernelPressureShadow(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	p := testPolicy(n)
+	p.Control.PressureFrom = "auto"
+	ls := n.Make("ls.service")
+	pid := ls.Sleep().Process.Pid
+	where := func() string {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		_, rest, _ := strings.Cut(string(b), "0::")
+		return strings.TrimSpace(rest)
+	}
+	home := where()
+	r := openRig(t, n, p, nil)
+	r.until("measured", func() bool { return len(r.pressure.files) > 0 })
+	if home != "/" {
+		t.Logf("the test's own processes are in %s: no shadow is needed", home)
+		return
+	}
+	r.until("in the shadow", func() bool { return where() == "/"+shadowName })
+	r.set(func(p *Policy) { p.Rules[0].Class = class.None })
+	r.until("out of the shadow", func() bool { return where() == "/" })
+	r.set(func(p *Policy) { p.Rules[0].Class = class.LS })
+	r.until("in the shadow", func() bool { return where() == "/"+shadowName })
+	r.close()
+	if where() != "/" {
+		t.Errorf("the process was left in %s", where())
+	}
+	if _, err := os.Stat(n.Tree.Path(cgroup.Unified, shadowName)); err == nil {
+		t.Error("the shadow group is still there")
+	}
+}
