@@ -30,7 +30,7 @@ func TestPolicyErrors(t *testing.T) {
 		{"a given value against a default", "version: 1\ncontrol:\n  target: 0.1\nbe:\n  floor: 0.5\n", "p.yaml:5:3: be.floor: 0.5 is not below control.target 0.1"},
 		{"wrong version", "version: 2\n", "p.yaml:1:1: version: 2 is not known; this anole reads version 1"},
 		{"not a mapping", "- a\n", "p.yaml:1:1: wants keys and values, got a list"},
-		{"two at once", "version: 1\nbe:\n  floor: 7\n  suppress: maybe\n", "p.yaml:3:3: be.floor: 7 is not a share between 0 and 1\np.yaml:3:3: be.floor: 7 is not below control.target 0.97\np.yaml:4:3: be.suppress: \"maybe\" is not one of quota, cpuset, off"},
+		{"two at once", "version: 1\nbe:\n  floor: 7\n  suppress: maybe\n", "p.yaml:3:3: be.floor: 7 is not a share between 0 and 1\np.yaml:3:3: be.floor: 7 is not below control.target 0.99\np.yaml:4:3: be.suppress: \"maybe\" is not one of quota, cpuset, off"},
 		{"two lines at once", "version: 1\nbe:\n  flor: 7\nls:\n  burst: lots\n", "p.yaml:3:3: be: unknown key \"flor\"; did you mean \"floor\"?\np.yaml:5:10: ls.burst: burst \"lots\": want off, auto, or the CPU time to bank such as 300ms, at most 24h0m0s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

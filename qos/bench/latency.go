@@ -69,6 +69,11 @@ func (b *bencher) latency(ctx context.Context) ([]benchfmt.Result, error) {
 			}
 		}
 		x := &rounds[i]
+		for _, k := range []int{beAlone, unprotected, fair, lane} {
+			y := &x[k]
+			b.Say(fmt.Sprintf("  %s: %.0f units/s, BE %.3f cores, %.1f units per CPU ms, LS %.3f, gen %.3f, agent %.3f, node %.1f %%, steal %.1f %%", latencyPhase(k, 0, 1, 0).name, y.beUnits, y.beCPU.Seconds()/y.window.Seconds(),
+				y.beUnits*y.window.Seconds()/float64(y.beCPU.Milliseconds()), y.lsCPU.Seconds()/y.window.Seconds(), genShare(y.Result, y.window).Seconds()/y.window.Seconds(), y.agent.Seconds()/y.window.Seconds(), y.usage.Node, y.usage.Steal))
+		}
 		b.Say(fmt.Sprintf("  round %d: p99 solo %v, unprotected %v, protected %v, lane %v", i+1,
 			x[solo].Latency.P99, x[unprotected].Latency.P99, x[fair].Latency.P99, x[lane].Latency.P99))
 	}

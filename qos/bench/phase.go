@@ -30,6 +30,8 @@ type outcome struct {
 	usage   load.Usage
 	beUnits float64       // units of best-effort work a second
 	lsCPU   time.Duration // of the LS group, over window
+	beCPU   time.Duration // of the best-effort group
+	agent   time.Duration // of the agent
 	window  time.Duration
 }
 
@@ -42,9 +44,9 @@ const maxLateness = time.Millisecond
 // mixed runs a phase. check says why its round is worthless, if it is.
 func (r *rig) mixed(ctx context.Context, p phase) (o outcome, check, err error) {
 	own := load.MeterOptions{PIDs: []int{os.Getpid()}}
+	var a *agent
 	if p.protected {
-		a, err := r.agent(p.policy, quietConsole)
-		if err != nil {
+		if a, err = r.agent(p.policy, quietConsole); err != nil {
 			return o, nil, err
 		}
 		defer a.stop()
@@ -66,9 +68,9 @@ func (r *rig) mixed(ctx context.Context, p phase) (o outcome, check, err error) 
 		own.Cgroups = append(own.Cgroups, svc.meterDir())
 	}
 	var work *burner
+	var g *group
 	if p.be != "" {
-		g, err := r.group(p.be)
-		if err != nil {
+		if g, err = r.group(p.be); err != nil {
 			return o, nil, err
 		}
 		defer r.drop(g)
@@ -82,7 +84,20 @@ func (r *rig) mixed(ctx context.Context, p phase) (o outcome, check, err error) 
 	if err := pause(ctx, warmup/2); err != nil {
 		return o, nil, err
 	}
-	return r.measure(ctx, p, url, own, svc, work)
+	before := g.used()
+	beganAt := time.Now()
+	var agentBefore time.Duration
+	if a != nil {
+		agentBefore = a.cpu()
+	}
+	o, check, err = r.measure(ctx, p, url, own, svc, work)
+	if scale := o.window.Seconds() / time.Since(beganAt).Seconds(); err == nil {
+		o.beCPU = time.Duration(float64(g.used()-before) * scale)
+		if a != nil {
+			o.agent = time.Duration(float64(a.cpu()-agentBefore) * scale)
+		}
+	}
+	return o, check, err
 }
 
 // measure runs the generator, or just waits, and samples around it.

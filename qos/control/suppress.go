@@ -30,7 +30,7 @@ type SuppressOptions struct {
 // otherwise.
 func DefaultSuppress() SuppressOptions {
 	return SuppressOptions{
-		Target: 0.97, Floor: 0.05, Deadband: 0.02, RisePerSecond: 0.25, Cut: 0.7, Settle: 500 * time.Millisecond,
+		Target: 0.99, Floor: 0.05, Deadband: 0.02, RisePerSecond: 0.5, Cut: 0.7, Settle: 500 * time.Millisecond,
 		RunQueueP99: 4 * time.Millisecond, Pressure: 0.25,
 	}
 }
@@ -74,6 +74,8 @@ type Suppressor struct {
 	calm    time.Time // since when all objectives hold
 	pending float64   // what objectives leave of the room, as a share
 	others  float64   // use by everyone but best-effort work, smoothed
+	jumped  bool      // the last sample rose by a jump
+	leapt   float64   // use seen when others last leapt, until the next sample
 }
 
 // NewSuppressor makes a Suppressor that has no cap in force.
@@ -117,17 +119,35 @@ func (s *Suppressor) room(in Sample) float64 {
 	return s.floored(in, s.o.Target*in.CPUs-s.others-steal)
 }
 
-// jump is the rise in the use of others, as a share of the node, that counts as
-// a step of their load and not as its noise.
-const jump = 0.1
+// A rise in the use of others counts as a step of their load, and not as its
+// noise, if it is a leap of that share of the node, or a jump in two samples
+// running.
+const (
+	leap = 0.25
+	jump = 0.12
+)
 
 // track follows the use of others: at once when it jumps up, over about a
 // second otherwise, so that the noise of a steady load does not cost
 // best-effort work its room.
 func (s *Suppressor) track(in Sample, dt time.Duration) {
 	now := max(in.Busy-in.BE, in.Sensitive)
-	if now > s.others+jump*in.CPUs {
+	rise := (now - s.others) / in.CPUs
+	again := s.jumped
+	s.jumped = rise > jump
+	switch {
+	case rise > leap:
+		// The step began somewhere within the interval, so what was seen of it
+		// is a part; on the mean a half. Too much is given back at once.
+		s.others = min(in.CPUs, now+(now-s.others))
+		s.leapt = now
+		return
+	case again && rise > jump:
 		s.others = now
+		return
+	case s.leapt > 0:
+		// The first sample after a leap shows how high it really was.
+		s.others, s.leapt = max(now, s.leapt), 0
 		return
 	}
 	s.others += (now - s.others) * min(1, dt.Seconds())
