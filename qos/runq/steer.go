@@ -1,14 +1,12 @@
 package runq
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sync/atomic"
 
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/sys"
@@ -23,13 +21,16 @@ import (
 // wakeup and moves the task by setting its affinity to that one CPU and back.
 type Steerer struct {
 	t       *Tracer
-	rd      *ringbuf.Reader
+	ring    *ring
+	waiting words // kernel side's list of tasks that still wait
 	slip    *slip
+	epoll   int
+	wake    int // eventfd that ends the thread
 	done    chan struct{}
 	told    atomic.Uint64
 	moved   atomic.Uint64
 	failed  atomic.Uint64
-	slowSet atomic.Bool
+	fair    atomic.Bool
 }
 
 // SteerStats counts what a Steerer did.
@@ -49,32 +50,68 @@ func (t *Tracer) Steer(slipPath string) (*Steerer, error) {
 	if t.isClosed {
 		return nil, fmt.Errorf("steer: %w", os.ErrClosed)
 	}
-	s := &Steerer{t: t, done: make(chan struct{})}
-	var err error
-	if s.slip, err = openSlip(slipPath); err != nil {
-		return nil, err
+	if runtime.GOMAXPROCS(0) < 2 {
+		return nil, errors.New("steer: one CPU leaves nowhere to move a task to")
 	}
-	if s.rd, err = ringbuf.NewReader(t.coll.Maps["misplacements"]); err != nil {
-		return nil, errors.Join(fmt.Errorf("read misplacements: %w", err), s.slip.close())
+	s := &Steerer{t: t, epoll: -1, wake: -1, done: make(chan struct{})}
+	if err := s.open(slipPath); err != nil {
+		return nil, errors.Join(fmt.Errorf("steer: %w", err), s.release())
 	}
-	waiting, err := t.coll.Maps["waiting"].Memory()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("map waiting tasks: %w", err), s.rd.Close(), s.slip.close())
-	}
-	go s.run(waiting)
+	go s.run()
 	return s, nil
+}
+
+func (s *Steerer) open(slipPath string) (err error) {
+	if s.slip, err = openSlip(slipPath); err != nil {
+		return err
+	}
+	m := s.t.coll.Maps["misplacements"]
+	if s.ring, err = openRing(m.FD(), m.MaxEntries()); err != nil {
+		return err
+	}
+	if s.waiting, err = s.t.coll.Maps["waiting"].Memory(); err != nil {
+		return fmt.Errorf("map waiting tasks: %w", err)
+	}
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("make epoll: %w", err)
+	}
+	if s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("make eventfd: %w", err)
+	}
+	for _, fd := range []int{m.FD(), s.wake} {
+		if err := unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+			return fmt.Errorf("add to epoll: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Steerer) release() error {
+	var errs []error
+	if s.ring != nil {
+		errs = append(errs, s.ring.close())
+	}
+	for _, fd := range []int{s.epoll, s.wake} {
+		if fd >= 0 {
+			errs = append(errs, unix.Close(fd))
+		}
+	}
+	if s.slip != nil {
+		errs = append(errs, s.slip.close())
+	}
+	return errors.Join(errs...)
 }
 
 // Stats gives the counters.
 func (s *Steerer) Stats() SteerStats {
-	return SteerStats{Told: s.told.Load(), Moved: s.moved.Load(), Failed: s.failed.Load(), Fair: s.slowSet.Load()}
+	return SteerStats{Told: s.told.Load(), Moved: s.moved.Load(), Failed: s.failed.Load(), Fair: s.fair.Load()}
 }
 
 // Close ends the thread.
 func (s *Steerer) Close() error {
-	err := s.rd.Close()
+	_, err := unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	<-s.done
-	return errors.Join(err, s.slip.close())
+	return errors.Join(err, s.release())
 }
 
 // words is memory that the kernel side writes.
@@ -82,35 +119,63 @@ type words interface {
 	ReadAt(b []byte, off int64) (int, error)
 }
 
-func (s *Steerer) run(waiting words) {
+// While tasks are misplaced often, the thread waits without giving up its P,
+// see sys.EpollWaitHeld, heldWait at a time; after coldAfter such waits in a
+// row without one it waits as any goroutine does.
+const (
+	heldWait  = 8 // ms
+	coldAfter = 12
+)
+
+func (s *Steerer) run() {
 	defer close(s.done)
 	// The thread ends with this goroutine: its priority must not be inherited
 	// by anything else.
 	runtime.LockOSThread()
 	if err := sys.SetSched(0, sys.Sched{Policy: sys.SCHED_FIFO, Priority: 1}); err != nil {
-		s.slowSet.Store(true)
+		s.fair.Store(true)
 	}
-	var rec ringbuf.Record
-	for {
-		if err := s.rd.ReadInto(&rec); err != nil {
-			if errors.Is(err, ringbuf.ErrClosed) {
+	var events [2]unix.EpollEvent
+	act := func(record []byte) {
+		if len(record) >= 8 {
+			s.told.Add(1)
+			s.move(int(word32(record, 0)), int(word32(record, 1)))
+		}
+	}
+	for idle := 0; ; {
+		n, _ := s.await(events[:], idle < coldAfter)
+		for _, e := range events[:n] {
+			if int(e.Fd) == s.wake {
 				return
 			}
-			continue
 		}
-		if len(rec.RawSample) < 8 {
-			continue
+		if s.ring.next(act) > 0 {
+			idle = 0
+		} else {
+			idle++
 		}
-		s.told.Add(1)
-		s.move(waiting, int(word32(rec.RawSample, 0)), int(word32(rec.RawSample, 1)))
 	}
 }
 
+func (s *Steerer) await(events []unix.EpollEvent, held bool) (int, error) {
+	if held {
+		n, err := sys.EpollWaitHeld(s.epoll, events, heldWait)
+		if n == 0 {
+			// What else is to run on this P has its turn. Between events that
+			// follow each other closely the runtime's monitor sees to that.
+			runtime.Gosched()
+		}
+		return n, err
+	}
+	n, err := unix.EpollWait(s.epoll, events, -1)
+	return max(n, 0), err
+}
+
 // move puts a task that still waits onto cpu.
-func (s *Steerer) move(waiting words, tid, cpu int) {
+func (s *Steerer) move(tid, cpu int) {
 	var slot [4]byte
 	off := int64(tid&(int(bpf.RunqShapeSTEER_SLOTS)-1)) * 8 // an array map rounds its values up to 8 bytes
-	if _, err := waiting.ReadAt(slot[:], off); err != nil || int(word32(slot[:], 0)) != tid {
+	if _, err := s.waiting.ReadAt(slot[:], off); err != nil || int(word32(slot[:], 0)) != tid {
 		return // it runs already
 	}
 	var own, one unix.CPUSet
@@ -129,5 +194,3 @@ func (s *Steerer) move(waiting words, tid, cpu int) {
 		s.failed.Add(1)
 	}
 }
-
-func word32(b []byte, i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
