@@ -95,6 +95,9 @@ type Reporter interface{ Status() Status }
 // Collector emits the module's metrics; called from any goroutine.
 type Collector interface{ Collect(emit func(Metric)) }
 
+// Describer lists the metrics that Collect may emit, for the reference.
+type Describer interface{ Metrics() []*Desc }
+
 // Commander gives the module's verbs as one cobra command named after it. It
 // is called on a module that was never provisioned: verbs reach the agent
 // through its API or work on their own.

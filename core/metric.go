@@ -10,6 +10,11 @@ const (
 	Histogram
 )
 
+// String gives the kind's name in Prometheus terms.
+func (k Kind) String() string {
+	return [...]string{"counter", "gauge", "histogram"}[k]
+}
+
 // Desc describes a metric family. One Desc is made once, as a package
 // variable, and its pointer identifies the family. Name follows
 // anole_<room>_<thing>_<unit>[_total]; label sets are closed.

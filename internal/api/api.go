@@ -45,6 +45,7 @@ type Agent interface {
 // Status is the agent's condition, GET /api/v1/status.
 type Status struct {
 	Version  string         `json:"version"`
+	Node     string         `json:"node"` // its host name
 	PID      int            `json:"pid"`
 	State    core.State     `json:"state"` // degraded if anything below is amiss
 	Problems []string       `json:"problems,omitempty"`

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/klauspost/compress/gzhttp"
 )
 
 // csp is for answers of the API, which are no pages. The files of SetWeb set
@@ -48,7 +50,7 @@ func (s *Server) console(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if h := s.find(w, r); h != nil {
-		h.ServeHTTP(w, r)
+		gzhttp.GzipHandler(h).ServeHTTP(w, r)
 	}
 }
 

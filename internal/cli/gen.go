@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/internal/node"
 	"github.com/anole-os/anole/internal/yamlx"
 )
@@ -47,6 +48,9 @@ func (a *app) gen() *cobra.Command {
 			if err := doc.GenMarkdownTree(a.root, dir); err != nil {
 				return fmt.Errorf("write command reference: %w", err)
 			}
+			if err := a.genMetrics(filepath.Join(args[0], "metrics.md")); err != nil {
+				return err
+			}
 			return a.genConfig(filepath.Join(args[0], "config.md"))
 		},
 	})
@@ -71,6 +75,28 @@ func sourceDate() (time.Time, error) {
 		return time.Time{}, fmt.Errorf("read SOURCE_DATE_EPOCH: %q is not a number", s)
 	}
 	return time.Unix(sec, 0).UTC(), nil
+}
+
+// genMetrics writes the metrics of all rooms as one table a room.
+func (a *app) genMetrics(path string) error {
+	infos, err := a.opt.Registry.Ordered()
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	b.WriteString("# Metrics\n\nServed at `/metrics` and kept in the history. The agent's own are beside them: `anole_build_info`, `anole_feature_supported`,\n" +
+		"`anole_module_state`, `anole_config_reloads_total`, `anole_store_*`, and those of the Go runtime and the process.\n")
+	for _, i := range infos {
+		d, ok := i.New().(core.Describer)
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n", i.Name)
+		for _, m := range d.Metrics() {
+			fmt.Fprintf(&b, "| `%s` | %v | %s | %s |\n", m.Name, m.Kind, strings.Join(m.Labels, ", "), m.Help)
+		}
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
 func (a *app) genConfig(path string) error {

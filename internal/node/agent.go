@@ -32,6 +32,7 @@ func (n *Node) Status() api.Status {
 		Uptime: time.Since(n.started).Seconds(), ReadyIn: n.readyIn.Seconds(), Config: n.status,
 		Problems: slices.Clone(n.problems), Modules: []api.ModuleStatus{},
 	}
+	st.Node, _ = os.Hostname()
 	st.Config.Reloads = map[string]int{}
 	for k, v := range n.status.Reloads {
 		st.Config.Reloads[k] = v

@@ -31,6 +31,7 @@ func (b *bencher) reaction(ctx context.Context) ([]benchfmt.Result, error) {
 			return check, err
 		}
 		slices.Sort(delays)
+		b.Say(fmt.Sprintf("  milliseconds: %.0f", delays))
 		r := single("be-cap-reaction", "time from a step of the LS load (10 to 80 % of the node) to the cap on best-effort work, p99", "ms", "<=150", delays)
 		r.Ours = delays[min(len(delays)-1, int(float64(len(delays))*0.99))]
 		out = []benchfmt.Result{r}
@@ -144,26 +145,45 @@ func quotaCores(d qos.Decision) (float64, bool) {
 }
 
 // reactions gives, for each step up, the milliseconds until the cap was within
-// a tenth of the node of the lowest that it reached in the second after.
+// a tenth of the node of where it settled: its median from one second after
+// the step to the end of the high load.
 func reactions(start time.Time, steps []load.Step, log []capWrite, cpus int) ([]float64, error) {
 	var out []float64
 	for i := 0; i < len(steps); i += 2 {
 		at := start.Add(steps[i].At)
-		low := -1.0
-		for _, w := range log {
-			if d := w.at.Sub(at); d >= 0 && d <= time.Second && (low < 0 || w.cores < low) {
-				low = w.cores
-			}
-		}
-		if low < 0 {
+		level, ok := settled(at, log)
+		if !ok {
 			return nil, fmt.Errorf("no write followed the step at %v", steps[i].At)
 		}
 		for _, w := range log {
-			if d := w.at.Sub(at); d >= 0 && w.cores <= low+0.1*float64(cpus) {
+			if d := w.at.Sub(at); d >= 0 && w.cores <= level+0.1*float64(cpus) {
 				out = append(out, float64(d.Microseconds())/1000)
 				break
 			}
 		}
 	}
 	return out, nil
+}
+
+// settled is the median of the caps in force in the last two thirds of a
+// stretch of high load.
+func settled(at time.Time, log []capWrite) (float64, bool) {
+	var in []float64
+	wrote := false
+	for d := stepEvery / 3; d < stepEvery; d += 100 * time.Millisecond {
+		last := -1.0
+		for _, w := range log {
+			if !w.at.After(at.Add(d)) {
+				last = w.cores
+				wrote = wrote || !w.at.Before(at)
+			}
+		}
+		if last >= 0 {
+			in = append(in, last)
+		}
+	}
+	if !wrote {
+		return 0, false
+	}
+	return load.Median(in), true
 }

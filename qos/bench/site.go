@@ -78,10 +78,14 @@ func (g *group) enter(pid int) error {
 }
 
 // remove removes the group and its empty parents. Tasks that just died may
-// still hold it for a moment.
+// still hold the group itself for a moment; a parent that is held is in use.
 func (g *group) remove() {
 	for i := len(g.dirs) - 1; i >= 0; i-- {
-		for range 100 {
+		tries := 1
+		if strings.HasSuffix(g.dirs[i], g.rel) {
+			tries = 100
+		}
+		for range tries {
 			if err := unix.Rmdir(g.dirs[i]); !errors.Is(err, unix.EBUSY) {
 				break
 			}

@@ -11,9 +11,17 @@ import (
 	"github.com/anole-os/anole/qos/runq"
 )
 
+// descs lists all metrics of the room.
+var descs []*core.Desc
+
 func desc(kind core.Kind, name, help string, labels ...string) *core.Desc {
-	return &core.Desc{Name: "anole_qos_" + name, Help: help, Kind: kind, Labels: labels}
+	d := &core.Desc{Name: "anole_qos_" + name, Help: help, Kind: kind, Labels: labels}
+	descs = append(descs, d)
+	return d
 }
+
+// Metrics implements core.Describer.
+func (m *Module) Metrics() []*core.Desc { return descs }
 
 var (
 	capacity  = desc(core.Gauge, "node_cpu_capacity_cores", "CPUs of the node.")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // The test binary is also its own children: with pongEnv set the half of a
@@ -141,7 +142,7 @@ func schedstat(t testing.TB, pids []int) (wait time.Duration) {
 		for _, f := range files {
 			b, err := os.ReadFile(f)
 			if errors.Is(err, os.ErrNotExist) {
-				t.Skip(&feature.UnsupportedError{Feature: "schedstat", Reason: feature.NoKernel, Need: "CONFIG_SCHED_INFO"})
+				testkit.Need(t, &feature.UnsupportedError{Feature: "schedstat", Reason: feature.NoKernel, Need: "CONFIG_SCHED_INFO"})
 			}
 			var run, w time.Duration
 			if _, err := fmt.Sscan(string(b), &run, &w); err != nil {

@@ -45,24 +45,34 @@ func (s *slip) clear() { binary.NativeEndian.PutUint64(s.mem, 0) }
 
 func (s *slip) close() error { return unix.Munmap(s.mem) }
 
+// parseSlip reads what a slip says: the task that was being moved, 0 for none,
+// and its own affinity.
+func parseSlip(b []byte) (tid int, own unix.CPUSet) {
+	if len(b) < slipBytes {
+		return 0, own
+	}
+	n := binary.NativeEndian.Uint64(b)
+	if n > 1<<22 { // PID_MAX_LIMIT, include/linux/threads.h
+		return 0, own
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&own)), unsafe.Sizeof(own)), b[8:])
+	return int(n), own
+}
+
 // Recover frees the task that a killed Steerer had confined to one CPU. A
 // missing or empty slip is no error, nor is a task that is gone or whose
 // affinity is not that of a move.
 func Recover(slipPath string) error {
 	b, err := os.ReadFile(slipPath)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) < slipBytes {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read slip of moved tasks: %w", err)
 	}
-	tid := int(binary.NativeEndian.Uint64(b))
-	if tid <= 0 || tid > 1<<30 {
-		return nil
-	}
-	var own, now unix.CPUSet
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&own)), unsafe.Sizeof(own)), b[8:])
-	if err := unix.SchedGetaffinity(tid, &now); err == nil && now.Count() == 1 && own.Count() > 1 {
+	var now unix.CPUSet
+	tid, own := parseSlip(b)
+	if tid != 0 && own.Count() > 1 && unix.SchedGetaffinity(tid, &now) == nil && now.Count() == 1 {
 		if err := unix.SchedSetaffinity(tid, &own); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("free task %d: %w", tid, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 const patience = 30 * time.Second // a bound for a stuck machine, not a measure
@@ -23,7 +24,7 @@ func open(t testing.TB, o Options) *Tracer {
 	tr, err := Open(o)
 	var no *feature.UnsupportedError
 	if errors.As(err, &no) {
-		t.Skip(no)
+		testkit.Need(t, no)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func cpuCgroup(t testing.TB) (dir string, id uint64) {
 	t.Helper()
 	dir, err := os.MkdirTemp(cpuHierarchy(t), "anole-test-")
 	if errors.Is(err, os.ErrPermission) {
-		t.Skip(&feature.UnsupportedError{Feature: "making a cpu cgroup", Reason: feature.NoPrivilege, Need: "root", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "making a cpu cgroup", Reason: feature.NoPrivilege, Need: "root", Err: err})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func cpuHierarchy(t testing.TB) string {
 	if b, err := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control"); err == nil && slices.Contains(strings.Fields(string(b)), "cpu") {
 		return "/sys/fs/cgroup"
 	}
-	t.Skip(&feature.UnsupportedError{Feature: "making a cpu cgroup", Reason: feature.NoKernel, Need: "a mounted cpu controller"})
+	testkit.Need(t, &feature.UnsupportedError{Feature: "making a cpu cgroup", Reason: feature.NoKernel, Need: "a mounted cpu controller"})
 	return ""
 }
 

@@ -12,17 +12,18 @@ import (
 	"testing"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // The committed object and Go code are what `go generate` makes of the source.
 func TestGenerateRemakesByteForByte(t *testing.T) {
 	for _, tool := range []string{"clang-14", "llvm-strip-14", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(&feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: tool, Err: err})
+			testkit.Need(t, &feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: tool, Err: err})
 		}
 	}
 	if _, err := os.Stat("/usr/include/bpf/bpf_helpers.h"); err != nil {
-		t.Skip(&feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: "libbpf-dev", Err: err})
+		testkit.Need(t, &feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: "libbpf-dev", Err: err})
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"gen.go", "kernel.h", "runq.bpf.c"} {

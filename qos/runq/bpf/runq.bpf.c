@@ -38,6 +38,7 @@ enum shape {
 	MEMO_SLOTS = 16384,
 	GEN_BITS = 20,
 	CLASS_BITS = 4,
+	MAX_UP = 8,        /* levels above a group that are looked at for its class */
 	STEER_CPUS = 1024, /* CPUs that steering knows */
 	STEER_SCAN = 64,   /* and how many of them one wakeup looks at */
 	STEER_SLOTS = 1024,
@@ -159,6 +160,13 @@ static __always_inline __u32 class_of(struct task_struct *p)
 	if ((word ^ tag) < CLASSES)
 		return word & (CLASSES - 1);
 	class = class_by_id(tg->css.cgroup->kn->id) & (CLASSES - 1);
+	for (int up = 0; up < MAX_UP && !class; up++) {
+		/* A group inside a workload belongs to it. */
+		tg = tg->parent;
+		if (!tg)
+			break;
+		class = class_by_id(tg->css.cgroup->kn->id) & (CLASSES - 1);
+	}
 	*(volatile __u64 *)slot = tag | class;
 	return class;
 }

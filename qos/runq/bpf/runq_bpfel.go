@@ -50,6 +50,7 @@ const (
 	RunqShapeMEMO_SLOTS  RunqShape = 16384
 	RunqShapeGEN_BITS    RunqShape = 20
 	RunqShapeCLASS_BITS  RunqShape = 4
+	RunqShapeMAX_UP      RunqShape = 8
 	RunqShapeSTEER_CPUS  RunqShape = 1024
 	RunqShapeSTEER_SCAN  RunqShape = 64
 	RunqShapeSTEER_SLOTS RunqShape = 1024

@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/anole-os/anole/internal/testkit"
+	"github.com/anole-os/anole/test/fault/groups"
+)
+
+// freePort finds a port for the console.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s %v %s", url, resp.Status, err, b)
+	}
+	return string(b)
+}
+
+func TestMetricsAndHistory(t *testing.T) {
+	g := groups.Open(t)
+	g.Make("ls-m").Spin()
+	g.Make("be-m").Spin()
+	addr := freePort(t)
+	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policyFor(g.Prefix)))
+	n.start()
+	base := "http://" + addr
+	metrics := fetch(t, base+"/metrics")
+	for _, want := range []string{"anole_qos_cpu_usage_seconds_total{class=\"LS\"}", "anole_qos_be_cap_cores", "anole_feature_supported", "anole_build_info"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	t.Run("promtool", func(t *testing.T) {
+		c := exec.Command(testkit.NeedTool(t, "promtool"), "check", "metrics")
+		c.Stdin = strings.NewReader(metrics)
+		if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool: %v\n%s", err, out)
+		}
+	})
+	n.await("history", func() bool {
+		return strings.Contains(fetch(t, base+"/api/v1/query?query="+url.QueryEscape(`increase(anole_qos_cpu_usage_seconds_total{class="BE"}[30s]) > 0`)), `"value"`)
+	})
+	t.Run("Grafana board", func(t *testing.T) { board(t, base) })
+}
+
+// board asks the agent every query of the Grafana board.
+func board(t *testing.T, base string) {
+	src, err := os.ReadFile("../../deploy/grafana/qos.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(src, &b); err != nil || len(b.Panels) == 0 {
+		t.Fatal(err)
+	}
+	now := time.Now().Unix()
+	for _, p := range b.Panels {
+		for _, q := range p.Targets {
+			expr := strings.ReplaceAll(q.Expr, "$node", ".*")
+			out := fetch(t, fmt.Sprintf("%s/api/v1/query_range?query=%s&start=%d&end=%d&step=5", base, url.QueryEscape(expr), now-60, now))
+			if !strings.Contains(out, `"status":"success"`) {
+				t.Errorf("%s: %s", p.Title, out)
+			}
+		}
+	}
+}
+
+// TestConsole opens the real agent's console in a real browser.
+func TestConsole(t *testing.T) {
+	chromium := testkit.NeedTool(t, "chromium")
+	g := groups.Open(t)
+	g.Make("ls-c").Spin()
+	g.Make("be-c").Spin()
+	addr := freePort(t)
+	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policyFor(g.Prefix)))
+	n.start()
+	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	alloc, endAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
+	defer endAlloc()
+	var wrong complaints
+	ctx, end := chromedp.NewContext(alloc, chromedp.WithListener(wrong.hear))
+	defer end()
+	shows := func(text string) {
+		t.Helper()
+		n.await(text+" in the console", func() bool {
+			ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf("document.body.innerText.includes(%q)", text)))
+			return err == nil && ok
+		})
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+addr+"/")); err != nil {
+		t.Fatal(err)
+	}
+	shows("What this node can do")
+	shows("cpu.idle")
+	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+addr+"/#/qos")); err != nil {
+		t.Fatal(err)
+	}
+	shows("Who runs in which class")
+	shows("be-c")
+	if s := wrong.text(); s != "" {
+		t.Errorf("the console complained:\n%s", s)
+	}
+}
+
+// complaints collects what a page reports to the developer's console.
+type complaints struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (c *complaints) hear(ev any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch ev := ev.(type) {
+	case *runtime.EventExceptionThrown:
+		fmt.Fprintf(&c.b, "exception: %s at %s:%d\n", ev.ExceptionDetails.Text, ev.ExceptionDetails.URL, ev.ExceptionDetails.LineNumber)
+	case *log.EventEntryAdded:
+		if ev.Entry.Level == log.EntryLevelError {
+			fmt.Fprintf(&c.b, "%s %s\n", ev.Entry.Text, ev.Entry.URL)
+		}
+	}
+}
+
+func (c *complaints) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.b.String()
+}
