@@ -132,10 +132,11 @@ func askCoreSched(*cgroup.Tree) (string, error) {
 }
 
 // Kernel gives what the kernel of this node takes as a CPU limit, and its CPUs.
-// A node without cgroups is taken for a stock one.
+// A node without cgroups, or one that this process may not probe, is taken for
+// a stock one.
 func Kernel(root string) (burst.Limits, int) {
 	limits := burst.Mainline()
-	if t, err := cgroup.Detect(root); err == nil {
+	if t, err := cgroup.Detect(root); err == nil && os.Geteuid() == 0 {
 		limits = kernelLimits(t)
 	}
 	return limits, int(countCPUs(root))

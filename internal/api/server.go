@@ -162,7 +162,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) features(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, s.opt.Agent.Features(r.Context()))
+	writeJSON(w, http.StatusOK, map[string]any{"features": s.opt.Agent.Features(r.Context())})
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {

@@ -95,12 +95,9 @@ func (w *Writer) write(e Edit) error {
 }
 
 // Mkdir makes a cgroup, journalled so that a restore removes it; tasks still
-// in it then go to the cgroup directory home. An existing one is left alone
-// and not journalled.
+// in it then go to the cgroup directory home. One that exists already, which a
+// run without this journal left, is taken over.
 func (w *Writer) Mkdir(path, home string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
 	err := w.j.Record(journal.Entry{Op: journal.OpMkdir, Path: path, Old: []byte(home), Owner: w.owner})
 	if err != nil {
 		return err

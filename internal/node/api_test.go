@@ -72,8 +72,8 @@ func TestSocketAPI(t *testing.T) {
 		t.Errorf("status %s", body)
 	}
 	_, body = get("/api/v1/features")
-	var fs []feature.Result
-	if err := json.Unmarshal([]byte(body), &fs); err != nil || len(fs) != 3 || fs[1].Reason != feature.NoHardware {
+	var fs struct{ Features []feature.Result }
+	if err := json.Unmarshal([]byte(body), &fs); err != nil || len(fs.Features) != 3 || fs.Features[1].Reason != feature.NoHardware {
 		t.Errorf("features %s, %v", body, err)
 	}
 	for _, q := range []struct {

@@ -57,8 +57,12 @@ func TestMetricsAndHistory(t *testing.T) {
 	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policyFor(g.Prefix)))
 	n.start()
 	base := "http://" + addr
-	metrics := fetch(t, base+"/metrics")
-	for _, want := range []string{"anole_qos_cpu_usage_seconds_total{class=\"LS\"}", "anole_qos_be_cap_cores", "anole_feature_supported", "anole_build_info"} {
+	metrics := ""
+	n.await("the probes' answers", func() bool { // they are asked beside the start
+		metrics = fetch(t, base+"/metrics")
+		return strings.Contains(metrics, "anole_feature_supported")
+	})
+	for _, want := range []string{"anole_qos_cpu_usage_seconds_total{class=\"LS\"}", "anole_qos_be_cap_cores", "anole_build_info"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)
 		}

@@ -217,7 +217,7 @@ func TestUnprivileged(t *testing.T) {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	out, err := c.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "without root") || !strings.Contains(string(out), "worst stall") {
+	if err != nil || !strings.Contains(string(out), "without root") || !strings.Contains(string(out), "waits at most") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
