@@ -199,7 +199,7 @@ func (p *pressureSense) expel(members map[int]bool) error {
 // enlist moves a process into the shadow group. The journal's entry for the
 // group says that its tasks go back to the root.
 func (p *pressureSense) enlist(pid int) error {
-	if err := p.w.Mkdir(p.shadow, p.base); err != nil {
+	if err := p.w.Own(p.shadow, p.base); err != nil {
 		return fmt.Errorf("make shadow cgroup: %w", err)
 	}
 	return cgroup.Move(pid, p.shadow)

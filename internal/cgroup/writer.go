@@ -95,9 +95,18 @@ func (w *Writer) write(e Edit) error {
 }
 
 // Mkdir makes a cgroup, journalled so that a restore removes it; tasks still
-// in it then go to the cgroup directory home. One that exists already, which a
-// run without this journal left, is taken over.
+// in it then go to the cgroup directory home. An existing one is left alone
+// and not journalled.
 func (w *Writer) Mkdir(path, home string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	return w.Own(path, home)
+}
+
+// Own is Mkdir for a name that only anole uses: one that exists was left by a
+// run whose journal is lost, and is taken over.
+func (w *Writer) Own(path, home string) error {
 	err := w.j.Record(journal.Entry{Op: journal.OpMkdir, Path: path, Old: []byte(home), Owner: w.owner})
 	if err != nil {
 		return err

@@ -71,7 +71,9 @@ func (b *bencher) steps(ctx context.Context, n int) (delays []float64, check, er
 	perCPU := 1 / 0.00125
 	g := load.GenOptions{URL: url, Rate: 0.1 * float64(b.cpus) * perCPU, Seed: 1, SchedFIFO: true, Duration: time.Duration(2*n+1) * stepEvery, Connections: 256}
 	for i := range n {
-		g.Steps = append(g.Steps, load.Step{At: time.Duration(2*i+1) * stepEvery, Rate: 0.8 * float64(b.cpus) * perCPU}, load.Step{At: time.Duration(2*i+2) * stepEvery, Rate: g.Rate})
+		// At all phases of the agent's loop, not always at the same one.
+		phase := time.Duration(i*37%100) * time.Millisecond
+		g.Steps = append(g.Steps, load.Step{At: time.Duration(2*i+1)*stepEvery + phase, Rate: 0.8 * float64(b.cpus) * perCPU}, load.Step{At: time.Duration(2*i+2) * stepEvery, Rate: g.Rate})
 	}
 	gen, err := b.start(nil, "generate", g)
 	if err != nil {

@@ -2,6 +2,7 @@ package module
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -49,7 +50,7 @@ func started(t *testing.T) *Module {
 	m := provisioned(t, t.TempDir())
 	testkit.Need(t, m.Start(t.Context()))
 	t.Cleanup(func() {
-		if err := m.Stop(t.Context()); err != nil {
+		if err := m.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
