@@ -168,8 +168,8 @@ func TestCompileRefuses(t *testing.T) {
 		{Match{Exe: "bin/sh"}, "exe"},
 		{Match{Exe: "["}, "exe"},
 		{Match{Kind: "vm"}, "kind"},
-		{Match{KubeQoS: "Burstable"}, "kube_qos"},
-		{Match{ContainerID: "abc*"}, "container_id"},
+		{Match{KubeQoS: "Burstable"}, "kubeQoS"},
+		{Match{ContainerID: "abc*"}, "containerID"},
 		{Match{Label: map[string]string{"": "x"}}, "label"},
 		{Match{Label: map[string]string{"a b": "x"}}, "label"},
 	}
