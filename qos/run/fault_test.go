@@ -143,11 +143,19 @@ func TestKillAtAnyMoment(t *testing.T) {
 		time.Sleep(time.Duration(rand.IntN(1+round*3)) * time.Millisecond)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		left := ""
+		defer func() {
+			if t.Failed() {
+				t.Log("left: " + left)
+			}
+		}()
 		eventually(t, "nothing is left", func() bool {
 			if _, err := Sweep(o.RunDir); err != nil {
 				t.Fatal(err)
 			}
-			return len(directories(o.Name)) == 0 && len(records(o.RunDir)) == 0 && len(mentioning(o.Name)) == 0
+			d, r, m := directories(o.Name), records(o.RunDir), mentioning(o.Name)
+			left = fmt.Sprint("cgroups ", d, ", records ", r, ", processes ", m)
+			return len(d) == 0 && len(r) == 0 && len(m) == 0
 		})
 	}
 }

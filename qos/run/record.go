@@ -134,18 +134,44 @@ func (r *record) claim(runDir string) error {
 	if err != nil {
 		return err
 	}
+	if err := linkUnnamed(dir, b, r.file(runDir)); !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
+		return err
+	}
+	return linkNamed(dir, b, r.file(runDir))
+}
+
+// linkUnnamed writes a file that has no name until it is whole, so that a kill
+// leaves nothing (O_TMPFILE, open(2)).
+func linkUnnamed(dir string, b []byte, path string) error {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	defer f.Close()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	err = unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		return &os.LinkError{Op: "link", Old: dir, New: path, Err: err}
+	}
+	return nil
+}
+
+// linkNamed is for file systems without unnamed files; what a kill leaves is
+// dropped by a later Sweep.
+func linkNamed(dir string, b []byte, path string) error {
 	f, err := os.CreateTemp(dir, ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if _, err = f.Write(b); err == nil {
-		err = f.Chmod(0o600)
-	}
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Link(f.Name(), r.file(runDir))
+	return os.Link(f.Name(), path)
 }
 
 // alive says whether the runner still runs. A zombie does not: its parent has
