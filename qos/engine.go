@@ -118,16 +118,16 @@ func Open(o Options) (*Engine, error) {
 		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, degraded: map[string]Degradation{}, cap: math.Inf(1),
 		suppress: control.NewSuppressor(p.suppress()),
 	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
 	e.w.Fault = o.Fault
 	e.bank = o.Bank
 	if o.RunDir != "" {
 		e.slip = filepath.Join(o.RunDir, "qos.slip")
 		if err := runq.Recover(e.slip); err != nil {
-			return nil, err
+			e.degrade("steering", err)
 		}
-	}
-	if e.log == nil {
-		e.log = slog.New(slog.DiscardHandler)
 	}
 	e.mu.Lock() // the tracer, loaded beside, reports under it
 	err = e.open(p)

@@ -62,7 +62,10 @@ func (e *Engine) schedule(now time.Time) {
 			e.makeIdle(g, now)
 		}
 	}
-	if n > 0 && e.cpus <= 1 {
+	switch {
+	case n == 0:
+		delete(e.degraded, "rt lane")
+	case e.cpus <= 1:
 		e.degrade("rt lane", errors.New("the node has one CPU: a real-time thread that spins would take all of it"))
 	}
 }

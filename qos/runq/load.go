@@ -60,6 +60,7 @@ func prepare(o Options) (*ebpf.CollectionSpec, error) {
 	if err := spec.Variables["count_unclassed"].Set(o.Unclassed); err != nil {
 		return nil, fmt.Errorf("set count_unclassed: %w", err)
 	}
+	spec.Maps["misplacements"].MaxEntries = uint32(os.Getpagesize()) // a ring is whole pages, of whatever size
 	if err := setSteering(spec, o, cpus); err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func Recover(slipPath string) error {
 	var now unix.CPUSet
 	tid, own := parseSlip(b)
 	if tid != 0 && own.Count() > 1 && unix.SchedGetaffinity(tid, &now) == nil && now.Count() == 1 {
-		if err := unix.SchedSetaffinity(tid, &own); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := setFree(tid, &own); err != nil {
 			return fmt.Errorf("free task %d: %w", tid, err)
 		}
 	}

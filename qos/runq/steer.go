@@ -114,6 +114,36 @@ func (s *Steerer) Close() error {
 	return errors.Join(err, s.release())
 }
 
+// everywhere is the affinity of a task that never set one.
+var everywhere = func() (all unix.CPUSet) {
+	for i := range all {
+		all[i] = ^all[i]
+	}
+	return all
+}()
+
+// setFree gives a task its own affinity back. It is asked for all CPUs first,
+// which its cpuset bounds: a task that had no affinity of its own must not get
+// one, or it would not follow its cpuset when that becomes wider (Linux 6.2
+// keeps what a task asked for). A task that is gone is no error.
+func setFree(tid int, own *unix.CPUSet) error {
+	var now unix.CPUSet
+	err := unix.SchedSetaffinity(tid, &everywhere)
+	if err == nil {
+		err = unix.SchedGetaffinity(tid, &now)
+	}
+	if err == nil && now != *own {
+		err = unix.SchedSetaffinity(tid, own)
+		if errors.Is(err, unix.EINVAL) {
+			err = nil // its cpuset has moved away from what it had: the whole cpuset is left
+		}
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
 // words is memory that the kernel side writes.
 type words interface {
 	ReadAt(b []byte, off int64) (int, error)
@@ -186,10 +216,14 @@ func (s *Steerer) move(tid, cpu int) {
 	s.slip.write(tid, &own)
 	err := unix.SchedSetaffinity(tid, &one)
 	if err == nil {
-		err = unix.SchedSetaffinity(tid, &own)
 		s.moved.Add(1)
 	}
-	s.slip.clear()
+	// Also after an error: the first half may have been done by a moment ago.
+	if rerr := setFree(tid, &own); rerr == nil {
+		s.slip.clear()
+	} else if err == nil {
+		err = rerr
+	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		s.failed.Add(1)
 	}

@@ -167,8 +167,9 @@ func TestSumMatchesSchedstat(t *testing.T) {
 		outer := schedstat(t, pids) - outer0
 		n := time.Duration(d.Class[2].Wait.Count())
 		got := time.Duration(d.Class[2].Wait.SumNS)
-		// Stamps also sees the microseconds that schedstat leaves out.
-		if got < inner-inner/50 || got > outer+outer/50+n*100*time.Microsecond {
+		// Stamps also sees the microseconds that schedstat leaves out. One wait
+		// in twenty may have no known beginning, see TestSpinnersWaitForEachOther.
+		if got < inner-inner/20 || got > outer+outer/50+n*100*time.Microsecond {
 			t.Errorf("%d waits of %v, schedstat says %v to %v", n, got, inner, outer)
 		}
 	})

@@ -68,6 +68,10 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+struct cpumask {
+	unsigned long bits[16]; /* as many as there are; 1024 CPUs here */
+};
+
 struct sched_info {
 	unsigned long pcount;
 	unsigned long long run_delay;
@@ -82,6 +86,7 @@ struct task_struct {
 	struct sched_entity se;
 	struct task_group *sched_task_group;
 	struct sched_info sched_info;
+	const struct cpumask *cpus_ptr;
 	int wake_cpu; /* __set_task_cpu keeps it equal to the CPU; CONFIG_SMP */
 	_Bool throttled; /* Linux 6.18, CONFIG_CFS_BANDWIDTH */
 };

@@ -42,6 +42,7 @@ enum shape {
 	STEER_CPUS = 1024, /* CPUs that steering knows */
 	STEER_SCAN = 64,   /* and how many of them one wakeup looks at */
 	STEER_SLOTS = 1024,
+	CLAIM_NS = 1000000,
 };
 
 /* One class on one CPU, padded to a multiple of a cache line. */
@@ -269,10 +270,14 @@ static __always_inline void count_throttled(__u32 class)
  * task is then queued behind another one, and stays there until a tick. Each
  * such wakeup is told to user space, which moves the task.
  */
-enum { RUNS_IDLE = 0xff, RUNS_CLAIMED = 0xfe };
+enum { RUNS_IDLE = 0xff };
 
-/* What each CPU runs: a class, idle, or a claim by a steered task. */
+/* What each CPU runs: a class, or idle. */
 __u8 running[STEER_CPUS];
+
+/* When a CPU was last given to a steered task. It is not given again for
+ * CLAIM_NS: the task is on its way. */
+__u64 claimed[STEER_CPUS];
 
 /* Tasks told of that still wait, by pid; user space looks here before it acts. */
 struct {
@@ -301,7 +306,7 @@ static __always_inline int yields(__u8 what)
 	return what == RUNS_IDLE || (blame && what == blame);
 }
 
-static __always_inline void tell(struct task_struct *p, __u32 cpu)
+static __always_inline void tell(struct task_struct *p, __u32 cpu, __u64 now)
 {
 	__u32 slot = (__u32)p->pid & (STEER_SLOTS - 1);
 	struct misplaced *m;
@@ -313,13 +318,23 @@ static __always_inline void tell(struct task_struct *p, __u32 cpu)
 		return;
 	if (w)
 		*w = p->pid;
-	running[cpu & (STEER_CPUS - 1)] = RUNS_CLAIMED;
+	claimed[cpu & (STEER_CPUS - 1)] = now;
 	m->tid = p->pid;
 	m->cpu = cpu;
 	bpf_ringbuf_submit(m, 0);
 }
 
-static __noinline int place(struct task_struct *p)
+/* Whether p may run on cpu. */
+static __always_inline int allowed(struct task_struct *p, __u32 cpu)
+{
+	const struct cpumask *mask = p->cpus_ptr;
+	unsigned long word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), &mask->bits[cpu / 64 & 15]);
+	return word >> (cpu & 63) & 1;
+}
+
+static __noinline int place(struct task_struct *p, __u64 now)
 {
 	__u32 here = p->wake_cpu;
 	__u32 n = steer_cpus;
@@ -333,10 +348,12 @@ static __noinline int place(struct task_struct *p)
 		cpu = here + i;
 		if (cpu >= n)
 			cpu -= n;
-		if (cpu < STEER_CPUS && yields(running[cpu])) {
-			tell(p, cpu);
-			break;
-		}
+		if (cpu >= STEER_CPUS || !yields(running[cpu]))
+			continue;
+		if (now - claimed[cpu] < CLAIM_NS || !allowed(p, cpu))
+			continue;
+		tell(p, cpu, now);
+		break;
 	}
 	return 0;
 }
@@ -371,7 +388,7 @@ static __always_inline int woken(struct task_struct *p)
 {
 	__u32 class = class_of(p);
 	struct memo *m;
-	__u64 key;
+	__u64 key, now;
 
 	if (!class && !count_unclassed)
 		return 0;
@@ -381,9 +398,10 @@ static __always_inline int woken(struct task_struct *p)
 	 * the wait began with the first stamp. */
 	if ((m->key_xor ^ m->value) == key)
 		return 0;
-	memo_put(m, key, bpf_ktime_get_ns());
+	now = bpf_ktime_get_ns();
+	memo_put(m, key, now);
 	if (steer >> class & 1)
-		place(p);
+		place(p, now);
 	return 0;
 }
 

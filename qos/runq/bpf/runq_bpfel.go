@@ -54,6 +54,7 @@ const (
 	RunqShapeSTEER_CPUS  RunqShape = 1024
 	RunqShapeSTEER_SCAN  RunqShape = 64
 	RunqShapeSTEER_SLOTS RunqShape = 1024
+	RunqShapeCLAIM_NS    RunqShape = 1000000
 )
 
 // Names of all BPF objects in the ELF.
@@ -69,6 +70,7 @@ const (
 	RunqProgStampSwitch    = "stamp_switch"
 	RunqProgStampWakeup    = "stamp_wakeup"
 	RunqVarBlame           = "blame"
+	RunqVarClaimed         = "claimed"
 	RunqVarClassCache      = "class_cache"
 	RunqVarCountUnclassed  = "count_unclassed"
 	RunqVarGeneration      = "generation"
@@ -143,6 +145,7 @@ type RunqMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type RunqVariableSpecs struct {
 	Blame           *ebpf.VariableSpec `ebpf:"blame"`
+	Claimed         *ebpf.VariableSpec `ebpf:"claimed"`
 	ClassCache      *ebpf.VariableSpec `ebpf:"class_cache"`
 	CountUnclassed  *ebpf.VariableSpec `ebpf:"count_unclassed"`
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
@@ -194,6 +197,7 @@ func (m *RunqMaps) Close() error {
 // It can be passed to LoadRunqObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RunqVariables struct {
 	Blame           *ebpf.Variable `ebpf:"blame"`
+	Claimed         *ebpf.Variable `ebpf:"claimed"`
 	ClassCache      *ebpf.Variable `ebpf:"class_cache"`
 	CountUnclassed  *ebpf.Variable `ebpf:"count_unclassed"`
 	Generation      *ebpf.Variable `ebpf:"generation"`
