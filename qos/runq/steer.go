@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -172,16 +173,25 @@ func (s *Steerer) run() {
 			s.move(int(word32(record, 0)), int(word32(record, 1)))
 		}
 	}
-	for idle := 0; ; {
-		n, _ := s.await(events[:], idle < coldAfter)
+	for idle, empty := 0, 0; ; {
+		n, err := s.await(events[:], idle < coldAfter)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			n = 1 // cannot be; wait as after a wakeup for nothing
+		}
 		for _, e := range events[:n] {
 			if int(e.Fd) == s.wake {
 				return
 			}
 		}
-		if s.ring.next(act) > 0 {
-			idle = 0
-		} else {
+		switch {
+		case s.ring.next(act) > 0:
+			idle, empty = 0, 0
+		case n > 0:
+			// A thread of this priority must not spin, whatever goes wrong.
+			if empty++; empty > 10 {
+				time.Sleep(time.Millisecond)
+			}
+		default:
 			idle++
 		}
 	}

@@ -208,6 +208,7 @@ static __always_inline void record(struct cell *c, __u64 ns)
 {
 	__u32 b = bucket_of(ns);
 
+	barrier_var(b); /* what is checked is what is used: verifiers before 6.3 or so see no more */
 	if (b >= BUCKETS) /* never; the verifier cannot know */
 		return;
 	c->sum_ns += ns;
@@ -218,6 +219,7 @@ static __always_inline void record_behind(struct cell *c, __u64 ns)
 {
 	__u32 b = bucket_of(ns);
 
+	barrier_var(b); /* what is checked is what is used: verifiers before 6.3 or so see no more */
 	if (b >= BUCKETS)
 		return;
 	c->behind_ns += ns;
