@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -124,7 +123,7 @@ func Open(o Options) (*Engine, error) {
 	e.w.Fault = o.Fault
 	e.bank = o.Bank
 	if o.RunDir != "" {
-		e.slip = filepath.Join(o.RunDir, "qos.slip")
+		e.slip = slipPath(o.RunDir)
 		if err := runq.Recover(e.slip); err != nil {
 			e.degrade("steering", err)
 		}

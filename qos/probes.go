@@ -3,6 +3,7 @@ package qos
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/anole-os/anole/feature"
@@ -130,6 +131,18 @@ func askCoreSched(*cgroup.Tree) (string, error) {
 	}
 	return "", nil
 }
+
+// Recover puts back what an Engine that was killed left beyond the journal: a
+// thread that was being moved, the cgroup of a probe.
+func Recover(root, runDir string) error {
+	err := runq.Recover(slipPath(runDir))
+	if t, derr := cgroup.Detect(root); derr == nil {
+		actuate.Sweep(t)
+	}
+	return err
+}
+
+func slipPath(runDir string) string { return filepath.Join(runDir, "qos.slip") }
 
 // Kernel gives what the kernel of this node takes as a CPU limit, and its CPUs.
 // A node without cgroups, or one that this process may not probe, is taken for

@@ -111,7 +111,17 @@ func (t *Totals) wrote(file, result string) {
 	if strings.HasPrefix(result, "error") {
 		result = "error"
 	}
-	t.Writes[WriteKey{filepath.Base(file), result}]++
+	t.Writes[WriteKey{knobName(file), result}]++
+}
+
+// knobName is the label of what was written: a file's name, or the kind of knob
+// ("limit") where no file was reached. It never names a workload.
+func knobName(file string) string {
+	if strings.HasPrefix(file, "/") {
+		return filepath.Base(file)
+	}
+	kind, _, _ := strings.Cut(file, " ")
+	return kind
 }
 
 func (t *Totals) loop(d time.Duration) {

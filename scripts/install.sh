@@ -7,8 +7,17 @@ cd "$(dirname "$0")/.."
 root="${DESTDIR:-}${PREFIX:-/usr/local}"
 unit="${DESTDIR:-}/etc/systemd/system/anole.service"
 if [ "${1:-}" = remove ]; then
-  [ -x "$root/bin/anole" ] && "$root/bin/anole" revert
+  if [ -z "${DESTDIR:-}" ] && command -v systemctl >/dev/null; then
+    systemctl disable --now anole 2>/dev/null || true
+  fi
+  if [ -x "$root/bin/anole" ] && ! "$root/bin/anole" revert; then
+    echo "not removed: the node could not be put back, see above" >&2
+    exit 1
+  fi
   rm -f "$root/bin/anole" "$unit" "$root"/share/man/man1/anole*.1 "$root/share/bash-completion/completions/anole"
+  if [ -z "${DESTDIR:-}" ] && command -v systemctl >/dev/null; then
+    systemctl daemon-reload || true
+  fi
   echo "removed; configuration and state in /etc/anole and /var/lib/anole were left"
   exit 0
 fi

@@ -49,8 +49,8 @@ var (
 	demotions = desc(core.Counter, "rt_demotions_total", "Workloads taken out of the real-time lane for using too much.")
 	degraded  = desc(core.Gauge, "degraded", "Parts that do not work on this node.", "feature", "reason")
 
-	workloadUsage     = desc(core.Counter, "workload_cpu_usage_seconds_total", "CPU time used by the busiest workloads; the rest is in workload \"other\".", "class", "workload")
-	workloadThrottled = desc(core.Counter, "workload_throttled_periods_total", "Periods in which a workload ran out of quota.", "class", "workload")
+	workloadUsage     = desc(core.Counter, "workload_cpu_usage_seconds_total", "CPU time used by each of the 32 workloads that used most.", "class", "workload")
+	workloadThrottled = desc(core.Counter, "workload_throttled_periods_total", "Periods in which each of them ran out of quota.", "class", "workload")
 )
 
 // topWorkloads bounds the series of single workloads.
@@ -157,27 +157,18 @@ func loopHist(t *qos.Totals) *core.Hist {
 	return out
 }
 
-// workloadMetrics gives series to the busiest workloads and joins the rest, so
-// that their number is bounded.
+// workloadMetrics gives series to the workloads that used most, so that their
+// number is bounded; the classes' own totals hold the rest.
 func workloadMetrics(all []qos.WorkloadStatus, value func(*core.Desc, float64, ...string)) {
 	busiest := slices.Clone(all)
 	slices.SortStableFunc(busiest, func(a, b qos.WorkloadStatus) int { return cmp.Compare(b.Usage, a.Usage) })
-	type sum struct{ usage, throttled float64 }
-	other := map[class.Class]sum{}
 	rt := 0
 	for i, w := range busiest {
 		rt += w.RTThreads
-		if i >= topWorkloads {
-			o := other[w.Class]
-			other[w.Class] = sum{o.usage + w.Usage, o.throttled + float64(w.Periods)}
-			continue
+		if i < topWorkloads {
+			value(workloadUsage, w.Usage, w.Class.String(), w.ID)
+			value(workloadThrottled, float64(w.Periods), w.Class.String(), w.ID)
 		}
-		value(workloadUsage, w.Usage, w.Class.String(), w.ID)
-		value(workloadThrottled, float64(w.Periods), w.Class.String(), w.ID)
-	}
-	for c, o := range other {
-		value(workloadUsage, o.usage, c.String(), "other")
-		value(workloadThrottled, o.throttled, c.String(), "other")
 	}
 	value(rtThreads, float64(rt))
 }

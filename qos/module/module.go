@@ -54,12 +54,12 @@ type Module struct {
 	stored   string // path of the policy that was applied at run time
 	journal  *journal.Journal
 	policy   qos.Policy
-	policyOf string // where it came from, for people
-
-	mu     sync.Mutex // guards engine, cancel and done
-	engine *qos.Engine
-	cancel context.CancelFunc
-	done   chan struct{}
+	changes  sync.Mutex // one change of policy at a time
+	mu       sync.Mutex // guards all below, and cfg and policy
+	policyOf string     // where it came from, for people
+	engine   *qos.Engine
+	cancel   context.CancelFunc
+	done     chan struct{}
 }
 
 // New makes a Module with default configuration.
@@ -76,27 +76,27 @@ func (m *Module) Provision(h *core.Host) error {
 	m.log, m.root, m.runDir = h.Log, h.Root, h.RunDir
 	m.stored = filepath.Join(h.StateDir, "qos", "policy.yaml")
 	m.journal, _ = core.Want[*journal.Journal](h.Offers)
-	return m.choosePolicy()
+	m.choosePolicy()
+	return nil
 }
 
 // choosePolicy takes the policy that was applied at run time, or else that of
 // the configuration. One that does not load is passed over, not fatal: the
 // node keeps being protected.
-func (m *Module) choosePolicy() error {
+func (m *Module) choosePolicy() {
 	m.policy, m.policyOf = m.cfg.Policy, "configuration"
 	src, err := os.ReadFile(m.stored)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return
 	}
 	if err == nil {
 		var p qos.Policy
 		if p, err = qos.ParsePolicy(src, m.stored); err == nil {
 			m.policy, m.policyOf = p, "anole qos apply, kept in "+m.stored
-			return nil
+			return
 		}
 	}
 	m.log.Warn("applied policy passed over", "file", m.stored, "err", err)
-	return nil
 }
 
 // Start implements core.Module.
@@ -158,26 +158,40 @@ func (m *Module) Reconfigure(_ context.Context, next any) error {
 	if e == nil {
 		return errors.New("reconfigure qos: not running")
 	}
-	old := m.cfg
+	m.changes.Lock()
+	defer m.changes.Unlock()
+	m.mu.Lock()
 	m.cfg = *c
-	if err := m.choosePolicy(); err != nil {
-		m.cfg = old
-		return err
-	}
-	return e.SetPolicy(m.policy)
+	m.choosePolicy()
+	p := m.policy
+	m.mu.Unlock()
+	return e.SetPolicy(p)
 }
 
-// Revert implements core.Reverter: workloads that a killed `anole qos run`
-// left behind are ended.
+// Revert implements core.Reverter: what a killed agent or `anole qos run` left
+// beyond the journal is put back.
 func (m *Module) Revert(context.Context) error {
 	_, err := run.Sweep(m.runDir)
-	return err
+	return errors.Join(err, qos.Recover(m.root, m.runDir))
 }
 
 func (m *Module) running() *qos.Engine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.engine
+}
+
+// origin says where the policy in force came from.
+func (m *Module) origin() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.policyOf
+}
+
+func (m *Module) setOrigin(s string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.policyOf = s
 }
 
 // Status implements core.Reporter.
@@ -198,7 +212,7 @@ func (m *Module) Status() core.Status {
 	return core.Status{
 		State:   state,
 		Summary: fmt.Sprintf("%d workloads, %.2f of %.0f cores busy, %s", len(s.Workloads), s.Node.Busy, s.Node.CPUs, capped),
-		Detail:  map[string]any{"mechanisms": s.Mechanisms, "degraded": s.Degraded, "policy": m.policyOf},
+		Detail:  map[string]any{"mechanisms": s.Mechanisms, "degraded": s.Degraded, "policy": m.origin()},
 	}
 }
 

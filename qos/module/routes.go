@@ -68,7 +68,7 @@ func (m *Module) getPolicy(e *qos.Engine, _ *http.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode policy: %w", err)
 	}
-	return map[string]any{"yaml": string(b), "generation": gen, "from": m.policyOf}, nil
+	return map[string]any{"yaml": string(b), "generation": gen, "from": m.origin()}, nil
 }
 
 // maxPolicy bounds what a client may send.
@@ -89,13 +89,15 @@ func (m *Module) postPolicy(e *qos.Engine, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, &httpError{http.StatusBadRequest, err}
 	}
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	if err := keep(m.stored, src); err != nil {
 		return nil, err
 	}
 	if err := e.SetPolicy(p); err != nil {
 		return nil, err
 	}
-	m.policyOf = "anole qos apply, kept in " + m.stored
+	m.setOrigin("anole qos apply, kept in " + m.stored)
 	_, gen := e.Policy()
 	m.log.Info("policy applied", "generation", gen)
 	return map[string]any{"generation": gen}, nil
@@ -103,13 +105,18 @@ func (m *Module) postPolicy(e *qos.Engine, r *http.Request) (any, error) {
 
 // deletePolicy goes back to the policy of the configuration.
 func (m *Module) deletePolicy(e *qos.Engine, _ *http.Request) (any, error) {
+	m.changes.Lock()
+	defer m.changes.Unlock()
 	if err := os.Remove(m.stored); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("forget applied policy: %w", err)
 	}
-	if err := e.SetPolicy(m.cfg.Policy); err != nil {
+	m.mu.Lock()
+	p := m.cfg.Policy
+	m.mu.Unlock()
+	if err := e.SetPolicy(p); err != nil {
 		return nil, err
 	}
-	m.policyOf = "configuration"
+	m.setOrigin("configuration")
 	_, gen := e.Policy()
 	return map[string]any{"generation": gen}, nil
 }
