@@ -114,8 +114,8 @@ const (
 	mostBank = time.Second
 	// hungry is the share of its limit above which a group has no unused quota
 	// to bank, averaged over hungryOver: its throttling says nothing of bursts.
-	hungry     = 0.9
-	hungryOver = 10 * time.Second
+	hungry     = 0.85
+	hungryOver = 4 * time.Second
 )
 
 // missed is the throttling that a deeper bank would have spared the group.

@@ -39,7 +39,7 @@ func (e *Engine) recap(now time.Time) bool {
 	if e.policy.BE.Suppress == "off" || e.mechanism == "" && e.policy.BE.Priority != "off" && !e.anyLimit() {
 		d = control.Decision{Cap: math.Inf(1), Why: "suppression is off"}
 	}
-	if d.Cap == e.cap {
+	if d.Cap == e.cap || e.slack(d.Cap) {
 		return false
 	}
 	if d.Why == "" { // it was off until now
@@ -47,6 +47,25 @@ func (e *Engine) recap(now time.Time) bool {
 	}
 	e.cap, e.capWhy = d.Cap, d.Why
 	return true
+}
+
+// slack says that a cap need not move: it would by less than a quarter of the
+// node, and both it and the one in force leave best-effort work more than twice
+// what it uses. Then the noise of the others' use writes nothing; when that work
+// grows the cap follows at once.
+func (e *Engine) slack(want float64) bool {
+	low := min(want, e.cap)
+	if math.IsInf(want, 1) || math.IsInf(e.cap, 1) || math.Abs(want-e.cap) > e.cpus/4 {
+		return false
+	}
+	used := 0.0
+	for _, g := range e.members {
+		if g.short {
+			return false
+		}
+		used += g.used
+	}
+	return used < low/2
 }
 
 // anyLimit says whether the node can limit CPU use at all.

@@ -194,7 +194,11 @@ func (e *Engine) install(p Policy) error {
 	e.policy, e.rules, e.mechanism, e.because = p, rules, mech, why
 	e.byProgram = slices.ContainsFunc(rules, func(r compiledRule) bool { return r.m.NeedsExe() })
 	e.gen++
-	e.suppress.SetOptions(p.suppress())
+	o := p.suppress()
+	if mech != "" && mech != actuate.Weight {
+		o.Slack = prioritySlack
+	}
+	e.suppress.SetOptions(o)
 	e.gate.Off, e.gate.On = p.Control.CreditAbove, p.Control.CreditAbove*0.94
 	e.senseBy(p)
 	e.classify()
@@ -214,6 +218,10 @@ func (e *Engine) relearn(p Policy) {
 		}
 	}
 }
+
+// prioritySlack is what the cap gives beyond the target where best-effort work
+// yields by itself: about the noise of a service's use.
+const prioritySlack = 0.05
 
 // ladder chooses the mechanism by which best-effort work yields.
 func (e *Engine) ladder(want string) (actuate.Mechanism, string, error) {

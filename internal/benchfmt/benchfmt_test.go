@@ -148,7 +148,7 @@ const golden = `| | ours | peer | ratio (min–max) | target | |
 | p99 of LS \| beside BE | 3.10 ms | 2.80 ms<br>LS alone | **1.11** (1.02–1.21) | ≤ 1.25 | ✓ |
 | start to ready | 412 ms (390–480) |  |  | ≤ 300 | ✗ |
 
-Measured on Linux 6.18.0 amd64, 2026-01-02 to 2026-01-03, 7 to 20 rounds, ours and peer interleaved.
+Measured on Linux 6.18.0 amd64, 2026-01-02 to 2026-01-03, 7 to 20 rounds; where there is a peer, both interleaved.
 `
 
 func TestTable(t *testing.T) {

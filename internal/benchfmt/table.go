@@ -54,7 +54,7 @@ func origin(results []Result) string {
 	if low != high {
 		rounds += " to " + fmt.Sprint(high)
 	}
-	return fmt.Sprintf("Measured on Linux %s, %s, %s rounds, ours and peer interleaved.", cell(kernel), cell(when), rounds)
+	return fmt.Sprintf("Measured on Linux %s, %s, %s rounds; where there is a peer, both interleaved.", cell(kernel), cell(when), rounds)
 }
 
 func mark(r *Result) string {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/benchfmt"
-	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/load"
 )
 
 // cost measures the agent itself beside many quiet cgroups.
@@ -33,18 +33,24 @@ func (b *bencher) costAt(ctx context.Context, n int) ([]benchfmt.Result, error) 
 		return nil, err
 	}
 	var cpu, rss, writes []float64
-	for i := range min(b.o.Rounds, 3) {
-		b.Say(fmt.Sprintf("  %d cgroups, round %d", n, i+1))
-		a, err := b.agent("", quietConsole)
+	for i := range min(b.o.Rounds, 5) {
+		what := fmt.Sprintf("%d cgroups, round %d", n, i+1)
+		b.Say("  " + what)
+		err := b.quiet(ctx, what, func() (check, err error) {
+			a, err := b.agent("", quietConsole)
+			if err != nil {
+				return nil, err
+			}
+			defer a.stop()
+			c, w, m, check, err := b.watchAgent(ctx, a)
+			if check == nil && err == nil {
+				cpu, rss, writes = append(cpu, c), append(rss, m), append(writes, w)
+			}
+			return check, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		c, w, m, err := b.watchAgent(ctx, a)
-		a.stop()
-		if err != nil {
-			return nil, err
-		}
-		cpu, rss, writes = append(cpu, c), append(rss, m), append(writes, w)
 	}
 	if n > 200 {
 		return []benchfmt.Result{single("agent-cpu-1000", "agent's CPU, 1,000 cgroups, 100 ms loop, all sensors", "cores", "<=0.08", cpu)}, nil
@@ -52,35 +58,46 @@ func (b *bencher) costAt(ctx context.Context, n int) ([]benchfmt.Result, error) 
 	return []benchfmt.Result{
 		single("agent-cpu-200", "agent's CPU, 200 cgroups, 100 ms loop, all sensors", "cores", "<=0.02", cpu),
 		single("agent-rss-200", "agent's resident memory, 200 cgroups", "MiB", "<=60", rss),
-		single("agent-writes-200", "writes to control files in 20 s of steady state", "writes", "<=0", writes),
+		worst("agent-writes-200", "writes to control files in 20 s of steady state; the highest round", "writes", "<=0", writes),
 	}, nil
 }
 
 // watchAgent lets the agent settle and then measures it.
-func (b *bencher) watchAgent(ctx context.Context, a *agent) (cores, writes, rss float64, err error) {
+func (b *bencher) watchAgent(ctx context.Context, a *agent) (cores, writes, rss float64, check, err error) {
 	if err := pause(ctx, b.phaseTime(15*time.Second)); err != nil {
-		return 0, 0, 0, err
+		return 0, 0, 0, nil, err
 	}
 	before, err := a.status(ctx)
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, 0, nil, err
+	}
+	meter, err := load.OpenMeter(load.MeterOptions{PIDs: []int{os.Getpid(), a.pid()}})
+	if err != nil {
+		return 0, 0, 0, nil, err
 	}
 	began, used := time.Now(), a.cpu()
 	if err := pause(ctx, b.phaseTime(20*time.Second)); err != nil {
-		return 0, 0, 0, err
+		return 0, 0, 0, nil, err
+	}
+	u, err := meter.Sample()
+	if err != nil {
+		return 0, 0, 0, nil, err
 	}
 	cores = (a.cpu() - used).Seconds() / time.Since(began).Seconds()
 	rss = float64(a.rss()) / (1 << 20)
 	after, err := a.status(ctx)
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, 0, nil, err
 	}
 	for _, d := range after.Decisions {
 		if d.Time > before.Time {
 			writes++
+			if writes <= 3 {
+				b.Say(fmt.Sprintf("    wrote %s: %s to %s (%s)", d.File, d.Old, d.New, d.Why))
+			}
 		}
 	}
-	return cores, writes, rss, nil
+	return cores, writes, rss, b.Limits.Check(u), nil
 }
 
 // crowd makes n cgroups with one sleeping process each: a fifth LS with a
@@ -111,7 +128,7 @@ func (b *bencher) crowd(n int) (stop func(), err error) {
 		}
 		groups = append(groups, g)
 		if i%10 < 2 {
-			if err := g.limit(burst.Bandwidth{Period: 100_000, Quota: 30_000}); err != nil {
+			if err := g.limit(kubernetes()); err != nil {
 				return stop, err
 			}
 		}

@@ -27,8 +27,8 @@ type Options struct {
 }
 
 // DefaultLimits: foreign CPU above 5 % makes a round worthless, and so does a
-// hypervisor that takes more than that.
-var DefaultLimits = load.Limits{Foreign: 5, Steal: 5}
+// hypervisor that takes 2 %.
+var DefaultLimits = load.Limits{Foreign: 5, Steal: 2}
 
 // rig is what all scenarios share.
 type rig struct {

@@ -8,8 +8,12 @@ import (
 
 // SuppressOptions tunes a Suppressor. All shares are of the node's CPUs.
 type SuppressOptions struct {
-	Target   float64 // node use that best-effort work may fill up to
-	Floor    float64 // best-effort work always gets this much
+	Target float64 // node use that best-effort work may fill up to
+	Floor  float64 // best-effort work always gets this much
+	// Slack is added to the room where priority protects latency by itself, so
+	// that best-effort work may take what the others' noise leaves: the cap is
+	// then a bound and not a fence.
+	Slack    float64
 	Deadband float64 // a rise of the cap smaller than this waits
 	// RisePerSecond is how fast the cap grows back.
 	RisePerSecond float64
@@ -116,7 +120,7 @@ func (s *Suppressor) room(in Sample) float64 {
 	if bad(steal) {
 		steal = 0
 	}
-	return s.floored(in, s.o.Target*in.CPUs-s.others-steal)
+	return min(in.CPUs, s.floored(in, (s.o.Target+s.o.Slack)*in.CPUs-s.others-steal))
 }
 
 // A rise in the use of others counts as a step of their load, and not as its

@@ -55,6 +55,9 @@ func benchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if agentRuns(core.EnvFrom(cmd.Context())) {
+				return core.Exit(core.ExitFailed, errors.New("an agent runs on this node already and would take part; stop it first"))
+			}
 			var all []benchfmt.Result
 			b := bench.BenchOptions{Options: o, Cases: only, Rounds: rounds, Short: short, Save: func(r []benchfmt.Result) error {
 				all = append(all, r...)
