@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/internal/procfs"
@@ -41,6 +42,7 @@ type Options struct {
 type Engine struct {
 	root      string
 	tree      *cgroup.Tree
+	claim     *os.File // on the node, for as long as this Engine lives; nil without a cpu controller
 	w         *cgroup.Writer
 	log       *slog.Logger
 	bank      func(*workload.Workload) (BurstMode, bool)
@@ -112,8 +114,12 @@ func Open(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	claim, err := claim(tree)
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{
-		root: o.Root, tree: tree, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
+		root: o.Root, tree: tree, claim: claim, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
 		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, degraded: map[string]Degradation{}, cap: math.Inf(1),
 		suppress: control.NewSuppressor(p.suppress()),
 	}
@@ -148,6 +154,22 @@ func (e *Engine) open(p Policy) (err error) {
 	e.limits = kernelLimits(e.tree)
 	e.totals.init()
 	return e.install(p)
+}
+
+// claim makes this the node's one Engine: two would undo each other's writes
+// for ever.
+func claim(t *cgroup.Tree) (*os.File, error) {
+	if _, ok := t.Version("cpu"); !ok {
+		return nil, nil
+	}
+	f, err := t.Claim()
+	var c *cgroup.ClaimedError
+	if errors.As(err, &c) {
+		return nil, &feature.UnsupportedError{
+			Feature: "qos", Reason: feature.Conflict, Need: "to be the only controller of this node's cgroups", Fix: "stop the other agent first", Err: err,
+		}
+	}
+	return f, err
 }
 
 // kernelLimits probes what the kernel takes as a burst.
@@ -265,11 +287,18 @@ func (e *Engine) Run(ctx context.Context) {
 	every := p.Control.Interval.Std()
 	t := time.NewTicker(every)
 	defer t.Stop()
+	var soon <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
+			e.Step(now)
+			if e.rising() {
+				soon = time.After(every / 2)
+			}
+		case now := <-soon:
+			soon = nil
 			e.Step(now)
 		}
 		if p, _ := e.Policy(); p.Control.Interval.Std() != every {
@@ -277,6 +306,14 @@ func (e *Engine) Run(ctx context.Context) {
 			t.Reset(every)
 		}
 	}
+}
+
+// rising says that the others' use just rose by what may be a part of more:
+// Run does not wait for a whole interval to see the rest.
+func (e *Engine) rising() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.suppress.Rising()
 }
 
 // Step looks at the node once and writes what follows from it. now is only
@@ -344,6 +381,9 @@ func (e *Engine) Close() error {
 	e.node.close()
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
+	}
+	if e.claim != nil {
+		_ = e.claim.Close()
 	}
 	if err != nil {
 		return fmt.Errorf("restore the node: %w", err)

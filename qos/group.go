@@ -42,6 +42,10 @@ type group struct {
 	unlimited bool  // it had no quota when last looked at
 	bank      *bank // nil without a limit or with burst off
 	lane      *control.Lane
+	looked    time.Time     // when its threads' CPU time was last read
+	spins     control.Spins // of its threads while it wants the lane
+	spinner   int           // a thread that spins, 0 if none
+	spinUse   float64       // its share of a CPU
 	inLane    bool
 	scanned   time.Time // when threads were last looked for
 	threads   int

@@ -10,6 +10,7 @@ import (
 
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/procfs"
 	"github.com/anole-os/anole/internal/sys"
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/class"
@@ -40,9 +41,13 @@ func (e *Engine) schedule(now time.Time) {
 		}
 	}
 	e.shareRT()
+	tooMuch, tooMuchWhy := e.heaviestLane(n)
 	idle := e.policy.BE.SchedIdle == "on" || (e.policy.BE.SchedIdle == "auto" && e.mechanism == actuate.Weight)
 	for _, g := range e.order {
 		lane, why := e.inLane(g, now)
+		if lane && g == tooMuch {
+			lane, why = false, e.demote(g, now, tooMuchWhy)
+		}
 		idle := idle && g.class == class.BE
 		if !lane && g.inLane {
 			e.leave(g, now, laneSched, "SCHED_RR 1", why)
@@ -83,11 +88,70 @@ func (e *Engine) inLane(g *group, now time.Time) (bool, string) {
 	if !allowed && why != "" {
 		e.totals.Demotions++
 	}
-	if why == "" {
+	e.watchSpins(g, now)
+	switch {
+	case allowed && g.spinner != 0 && g.inLane:
+		return false, e.demote(g, now, fmt.Sprintf("thread %d spins, it used %.0f %% of a CPU", g.spinner, g.spinUse*100))
+	case allowed && g.spinner != 0: // still: it stays out
+		g.lane.Demote(now, "")
+		return false, "a thread of it spins"
+	case why == "":
 		why = "the policy asks for it"
 	}
 	return allowed, why
 }
+
+func (e *Engine) demote(g *group, now time.Time, why string) string {
+	e.totals.Demotions++
+	return g.lane.Demote(now, why)
+}
+
+// heaviestLane gives the group that used most if all n lanes together used
+// more than one may.
+func (e *Engine) heaviestLane(n int) (*group, string) {
+	if n < 2 {
+		return nil, ""
+	}
+	lanes := make([]*control.Lane, len(e.order))
+	for i, g := range e.order {
+		if g.inLane {
+			lanes[i] = g.lane
+		}
+	}
+	at, why := control.Heaviest(lanes, e.cpus)
+	if at < 0 {
+		return nil, ""
+	}
+	return e.order[at], why
+}
+
+// watchSpins looks at the CPU time of each thread of a group that wants the
+// lane, as often as new threads are looked for.
+func (e *Engine) watchSpins(g *group, now time.Time) {
+	if now.Sub(g.looked) < threadScan && !g.looked.After(now) {
+		return
+	}
+	g.looked = now
+	tids, err := g.cpu.CPU.Threads()
+	if err != nil {
+		return // the cgroup went away; the next look at the tree settles it
+	}
+	used := make(map[int]time.Duration, len(tids))
+	for _, tid := range tids {
+		if d, err := procfs.ThreadTime(tid); err == nil {
+			used[tid] = d
+		}
+	}
+	may := kernelRTShare
+	if _, ok := e.rtGiven[g.w.Path]; ok && g.inLane {
+		may = e.laneShare[g.w.Path]
+	}
+	g.spinner, g.spinUse = g.spins.Look(now, used, may, e.policy.lane().Window)
+}
+
+// kernelRTShare is what the kernel's own bound leaves real-time threads of a
+// CPU: sched_rt_runtime_us of 950,000 in 1,000,000.
+const kernelRTShare = 0.95
 
 // leave gives the threads back what they had.
 func (e *Engine) leave(g *group, now time.Time, from sys.Sched, name, why string) {

@@ -63,7 +63,17 @@ func UnifiedCgroup(root string, pid int) (string, error) {
 // CPUTime gives the CPU time that all threads of process pid used, ended ones
 // included: utime and stime of /proc/pid/stat, in steps of 10 ms.
 func CPUTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return cpuTime("/proc/" + strconv.Itoa(pid) + "/stat")
+}
+
+// ThreadTime is CPUTime for the one thread tid.
+func ThreadTime(tid int) (time.Duration, error) {
+	id := strconv.Itoa(tid) // /proc/tid/stat would count its whole process
+	return cpuTime("/proc/" + id + "/task/" + id + "/stat")
+}
+
+func cpuTime(path string) (time.Duration, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}

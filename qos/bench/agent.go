@@ -24,6 +24,7 @@ type agent struct {
 	dir    string
 	client *http.Client
 	errs   *strings.Builder
+	rig    *rig
 	ready  time.Duration // from exec to READY=1
 }
 
@@ -50,7 +51,7 @@ func (r *rig) agent(policy, agentConfig string) (*agent, error) {
 		return nil, err
 	}
 	defer notify.Close()
-	a := &agent{dir: dir, errs: &strings.Builder{}}
+	a := &agent{dir: dir, errs: &strings.Builder{}, rig: r}
 	argv := append(append([]string{}, r.Agent...), "up", "--config", file, "--state-dir", filepath.Join(dir, "state"), "--run-dir", filepath.Join(dir, "run"))
 	a.cmd = exec.Command(argv[0], argv[1:]...)
 	a.cmd.Stderr = a.errs
@@ -103,8 +104,23 @@ func (a *agent) stop() {
 	case <-time.After(15 * time.Second):
 		_ = a.cmd.Process.Kill()
 		<-done
+		// Its journal is what puts the node back; it is not thrown away before.
+		if err := a.revert(); err != nil {
+			a.rig.keep = true
+			a.rig.Say(fmt.Sprintf("the agent did not stop and was killed; put the node back with: %v", err))
+			return
+		}
 	}
 	_ = os.RemoveAll(a.dir)
+}
+
+// revert undoes what a killed agent wrote. The error names the command.
+func (a *agent) revert() error {
+	argv := append(append([]string{}, a.rig.Agent...), "revert", "--state-dir", filepath.Join(a.dir, "state"), "--run-dir", filepath.Join(a.dir, "run"))
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s (it said: %w: %s)", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // status asks what the agent sees.

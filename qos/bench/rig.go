@@ -35,6 +35,7 @@ type rig struct {
 	Options
 	tree        *cgroup.Tree
 	dir         string // for files
+	keep        bool   // an agent's journal in dir is still needed
 	calibration load.Calibration
 	cpus        int
 	groups      []*group
@@ -56,6 +57,7 @@ func openRig(o Options) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
+	sweep(tree)
 	r := &rig{Options: o, tree: tree, cpus: runtime.NumCPU(), spawns: make(chan func()), stop: make(chan struct{})}
 	if r.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, err
@@ -86,7 +88,9 @@ func (r *rig) close() {
 		r.groups[i].remove()
 	}
 	close(r.stop)
-	_ = os.RemoveAll(r.dir)
+	if !r.keep {
+		_ = os.RemoveAll(r.dir)
+	}
 }
 
 // drop removes a group before the end.

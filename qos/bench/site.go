@@ -94,6 +94,40 @@ func (g *group) remove() {
 	}
 }
 
+// leftovers are the cgroups that a bench that was killed may have left.
+var leftovers = []string{"/anole-bench*", "/anole-ls/bench-*", "/anole-be/bench-*"}
+
+// sweep removes those without processes; the parents too when they are empty
+// then.
+func sweep(t *cgroup.Tree) {
+	for _, c := range []string{"cpu", "cpuacct", cgroup.Unified} {
+		root := t.Mount(c)
+		if root == "" {
+			continue
+		}
+		for _, pattern := range leftovers {
+			found, _ := filepath.Glob(root + pattern)
+			for _, dir := range found {
+				sweepDir(dir)
+			}
+		}
+		for _, home := range []string{"/anole-ls", "/anole-be"} {
+			_ = unix.Rmdir(root + home) // refused while something is in it
+		}
+	}
+}
+
+// sweepDir removes a directory's empty subtree, children first.
+func sweepDir(dir string) {
+	kids, _ := os.ReadDir(dir)
+	for _, k := range kids {
+		if k.IsDir() {
+			sweepDir(filepath.Join(dir, k.Name()))
+		}
+	}
+	_ = unix.Rmdir(dir)
+}
+
 // meterDir is the directory with the group's CPU use.
 func (g *group) meterDir() string { return g.tree.Path(g.tree.Usage(), g.rel) }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -148,5 +149,80 @@ func TestLaneLetsAShortBurstPass(t *testing.T) {
 			t.Fatalf("step %d: %s", i, why)
 		}
 		now = now.Add(tick)
+	}
+}
+
+func TestHeaviestLaneLosesItWhenAllTogetherUseTooMuch(t *testing.T) {
+	now := time.Unix(1000, 0)
+	lanes := []*Lane{NewLane(DefaultLane()), nil, NewLane(DefaultLane()), NewLane(DefaultLane())}
+	step := func(used ...float64) {
+		for range 50 {
+			now = now.Add(tick)
+			for i, l := range lanes {
+				if l == nil {
+					continue
+				}
+				if ok, why := l.Step(now, used[i], 4); !ok && why != "" {
+					t.Fatalf("lane %d alone: %s", i, why)
+				}
+			}
+		}
+	}
+	step(0.7, 0, 0.9, 0.7)
+	if at, why := Heaviest(lanes, 4); at != -1 {
+		t.Fatalf("2.3 of 4 CPUs: lane %d, %s", at, why)
+	}
+	step(0.7, 0, 1.2, 0.7)
+	at, why := Heaviest(lanes, 4)
+	if at != 2 || why == "" {
+		t.Fatalf("2.6 of 4 CPUs: lane %d, %q", at, why)
+	}
+	if why := lanes[at].Demote(now, why); !strings.Contains(why, "30s") {
+		t.Errorf("why %q", why)
+	}
+	if ok, _ := lanes[at].Step(now.Add(tick), 1.2, 4); ok {
+		t.Error("demoted, and still in")
+	}
+	if at, _ := Heaviest(lanes, 4); at != -1 {
+		t.Errorf("lane %d too, where the rest uses 1.4", at)
+	}
+}
+
+func TestSpinsTellsASpinnerFromABusyThread(t *testing.T) {
+	var s Spins
+	now := time.Unix(1000, 0)
+	used := map[int]time.Duration{}
+	look := func(may float64, share map[int]float64) int {
+		now = now.Add(time.Second)
+		next := map[int]time.Duration{}
+		for tid, x := range share {
+			next[tid] = used[tid] + time.Duration(x*float64(time.Second))
+		}
+		used = next
+		tid, _ := s.Look(now, next, may, 2*time.Second)
+		return tid
+	}
+	for i, x := range []float64{0.95, 0.95, 0.5, 0.95, 0.5, 0.95} { // one second of full use at a time, after the first
+		if tid := look(0.95, map[int]float64{7: x, 8: 0.8}); tid != 0 {
+			t.Fatalf("second %d: thread %d spins", i, tid)
+		}
+	}
+	if tid := look(0.95, map[int]float64{7: 0.94, 8: 0.8}); tid != 7 {
+		t.Errorf("two seconds: %d", tid)
+	}
+	// A thread that is held to a tenth of a CPU cannot use more.
+	for range 2 {
+		look(0.1, map[int]float64{8: 0.099})
+	}
+	if tid := look(0.1, map[int]float64{8: 0.099}); tid != 8 {
+		t.Errorf("a spinner of a small lane: %d", tid)
+	}
+	// An id that is new, and one that went, count for nothing.
+	if tid := look(0.1, map[int]float64{9: 1}); tid != 0 {
+		t.Errorf("new thread: %d", tid)
+	}
+	now = now.Add(-time.Hour)
+	if tid := look(0.1, map[int]float64{9: 1}); tid != 0 {
+		t.Errorf("clock back: %d", tid)
 	}
 }

@@ -157,6 +157,10 @@ func (s *Suppressor) track(in Sample, dt time.Duration) {
 	s.others += (now - s.others) * min(1, dt.Seconds())
 }
 
+// Rising says that the last sample rose so much that the next one is wanted
+// soon: the rise began somewhere within the interval, and only a part was seen.
+func (s *Suppressor) Rising() bool { return s.jumped || s.leapt > 0 }
+
 func (s *Suppressor) floored(in Sample, cores float64) float64 {
 	return max(cores, s.o.Floor*in.CPUs)
 }
