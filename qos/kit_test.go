@@ -143,18 +143,7 @@ func same(t *testing.T, was map[string]string, gs ...*groups.Group) {
 func policies(t *testing.T, g *groups.Group) map[int]int {
 	t.Helper()
 	out := map[int]int{}
-	b, err := os.ReadFile(g.Path("cpu.tasks"))
-	if err != nil {
-		b, err = os.ReadFile(strings.TrimSuffix(g.Path("cpu.tasks"), "cpu.tasks") + "tasks")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	tids, err := cgroup.Procs(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tid := range tids {
+	for _, tid := range g.Threads() {
 		if s, err := sys.GetSched(tid); err == nil {
 			out[s.Policy]++
 		}

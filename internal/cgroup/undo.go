@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -69,13 +71,31 @@ func undoWrite(e *journal.Entry) error {
 	if err != nil || bytes.Equal(now, e.Old) {
 		return err
 	}
-	if err := d.write(name, string(bytes.TrimSpace(e.Old))); err != nil {
+	old := string(bytes.TrimSpace(e.Old))
+	if old == "" {
+		old = "\n" // the kernel does not look at a write of nothing
+	}
+	switch err := d.write(name, old); {
+	case errors.Is(err, unix.ENOSPC) && old == "\n" && strings.HasPrefix(name, "cpuset."):
+		return undoCPUSet(d, name)
+	case err != nil:
 		return err
 	}
 	if now, err = d.ReadFile(name); err == nil && !bytes.Equal(now, e.Old) {
 		err = fmt.Errorf("it reads %q after %q was written", now, e.Old)
 	}
 	return err
+}
+
+// undoCPUSet gives a cpuset without a set of its own what that means: all that
+// its parent has. Kernels that let no set with tasks in it become empty
+// (validate_change in kernel/cgroup/cpuset.c) allow nothing closer to it.
+func undoCPUSet(d *Dir, name string) error {
+	all, err := os.ReadFile(filepath.Join(filepath.Dir(d.path), name+".effective"))
+	if err != nil {
+		return err
+	}
+	return d.write(name, string(bytes.TrimSpace(all)))
 }
 
 func undoMove(e *journal.Entry) error {

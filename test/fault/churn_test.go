@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/test/fault/groups"
 )
 
@@ -39,7 +40,11 @@ func churn(t *testing.T, n *groups.Node, step func(), total int) {
 				}
 			}
 			if i%3 == 0 {
-				if err := os.WriteFile(filepath.Join(n.Tree.Path("cpu", rel), "cpu.cfs_quota_us"), []byte("30000"), 0); err != nil {
+				file, limit := "cpu.cfs_quota_us", "30000"
+				if v, _ := n.Tree.Version("cpu"); v == cgroup.V2 {
+					file, limit = "cpu.max", "30000 100000"
+				}
+				if err := os.WriteFile(filepath.Join(n.Tree.Path("cpu", rel), file), []byte(limit), 0); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -61,7 +66,7 @@ func churn(t *testing.T, n *groups.Node, step func(), total int) {
 
 func TestThousandGroupsComeAndGo(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	dir := t.TempDir()
 	p := policy(n.Prefix)
 	p.BE.SchedIdle, p.LS.RTLane.Enabled = "on", true

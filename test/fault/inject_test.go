@@ -42,11 +42,11 @@ func (f *flaky) set(share float64) {
 
 func TestRefusedWritesAtRandom(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	var gs []*groups.Group
 	for i := range 6 {
 		ls, be := n.Make(fmt.Sprintf("ls%d.service", i)), n.Make(fmt.Sprintf("be%d.service", i))
-		ls.Write("cpu.cfs_quota_us", "30000")
+		ls.Limit(30_000, 100_000, 0)
 		ls.Sleep()
 		be.Sleep()
 		gs = append(gs, ls, be)
@@ -101,7 +101,7 @@ func TestRefusedWritesAtRandom(t *testing.T) {
 		e.Step(now)
 	}
 	for _, g := range gs {
-		if be := strings.Contains(g.Rel, "-be"); be && (g.Read("cpu.idle") != "1" || g.Read("cpu.cfs_quota_us") == "-1") || !be && g.Number("cpu.cfs_burst_us") == 0 {
+		if be := strings.Contains(g.Rel, "-be"); be && (g.Read("cpu.idle") != "1" || !g.Limited()) || !be && g.Burst() == 0 {
 			t.Errorf("%s did not recover: %v", g.Rel, groups.Snapshot(g))
 		}
 	}
@@ -119,9 +119,9 @@ func TestRefusedWritesAtRandom(t *testing.T) {
 
 func TestClockJumps(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Limit(30_000, 100_000, 0)
 	ls.Sleep()
 	quiet := n.Make("be-quiet.service")
 	quiet.Sleep()
@@ -142,7 +142,7 @@ func TestClockJumps(t *testing.T) {
 		}
 		return n
 	}
-	until(t, e, "settled", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 && e.Status().Cap != nil })
+	until(t, e, "settled", func() bool { return ls.Burst() > 0 && e.Status().Cap != nil })
 	now := time.Now()
 	run := func(n int) {
 		for range n {
@@ -152,7 +152,7 @@ func TestClockJumps(t *testing.T) {
 		}
 	}
 	// The spinner has what the others leave: nothing more is to be split.
-	until(t, e, "shares settled", func() bool { return quiet.Number("cpu.cfs_quota_us") == 1000 })
+	until(t, e, "shares settled", func() bool { return quiet.Quota() == 1000 })
 	now = time.Now()
 	run(100)
 	for _, jump := range []time.Duration{-time.Hour, 24 * time.Hour, -24 * time.Hour, 0, -time.Millisecond, 290 * 365 * 24 * time.Hour} {

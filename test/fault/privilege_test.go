@@ -155,7 +155,7 @@ func pair(n *groups.Node) (ls, be *groups.Group) {
 
 func TestReadOnlyHierarchies(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := pair(n)
 	was := groups.Snapshot(ls, be)
 	lines := answer(t, child(t, "readonly", t.TempDir(), n))
@@ -169,7 +169,7 @@ func TestReadOnlyHierarchies(t *testing.T) {
 
 func TestNoBPF(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := pair(n)
 	was := groups.Snapshot(ls, be)
 	lines := answer(t, child(t, "nobpf", t.TempDir(), n))
@@ -182,7 +182,7 @@ func TestNoBPF(t *testing.T) {
 
 func TestNoPSI(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := pair(n)
 	was := groups.Snapshot(ls, be)
 	lines := answer(t, child(t, "nopsi", t.TempDir(), n))
@@ -197,7 +197,7 @@ func TestNoPSI(t *testing.T) {
 // degraded then.
 func TestSensorsOffByPolicy(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	pair(n)
 	e, j, err := engine(t.TempDir(), policy(n.Prefix), nil)
 	if err != nil {

@@ -67,8 +67,33 @@ func alone(t testing.TB) {
 // V1 skips the test unless the cpu controller is on cgroup v1.
 func (n *Node) V1() {
 	n.tb.Helper()
-	if v, _ := n.Tree.Version("cpu"); v != cgroup.V1 {
+	if n.version() != cgroup.V1 {
 		testkit.Need(n.tb, &feature.UnsupportedError{Feature: "cgroup v1", Reason: feature.NoKernel, Need: "the cpu controller on cgroup v1"})
+	}
+}
+
+// V2 skips the test unless the cpu controller is on cgroup v2, and has it and
+// cpuset handed down to the groups below the root.
+func (n *Node) V2() {
+	n.tb.Helper()
+	if n.version() != cgroup.V2 {
+		testkit.Need(n.tb, &feature.UnsupportedError{Feature: "cgroup v2", Reason: feature.NoKernel, Need: "the cpu controller on cgroup v2"})
+	}
+	n.Either()
+}
+
+// Either is for tests that run on both versions: on v2 it hands the controllers
+// down to the groups below the root.
+func (n *Node) Either() {
+	n.tb.Helper()
+	if n.version() != cgroup.V2 {
+		return
+	}
+	control := filepath.Join(n.Tree.Mount("cpu"), "cgroup.subtree_control")
+	for _, c := range []string{"+cpu", "+cpuset"} {
+		if err := os.WriteFile(control, []byte(c), 0); err != nil {
+			n.tb.Fatal(err)
+		}
 	}
 }
 
@@ -99,9 +124,18 @@ func (n *Node) Make(name string) *Group {
 			g.writeIn("cpuset", f, strings.TrimSpace(string(b)))
 		}
 	}
+	if f := g.Path("cpuset.cpus"); n.version() == cgroup.V2 && exists(f) {
+		// Some kernels let no set with tasks in it become empty again, and a
+		// restore would not be exact then.
+		g.Write("cpuset.cpus", g.Read("cpuset.cpus.effective"))
+	}
 	n.tb.Cleanup(g.Remove)
 	return g
 }
+
+func (n *Node) version() cgroup.Version { v, _ := n.Tree.Version("cpu"); return v }
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 func (g *Group) dirs() []string {
 	seen := map[string]bool{}
@@ -198,6 +232,76 @@ func (g *Group) Number(file string) int {
 		g.node.tb.Fatal(err)
 	}
 	return n
+}
+
+// Limit sets a CPU limit, in microseconds.
+func (g *Group) Limit(quota, period, burst int) {
+	g.node.tb.Helper()
+	if g.node.version() == cgroup.V2 {
+		g.Write("cpu.max", fmt.Sprint(quota, " ", period))
+		g.Write("cpu.max.burst", strconv.Itoa(burst))
+		return
+	}
+	g.Write("cpu.cfs_period_us", strconv.Itoa(period))
+	g.Write("cpu.cfs_quota_us", strconv.Itoa(quota))
+	g.Write("cpu.cfs_burst_us", strconv.Itoa(burst))
+}
+
+// Limited says whether the group has a CPU limit.
+func (g *Group) Limited() bool {
+	if g.node.version() == cgroup.V2 {
+		return !strings.HasPrefix(g.Read("cpu.max"), "max")
+	}
+	return g.Read("cpu.cfs_quota_us") != "-1"
+}
+
+// Quota gives the CPU limit's quota in microseconds, -1 if there is none.
+func (g *Group) Quota() int {
+	if !g.Limited() {
+		return -1
+	}
+	if g.node.version() == cgroup.V2 {
+		quota, _, _ := strings.Cut(g.Read("cpu.max"), " ")
+		n, err := strconv.Atoi(quota)
+		if err != nil {
+			g.node.tb.Fatal(err)
+		}
+		return n
+	}
+	return g.Number("cpu.cfs_quota_us")
+}
+
+// Burst gives the burst in microseconds.
+func (g *Group) Burst() int {
+	if g.node.version() == cgroup.V2 {
+		return g.Number("cpu.max.burst")
+	}
+	return g.Number("cpu.cfs_burst_us")
+}
+
+// Weight sets the CPU weight: cpu.weight or cpu.shares.
+func (g *Group) Weight(w int) {
+	g.node.tb.Helper()
+	if g.node.version() == cgroup.V2 {
+		g.Write("cpu.weight", strconv.Itoa(w))
+		return
+	}
+	g.Write("cpu.shares", strconv.Itoa(w))
+}
+
+// Threads lists the threads in the group.
+func (g *Group) Threads() []int {
+	g.node.tb.Helper()
+	d, err := cgroup.OpenDir(g.node.Tree.Path("cpu", g.Rel))
+	if err != nil {
+		g.node.tb.Fatal(err)
+	}
+	defer d.Close()
+	tids, err := d.Threads()
+	if err != nil {
+		g.node.tb.Fatal(err)
+	}
+	return tids
 }
 
 // touched lists the files that the qos room may write.
