@@ -34,6 +34,9 @@ type Options struct {
 	// Bank, when set, gives the burst that a workload itself asked for; a
 	// policy's rule goes before it, the class's default after.
 	Bank func(*workload.Workload) (BurstMode, bool)
+	// Enrich, when set, gives workloads the labels that the policy's rules match
+	// by, see workload.Options.
+	Enrich func(*workload.Workload)
 	// Fault is asked before each write to a control file, see cgroup.Writer.
 	Fault func(path, value string) error
 }
@@ -46,6 +49,7 @@ type Engine struct {
 	w         *cgroup.Writer
 	log       *slog.Logger
 	bank      func(*workload.Workload) (BurstMode, bool)
+	enrich    func(*workload.Workload)
 	laneDirty bool               // the groups that want the lane may be others
 	laneRetry bool               // not all took their new share
 	laneShare map[string]float64 // of real-time bandwidth, by path
@@ -127,7 +131,7 @@ func Open(o Options) (*Engine, error) {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	e.w.Fault = o.Fault
-	e.bank = o.Bank
+	e.bank, e.enrich = o.Bank, o.Enrich
 	if o.RunDir != "" {
 		e.slip = slipPath(o.RunDir)
 		if err := runq.Recover(e.slip); err != nil {
@@ -144,7 +148,7 @@ func Open(o Options) (*Engine, error) {
 }
 
 func (e *Engine) open(p Policy) (err error) {
-	if e.table, err = workload.Open(workload.Options{Root: e.root, Tree: e.tree}); err != nil {
+	if e.table, err = workload.Open(workload.Options{Root: e.root, Tree: e.tree, Enrich: e.enrich}); err != nil {
 		return err
 	}
 	if err = e.node.open(e.root, e.tree); err != nil {

@@ -2,6 +2,7 @@ package qos
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"runtime"
@@ -76,6 +77,8 @@ type WorkloadStatus struct {
 	Periods   uint64       `json:"throttled_periods"`
 	Burst     *BurstStatus `json:"burst"`
 	RTThreads int          `json:"rt_threads"`
+	// Labels are those that rules match by, nil without.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // BurstStatus is the plan in force for one workload.
@@ -203,6 +206,7 @@ func (g *group) status() WorkloadStatus {
 	s := WorkloadStatus{
 		ID: g.w.ID, Name: g.w.Name, Class: g.class, Rule: g.rule, Source: g.w.Source, Cgroup: g.w.Path,
 		Used: round3(g.smooth), Usage: g.total.Seconds(), Periods: g.throttledPeriods, RTThreads: g.threads,
+		Labels: maps.Clone(g.w.Labels),
 	}
 	if g.periods > 0 {
 		s.Throttled = round3(float64(g.throttledPeriods) / float64(g.periods))

@@ -23,8 +23,14 @@ type Options struct {
 	// Exclude lists patterns (see Match) of paths that are passed over, with
 	// all below them.
 	Exclude []string
-	// Enrich, if set, is called once for each workload before anyone sees it
-	// and may set Name and Labels. It runs within Refresh and must not block.
+	// Enrich, if set, tells what the tree does not: it may set Name and Labels,
+	// which rules match by. It is called once for each workload, when it
+	// appears and before anyone sees it, never again on a scan; so a source must
+	// know of a workload before its cgroup is made, as the record of anole qos
+	// run does, or an NRI plugin in CreateContainer. Several sources are called
+	// one after the other by one Enrich. It runs within Open and Refresh, on
+	// their goroutine, and must not block; it must set Labels to a map of its
+	// own and not keep the Workload.
 	Enrich func(*Workload)
 	// Poll makes the table do without inotify.
 	Poll bool

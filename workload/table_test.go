@@ -376,6 +376,49 @@ func TestEnrich(t *testing.T) {
 	}
 }
 
+// A workload is asked about when it appears and at no scan, and what was told
+// of one is not kept for the next at its path.
+func TestEnrichOnceForEachWorkload(t *testing.T) {
+	f := newForest(t)
+	var asked []string
+	team := "a"
+	tab := f.open(Options{Enrich: func(w *Workload) {
+		asked = append(asked, w.Path)
+		if w.Kind == KindAnole {
+			w.Labels = map[string]string{"team": team}
+		}
+	}})
+	rule, err := Compile(Match{Label: map[string]string{"team": "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	matches := func() (n int) {
+		for _, w := range tab.All() {
+			if rule.Match(w, nil) {
+				n++
+			}
+		}
+		return n
+	}
+	f.mkdir("/anole-ls/web")
+	f.mkdir("/docker/" + id64)
+	f.step(tab, 0, true)
+	for range 5 {
+		f.step(tab, time.Minute, false)
+	}
+	if slices.Sort(asked); !slices.Equal(asked, []string{"/anole-ls/web", "/docker/" + id64}) || matches() != 1 {
+		t.Errorf("asked about %q, %d match", asked, matches())
+	}
+	team = "b"
+	f.rm("/anole-ls/web")
+	f.step(tab, 0, true)
+	f.mkdir("/anole-ls/web")
+	f.step(tab, 0, true)
+	if len(asked) != 3 || matches() != 0 {
+		t.Errorf("the next of the name: asked about %q, %d match", asked, matches())
+	}
+}
+
 func TestOpenWithoutCgroups(t *testing.T) {
 	f := newForest(t)
 	f.write("/proc/self/mountinfo", "30 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n")

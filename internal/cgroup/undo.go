@@ -29,8 +29,6 @@ func Undo(e *journal.Entry) error {
 		return undoWrite(e)
 	case journal.OpMkdir:
 		return Remove(e.Path, home(e))
-	case journal.OpMove:
-		return undoMove(e)
 	case journal.OpSched:
 		return undoSched(e)
 	}
@@ -96,14 +94,6 @@ func undoCPUSet(d *Dir, name string) error {
 		return err
 	}
 	return d.write(name, string(bytes.TrimSpace(all)))
-}
-
-func undoMove(e *journal.Entry) error {
-	start, err := procfs.StartTime(e.PID)
-	if err != nil || start != e.Start {
-		return journal.ErrGone
-	}
-	return Move(e.PID, string(e.Old))
 }
 
 // SchedUndo says how to take back a scheduling policy that was given to the

@@ -107,7 +107,7 @@ func (m *Module) Start(context.Context) error {
 	if _, err := run.Sweep(m.runDir); err != nil {
 		m.log.Warn("sweep workloads of dead runs", "err", err)
 	}
-	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank})
+	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank, Enrich: m.enrich})
 	if err != nil {
 		return err
 	}
@@ -126,6 +126,9 @@ func (m *Module) Start(context.Context) error {
 
 // bank gives the burst that `anole qos run` asked for.
 func (m *Module) bank(w *workload.Workload) (qos.BurstMode, bool) { return run.Bank(m.runDir, w.Path) }
+
+// enrich gives a workload the labels that `anole qos run` was told.
+func (m *Module) enrich(w *workload.Workload) { w.Labels = run.Labels(m.runDir, w.Path) }
 
 // Stop implements core.Module.
 func (m *Module) Stop(ctx context.Context) error {

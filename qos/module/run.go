@@ -24,7 +24,10 @@ const (
 	guardVerb = "guard"
 )
 
-type runFlags struct{ class, name, cpus, memory, burst string }
+type runFlags struct {
+	class, name, cpus, memory, burst string
+	labels                           []string
+}
 
 func runCommand() *cobra.Command {
 	var f runFlags
@@ -34,8 +37,12 @@ func runCommand() *cobra.Command {
 		Short: "Run a command in a workload of its own",
 		Long: `Runs a command in a cgroup of its own, in a class, with or without a running
 agent. Exit code and signals are passed through. When the command ends, what it
-left running is killed and the cgroup removed, also after kill -9 of anole.`,
-		Example: "  anole qos run --class be -- make -j8\n  anole qos run --class ls --cpus 0.5 --burst auto -- ./server",
+left running is killed and the cgroup removed, also after kill -9 of anole.
+
+Rules of the agent's policy match the command by --label too, as in
+match: {label: {app: web}}, and go before --class, whatever they match by: the
+policy is the node owner's word.`,
+		Example: "  anole qos run --class be -- make -j8\n  anole qos run --class ls --cpus 0.5 --burst auto -- ./server\n  anole qos run --class ls --label app=web --label tier=front -- ./server",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(cmd)
@@ -56,6 +63,7 @@ left running is killed and the cgroup removed, also after kill -9 of anole.`,
 	fl.StringVar(&f.cpus, "cpus", "", "long-run CPU limit, such as 0.5 or 500m")
 	fl.StringVar(&f.memory, "memory", "", "memory limit, such as 512MiB")
 	fl.StringVar(&f.burst, "burst", "", "bank unused CPU: off, auto, or the CPU time to bank such as 300ms")
+	fl.StringArrayVar(&f.labels, "label", nil, "`key=value` by which rules of the policy find the workload; may be given more than once")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "say on standard error what was set up")
 	_ = c.MarkFlagRequired("class")
 	_ = c.RegisterFlagCompletionFunc("class", cobra.FixedCompletions([]string{"ls", "be"}, cobra.ShellCompDirectiveNoFileComp))
@@ -88,6 +96,9 @@ func (f *runFlags) options(cmd *cobra.Command) (o run.Options, err error) {
 		if o.Burst, err = qos.ParseBurst(f.burst); err != nil {
 			return o, fmt.Errorf("--%w", err)
 		}
+	}
+	if o.Labels, err = run.ParseLabels(f.labels); err != nil {
+		return o, err
 	}
 	self, err := os.Executable()
 	if err != nil {

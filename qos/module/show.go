@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +55,15 @@ func microseconds(us float64) string {
 		return "-"
 	}
 	return term.Duration(time.Duration(us * float64(time.Microsecond)))
+}
+
+// labelList gives labels in the form of --label, by key.
+func labelList(labels map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, k+"="+labels[k])
+	}
+	return strings.Join(out, ", ")
 }
 
 // base shortens a file's path to its name; other words stay.

@@ -34,6 +34,9 @@ type Options struct {
 	Memory int64         // limit in bytes, swap included, 0 is none
 	Burst  qos.BurstMode // what to bank of an unused CPU limit; unset is auto for LS, off for BE
 	Argv   []string      // the command; Argv[0] is looked for in PATH as a shell does
+	// Labels are what an agent's rules find the workload by; keys and values as
+	// Kubernetes has them, MaxLabels at most.
+	Labels map[string]string
 
 	Env                   []string // os.Environ when nil
 	Dir                   string   // working directory, the runner's own when ""
@@ -147,6 +150,9 @@ func (o *Options) Check() error {
 		if strings.ContainsRune(a, 0) {
 			return fmt.Errorf("command %q: has a NUL byte", a)
 		}
+	}
+	if err := checkLabels(o.Labels); err != nil {
+		return err
 	}
 	if err := checkCPUs(o.CPUs); err != nil {
 		return err

@@ -34,6 +34,8 @@ type record struct {
 	Cgroups []string    `json:"cgroups"` // directories, absolute
 	// Burst is what the run asked for, for the agent; absent where it said nothing.
 	Burst qos.BurstMode `json:"burst,omitzero"`
+	// Labels are those of the run, for the agent's rules; absent without any.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // maxRecord bounds what is read of a record file.
@@ -278,18 +280,28 @@ const stale = time.Hour
 // Bank gives the burst that the run in the cgroup at path ("/anole-ls/web")
 // asked for; ok is false when it asked for none or is no run of anole.
 func Bank(runDir, path string) (mode qos.BurstMode, ok bool) {
-	home, name, found := strings.Cut(strings.TrimPrefix(path, "/anole-"), "/")
-	c, err := class.Parse(home)
-	if !found || err != nil || !validName(name) {
-		return qos.BurstMode{}, false
-	}
-	b, err := os.ReadFile((&record{Class: c, Name: name}).file(runDir))
-	if err != nil || len(b) > maxRecord {
-		return qos.BurstMode{}, false
-	}
-	r, err := parseRecord(b)
-	if err != nil {
+	r := recordAt(runDir, path)
+	if r == nil {
 		return qos.BurstMode{}, false
 	}
 	return r.Burst, r.Burst.Set
+}
+
+// recordAt gives the record of the run in the cgroup at path, nil when there is
+// none or it cannot be read. A path of no run costs no look at the disk.
+func recordAt(runDir, path string) *record {
+	home, name, found := strings.Cut(strings.TrimPrefix(path, "/anole-"), "/")
+	c, err := class.Parse(home)
+	if !found || err != nil || !validName(name) {
+		return nil
+	}
+	b, err := os.ReadFile((&record{Class: c, Name: name}).file(runDir))
+	if err != nil || len(b) > maxRecord {
+		return nil
+	}
+	r, err := parseRecord(b)
+	if err != nil {
+		return nil
+	}
+	return r
 }

@@ -91,7 +91,7 @@ func (r *runner) claimName(tree *cgroup.Tree, name string) (err error) {
 	if r.rec, err = newRecord(r.o.Class, name, r.site.dirs()); err != nil {
 		return err
 	}
-	r.rec.Burst = r.asked
+	r.rec.Burst, r.rec.Labels = r.asked, r.o.Labels
 	for range 3 {
 		if _, serr := os.Lstat(r.rec.file(r.o.RunDir)); errors.Is(serr, fs.ErrNotExist) {
 			if err := r.site.foreign(); err != nil {

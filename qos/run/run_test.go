@@ -205,7 +205,8 @@ func TestNameTaken(t *testing.T) {
 func TestEmptyLeftoverIsTakenOver(t *testing.T) {
 	tree := node(t)
 	o := options(t, "true")
-	for _, d := range newSite(tree, "/anole-be", o.Name).dirs()[:2] {
+	dirs := newSite(tree, "/anole-be", o.Name).dirs()
+	for _, d := range dirs[:min(2, len(dirs))] {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}

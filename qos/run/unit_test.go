@@ -251,6 +251,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte(strings.Replace(good, "/cpu/anole-be/x", "/cpu/../../x", 1)))
 	f.Add([]byte(strings.Replace(good, `"x"`, `".."`, 1)))
 	f.Add([]byte(strings.Replace(good, "BE", "NONE", 1)))
+	f.Add([]byte(strings.Replace(good, "}", `,"labels":{"app":"web"}}`, 1)))
 	f.Add([]byte(`{"version":2}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := parseRecord(b)

@@ -35,6 +35,7 @@ export function explainer(kit) {
       'Limit': limit(fmt, w), 'Throttled': `${fmt.percent(w.throttled_ratio)} of periods`,
       'Burst': w.burst && w.burst.mode !== 'off' ? `${burst(kit, w.burst)}, by ${w.burst.kernel}` : 'off',
       'Real-time threads': String(w.rt_threads ?? 0), 'Id': kit.code(w.id),
+      ...(w.labels ? {'Labels': Object.entries(w.labels).map(([k, v]) => `${k}=${v}`).join(', ')} : {}),
     }).map(([k, v]) => h('div', null, h('dt', null, k), h('dd', null, v))));
     table.set(list ?? []);
     const some = decisions ?? [];
