@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/control"
@@ -30,6 +32,9 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 		changes, err := k.set(e.w, in)
 		if err != nil {
 			h.value = "" // part of it may be done: the node holds no known value
+			if errors.Is(err, unix.EINVAL) && e.boundAbove(k, now) {
+				continue // the next split stays below that
+			}
 		}
 		e.record(now, in, changes, err)
 		e.settle(h, in.File, now, err)

@@ -184,6 +184,12 @@ func (e *Engine) shares(now time.Time, changed bool) bool {
 
 // shareDue says whether the split is a second old and somebody is short.
 func (e *Engine) shareDue(now time.Time) bool {
+	for _, g := range e.members {
+		if g.above > 0 && (now.Sub(g.aboveAt) >= aboveFor || g.aboveAt.After(now)) {
+			g.above, g.share = 0, 0 // it may have been raised
+			return true
+		}
+	}
 	if now.Sub(e.shareAt) < shareEvery && !e.shareAt.After(now) {
 		return false
 	}
@@ -204,6 +210,9 @@ func (e *Engine) split(members []*group, force bool) {
 		if g.bank != nil {
 			claims[i].Limit = g.bank.limit
 		}
+		if g.above > 0 {
+			claims[i].Limit = min(claims[i].Limit, g.above)
+		}
 	}
 	for i, s := range control.Share(e.cap, claims, leastShare) {
 		if g := members[i]; force || g.share == 0 || math.Abs(s-g.share) > g.share/10 {
@@ -211,6 +220,37 @@ func (e *Engine) split(members []*group, force bool) {
 			g.capIntent = e.capIntent(g)
 		}
 	}
+}
+
+// aboveFor is how long the limit above a group is taken for granted.
+const aboveFor = 30 * time.Second
+
+// boundAbove is asked when the kernel refused a limit, and says whether one
+// above the group explains it: cgroup v1 takes no child with more than its
+// parent has (tg_cfs_schedulable_down in kernel/sched/core.c). That limit then
+// bounds the group's share. Looking for it only now saves reading all parents
+// all the time.
+func (e *Engine) boundAbove(k knob, now time.Time) bool {
+	g := e.groups[k.owner()]
+	if _, ok := k.(*bandwidthKnob); !ok || g == nil || g.class != class.BE {
+		return false
+	}
+	least := math.Inf(1)
+	for _, rel := range parents(g.w.Path) {
+		a, err := actuate.OpenGroup(e.tree, rel)
+		if err != nil {
+			continue
+		}
+		if b, err := a.Bandwidth(); err == nil && b.Quota != burst.Unlimited {
+			least = min(least, b.Rate())
+		}
+		_ = a.Close()
+	}
+	if math.IsInf(least, 1) || least >= g.share {
+		return false
+	}
+	g.above, g.aboveAt, g.share = least, now, 0
+	return true
 }
 
 // leastShare is what the kernel takes as the least quota, 1 ms, in the default

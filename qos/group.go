@@ -37,6 +37,8 @@ type group struct {
 	capIntent control.Intent // for share
 	setIntent control.Intent // for the cap as a CPU set
 
+	above     float64 // the lowest CPU limit above it, 0 while unknown; see boundAbove
+	aboveAt   time.Time
 	short     bool // it ran out of quota since the last split
 	checked   time.Time
 	unlimited bool  // it had no quota when last looked at

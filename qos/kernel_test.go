@@ -167,6 +167,42 @@ func TestKernelOwnLimitOfBestEffortIsNotRaised(t *testing.T) {
 	}
 }
 
+// On v1 a child may not have more than its parent: the cap stays below the
+// parent's limit, and follows when that is raised.
+func TestKernelCapBelowALimitedParent(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	ls, parent := n.Make("ls.service"), n.Make("parent.slice")
+	parent.Limit(50_000, 100_000, 0)
+	be := n.Make("parent.slice/be.service")
+	was := groups.Snapshot(parent, be)
+	ls.Sleep()
+	be.Sleep()
+	p := testPolicy(n)
+	p.Rules[1].Match.Path = n.Prefix + "parent.slice/be.service"
+	p.BE.Floor = 0.9 // whatever else runs
+	r := openRig(t, n, p, nil)
+	r.until("capped", func() bool { return be.Limited() })
+	if q := be.Quota(); q > 50_000 {
+		t.Errorf("quota %d, the parent has 50000", q)
+	}
+	if d := r.degradedBy("limit"); len(d) > 0 {
+		t.Errorf("degraded: %v", d)
+	}
+	parent.Limit(150_000, 100_000, 0)
+	now := time.Now()
+	for range 400 {
+		now = now.Add(100 * time.Millisecond)
+		r.Step(now)
+	}
+	if q := be.Quota(); q <= 50_000 || q > 150_000 {
+		t.Errorf("quota %d, the parent has 150000", q)
+	}
+	r.close()
+	parent.Limit(50_000, 100_000, 0)
+	same(t, was, parent, be)
+}
+
 func TestKernelLane(t *testing.T) {
 	n := groups.Open(t)
 	n.V1()
