@@ -314,6 +314,8 @@ func TestKernelSchedIdle(t *testing.T) {
 	r := openRig(t, n, p, nil)
 	r.until("idle", func() bool { return all(t, be, sys.SCHED_IDLE) })
 	be.Sleep()
+	inner := n.Make("be.service/inner") // part of the same workload
+	inner.Sleep()
 	r.until("one that came later", func() bool { return policies(t, be)[sys.SCHED_OTHER] == 0 })
 	if !all(t, ls, sys.SCHED_OTHER) {
 		t.Error("LS threads were touched")
@@ -322,6 +324,7 @@ func TestKernelSchedIdle(t *testing.T) {
 	r.until("switched off", func() bool { return all(t, be, sys.SCHED_OTHER) })
 	r.set(func(p *Policy) { p.BE.SchedIdle = "on" })
 	r.until("idle again", func() bool { return all(t, be, sys.SCHED_IDLE) })
+	inner.Remove() // a lane takes only the group's own threads here: RT_GROUP_SCHED
 	// The class changes: from idle threads to the lane in one go.
 	r.set(func(p *Policy) {
 		p.Rules[1].Class, p.LS.RTLane.Enabled = class.LS, true
@@ -365,7 +368,8 @@ func TestKernelPressureShadow(t *testing.T) {
 	p := testPolicy(n)
 	p.Control.PressureFrom = "auto"
 	ls := n.Make("ls.service")
-	pid := ls.Sleep().Process.Pid
+	inner := n.Make("ls.service/inner") // part of the same workload
+	pid := inner.Sleep().Process.Pid
 	where := func() string {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 		_, rest, _ := strings.Cut(string(b), "0::")

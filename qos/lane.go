@@ -132,7 +132,7 @@ func (e *Engine) watchSpins(g *group, now time.Time) {
 		return
 	}
 	g.looked = now
-	tids, err := g.cpu.CPU.Threads()
+	tids, err := threadsOf(g)
 	if err != nil {
 		return // the cgroup went away; the next look at the tree settles it
 	}
@@ -155,7 +155,7 @@ const kernelRTShare = 0.95
 
 // leave gives the threads back what they had.
 func (e *Engine) leave(g *group, now time.Time, from sys.Sched, name, why string) {
-	n := len(threadsWith(g.cpu.CPU, from))
+	n := len(threadsWith(g, from))
 	ino := g.cpu.CPU.Ino()
 	errs := e.w.Restore(func(en *journal.Entry) bool {
 		return en.Ino == ino && (en.Op == journal.OpSched || filepath.Base(en.Path) == fileRTRuntime)
@@ -173,7 +173,7 @@ func (e *Engine) enterLane(g *group, now time.Time, why string) {
 		return
 	}
 	if !g.inLane {
-		s := cgroup.SchedUndo{Now: laneSched, Before: fairSched, Except: threadsWith(g.cpu.CPU, laneSched)}
+		s := cgroup.SchedUndo{Now: laneSched, Before: fairSched, Except: threadsWith(g, laneSched)}
 		if err := e.w.Sched(g.cpu.CPU, s); err != nil {
 			e.degrade("journal", err)
 			return
@@ -184,7 +184,7 @@ func (e *Engine) enterLane(g *group, now time.Time, why string) {
 		e.recordSched(g, now, n, "SCHED_OTHER", "SCHED_RR 1", why, err)
 	}
 	g.inLane = true // some threads may be, even after an error
-	g.threads = len(threadsWith(g.cpu.CPU, laneSched))
+	g.threads = len(threadsWith(g, laneSched))
 	if err != nil {
 		e.degrade("rt lane", err)
 		return
@@ -194,7 +194,7 @@ func (e *Engine) enterLane(g *group, now time.Time, why string) {
 
 // reschedule changes the policy of the group's threads that have from.
 func (e *Engine) reschedule(g *group, from, to sys.Sched) (n int, err error) {
-	tids, err := g.cpu.CPU.Threads()
+	tids, err := threadsOf(g)
 	if err != nil {
 		return 0, err
 	}
@@ -212,8 +212,18 @@ func (e *Engine) reschedule(g *group, from, to sys.Sched) (n int, err error) {
 	return n, nil
 }
 
-func threadsWith(d *cgroup.Dir, s sys.Sched) []string {
-	tids, err := d.Threads()
+// threadsOf lists the group's threads, those in cgroups below it too, but for
+// kernels with RT_GROUP_SCHED: there a cgroup takes real-time threads only with
+// bandwidth of its own, which is given to the group alone.
+func threadsOf(g *group) ([]int, error) {
+	if g.wantLane && g.cpu.CPU.Has(fileRTRuntime) {
+		return g.cpu.CPU.Threads()
+	}
+	return g.cpu.CPU.AllThreads()
+}
+
+func threadsWith(g *group, s sys.Sched) []string {
+	tids, err := threadsOf(g)
 	if err != nil {
 		return nil
 	}
@@ -242,7 +252,7 @@ func (e *Engine) recordSched(g *group, now time.Time, n int, from, to, why strin
 // as good as idle for a waking one.
 func (e *Engine) makeIdle(g *group, now time.Time) {
 	if !g.idle {
-		s := cgroup.SchedUndo{Now: idleSched, Before: fairSched, Except: threadsWith(g.cpu.CPU, idleSched)}
+		s := cgroup.SchedUndo{Now: idleSched, Before: fairSched, Except: threadsWith(g, idleSched)}
 		if err := e.w.Sched(g.cpu.CPU, s); err != nil {
 			e.degrade("journal", err)
 			return

@@ -151,7 +151,7 @@ func (p *pressureSense) follow(g *group, members map[int]bool) error {
 		p.use(g.cpu.CPU.Path())
 		return nil
 	}
-	pids, err := g.cpu.CPU.Procs()
+	pids, err := g.cpu.CPU.AllProcs()
 	if err != nil {
 		return nil // it went away
 	}

@@ -97,7 +97,8 @@ func undoCPUSet(d *Dir, name string) error {
 }
 
 // SchedUndo says how to take back a scheduling policy that was given to the
-// threads of one cgroup, including those that inherited it since.
+// threads of one cgroup and of those below it, including the ones that
+// inherited it since.
 type SchedUndo struct {
 	Now    sys.Sched `json:"now"`    // what anole gives
 	Before sys.Sched `json:"before"` // what a restore gives
@@ -128,9 +129,9 @@ func undoSched(e *journal.Entry) error {
 	return fmt.Errorf("threads with the policy keep starting in %s", e.Path)
 }
 
-// apply goes once over the threads of d.
+// apply goes once over the threads of d and below.
 func (s SchedUndo) apply(d *Dir) (changed bool, err error) {
-	tids, err := d.Threads()
+	tids, err := d.AllThreads()
 	if err != nil {
 		return false, err
 	}
@@ -167,26 +168,4 @@ func ThreadKey(tid int) string {
 		return ""
 	}
 	return strconv.Itoa(tid) + "/" + strconv.FormatUint(start, 10)
-}
-
-// Threads lists the threads in the cgroup itself: "tasks" on v1,
-// "cgroup.threads" on v2.
-func (d *Dir) Threads() ([]int, error) {
-	b, err := d.ReadFile("cgroup.threads")
-	if err != nil && os.IsNotExist(err) {
-		b, err = d.ReadFile("tasks")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return Procs(b)
-}
-
-// Procs lists the processes in the cgroup itself.
-func (d *Dir) Procs() ([]int, error) {
-	b, err := d.ReadFile("cgroup.procs")
-	if err != nil {
-		return nil, err
-	}
-	return Procs(b)
 }

@@ -289,7 +289,7 @@ func (g *Group) Weight(w int) {
 	g.Write("cpu.shares", strconv.Itoa(w))
 }
 
-// Threads lists the threads in the group.
+// Threads lists the threads in the group and in those below it.
 func (g *Group) Threads() []int {
 	g.node.tb.Helper()
 	d, err := cgroup.OpenDir(g.node.Tree.Path("cpu", g.Rel))
@@ -297,7 +297,7 @@ func (g *Group) Threads() []int {
 		g.node.tb.Fatal(err)
 	}
 	defer d.Close()
-	tids, err := d.Threads()
+	tids, err := d.AllThreads()
 	if err != nil {
 		g.node.tb.Fatal(err)
 	}
