@@ -2,6 +2,10 @@
 SHELL := /bin/bash
 GO ?= go
 export CGO_ENABLED := 0
+# A Go older than go.mod asks for fetches the right one, whatever its distributor chose.
+export GOTOOLCHAIN ?= auto
+# scripts/setup.sh links a Go there that is not in the PATH.
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X github.com/anole-os/anole/internal/cli.version=$(VERSION)
 LINT := golangci-lint
@@ -21,10 +25,10 @@ build: setup-go ## build bin/anole
 
 .PHONY: setup-go
 setup-go:
-	@scripts/setup.sh go
+	@GO='$(GO)' scripts/setup.sh go
 
 setup: ## install what the tests need (Debian packages), once
-	@scripts/setup.sh test
+	@GO='$(GO)' scripts/setup.sh test
 
 test: setup build ## all tests: unit with the race detector, real kernel, real peers, browser
 	@scripts/test.sh
@@ -52,7 +56,7 @@ draw: ## draw README tables and charts from the committed results
 fuzz: ## run each fuzz target for FUZZTIME (default 30s)
 	@scripts/fuzz.sh
 
-docs: build ## remake docs/cli, docs/config.md, docs/metrics.md and the man pages
+docs: build ## remake docs/cli, docs/config.md, docs/metrics.md, docs/errors.md
 	bin/anole gen docs docs
 
 install: build ## install the binary, man pages, completion and systemd unit under $(PREFIX)

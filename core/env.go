@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 )
@@ -20,6 +22,16 @@ type Env struct {
 	// ignored ("http://anole/api/v1/…"). An unreachable agent is an error
 	// with exit code 5.
 	Agent *http.Client
+}
+
+// PrintJSON writes v as -o json does.
+func (e *Env) PrintJSON(v any) error {
+	enc := json.NewEncoder(e.Out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	return nil
 }
 
 type envKey struct{}

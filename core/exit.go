@@ -16,6 +16,19 @@ const (
 	ExitUnsupported = 6 // on this node
 )
 
+// ExitMeanings says what each exit code tells, by code.
+func ExitMeanings() []string {
+	return []string{
+		ExitOK:          "done",
+		ExitFailed:      "it went wrong",
+		ExitUsage:       "the command line or the configuration is wrong",
+		ExitNo:          "the check said no",
+		ExitDenied:      "permission denied",
+		ExitUnreachable: "the agent or a peer cannot be reached",
+		ExitUnsupported: "this node cannot do it; the message has the reason, what is needed and how to get it",
+	}
+}
+
 // ExitError carries an exit code to main. A nil Err exits in silence, as for
 // the code of a command that was run on the user's behalf.
 type ExitError struct {

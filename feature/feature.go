@@ -33,6 +33,18 @@ func Reasons() []Reason {
 	return []Reason{NoKernel, NoHardware, NoPrivilege, NoPeer, NotBuilt, Conflict}
 }
 
+// Meaning is a Reason as a sentence, "" for one that is not in the set.
+func (r Reason) Meaning() string {
+	return map[Reason]string{
+		NoKernel:    "the running kernel lacks it",
+		NoHardware:  "the machine lacks it",
+		NoPrivilege: "this process may not",
+		NoPeer:      "a program that it works with is absent",
+		NotBuilt:    "it was left out of this binary",
+		Conflict:    "something else on the node holds it",
+	}[r]
+}
+
 // UnsupportedError says that this node cannot do Feature. It is an answer, not
 // an accident: the caller goes on without the feature and shows the error.
 type UnsupportedError struct {

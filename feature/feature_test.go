@@ -55,3 +55,11 @@ func TestUnsupportedErrorSaysEverything(t *testing.T) {
 		t.Fatal("must be both errors.ErrUnsupported and the kernel's error")
 	}
 }
+
+func TestEveryReasonHasAMeaning(t *testing.T) {
+	for _, r := range feature.Reasons() {
+		if r.Meaning() == "" {
+			t.Errorf("%s has no meaning", r)
+		}
+	}
+}

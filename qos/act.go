@@ -36,7 +36,7 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 				continue // the next split stays below that
 			}
 		}
-		e.record(now, in, changes, err)
+		e.record(in, changes, err)
 		e.settle(h, in.File, now, err)
 	}
 	for key, k := range e.knobs {
@@ -59,7 +59,7 @@ func (e *Engine) release(now time.Time, key string, k knob) {
 	for _, s := range k.state() {
 		changes = append(changes, change{file: s.File, old: s.Wanted, new: s.Current})
 	}
-	e.record(now, in, changes, err)
+	e.record(in, changes, err)
 	if err != nil && !cgroup.Gone(err) {
 		e.settle(k.common(), key, now, err)
 		return
@@ -75,7 +75,7 @@ func (e *Engine) forget(key string, k knob) {
 			_ = k.g.Close()
 		}
 	case *cpusetKnob:
-		_ = k.set_.Close()
+		_ = k.cpuset.Close()
 	}
 	delete(e.knobs, key)
 	delete(e.degraded, key)
@@ -108,7 +108,7 @@ func (e *Engine) settle(h *held, key string, now time.Time, err error) {
 }
 
 // record tells what was written and why.
-func (e *Engine) record(now time.Time, in *control.Intent, changes []change, err error) {
+func (e *Engine) record(in *control.Intent, changes []change, err error) {
 	result := "ok"
 	switch {
 	case err == nil:

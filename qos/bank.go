@@ -191,7 +191,7 @@ func (g *group) ask(dt time.Duration) (burst.Want, bool) {
 }
 
 // grant gives credit while the node has room.
-func (e *Engine) grant(now time.Time, dt time.Duration) {
+func (e *Engine) grant(dt time.Duration) {
 	use := e.node.busy / e.cpus
 	if !e.gate.Step(use) || len(e.wants) == 0 {
 		return
@@ -199,13 +199,13 @@ func (e *Engine) grant(now time.Time, dt time.Duration) {
 	for _, w := range burst.Select(e.wants, burst.Headroom(use, int(e.cpus), dt, e.policy.Control.CreditAbove)) {
 		for _, g := range e.order {
 			if g.w.ID == w.ID {
-				e.refill(now, g)
+				e.refill(g)
 			}
 		}
 	}
 }
 
-func (e *Engine) refill(now time.Time, g *group) {
+func (e *Engine) refill(g *group) {
 	c := g.bank.credit
 	k, _ := e.knobs[g.limitKey].(*bandwidthKnob)
 	if k == nil || !k.started || k.now != g.bank.plan.Bandwidth || !c.Spend() {
@@ -219,7 +219,7 @@ func (e *Engine) refill(now time.Time, g *group) {
 		e.totals.Grants++
 	}
 	in := &control.Intent{Group: g.w.ID, File: k.last.File, Controller: "credit", Why: "throttled with saved credit: one quota given"}
-	e.record(now, in, []change{{g.cpu.Path(ed.File), ed.Value, ed.Value}}, err)
+	e.record(in, []change{{g.cpu.Path(ed.File), ed.Value, ed.Value}}, err)
 }
 
 // stalled is the growth of throttled time over the last interval.

@@ -3,7 +3,9 @@ package qos
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -79,7 +81,39 @@ func (e *Engine) classify() {
 			e.drop(ino, g)
 		}
 	}
+	e.forgetTroubles()
 	e.arrange()
+}
+
+// forgetTroubles drops what was degraded about workloads that are no longer
+// there, some of which never were a group, and about cgroups that could not be
+// put back and are gone or served again. The latter go unannounced, so it asks
+// for another look while there are any.
+func (e *Engine) forgetTroubles() {
+	if len(e.degraded) == 0 {
+		return
+	}
+	served := make(map[string]bool, len(e.groups))
+	for _, g := range e.groups {
+		served[g.w.Path] = true
+	}
+	for key := range e.degraded {
+		for _, about := range []string{"workload ", "burst of "} {
+			id, ok := strings.CutPrefix(key, about)
+			if _, there := e.table.Get(id); ok && !there {
+				delete(e.degraded, key)
+			}
+		}
+		rel, ok := strings.CutPrefix(key, "restore ")
+		if !ok {
+			continue
+		}
+		if _, err := os.Lstat(e.tree.Path("cpu", rel)); errors.Is(err, fs.ErrNotExist) || served[rel] {
+			delete(e.degraded, key)
+		} else {
+			e.again = true
+		}
+	}
 }
 
 // assign gives a group the class of a rule and what goes with it.
@@ -112,6 +146,7 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 	g.rule = rule
 	if mode != g.mode {
 		g.mode, g.bank, g.checked = mode, nil, time.Time{}
+		delete(e.degraded, "burst of "+g.w.ID)
 	}
 	g.wantLane = lane
 }
@@ -147,7 +182,7 @@ func (e *Engine) letGo(g *group, k knob) {
 			}
 		}
 	case *cpusetKnob:
-		e.putBack(g, k.set_.Ino())
+		e.putBack(g, k.cpuset.Ino())
 	}
 }
 
@@ -161,7 +196,7 @@ func (e *Engine) putBack(g *group, ino uint64) {
 		return
 	}
 	for _, err := range e.w.Restore(ofInode(ino)) {
-		e.degrade("restore "+g.w.ID, err)
+		e.degrade("restore "+g.w.Path, err)
 	}
 }
 

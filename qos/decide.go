@@ -161,7 +161,7 @@ func (e *Engine) limitsOf(out []control.Intent, now time.Time, dt time.Duration,
 		}
 		out = e.bankOf(out, g, now, dt)
 	}
-	e.grant(now, dt)
+	e.grant(dt)
 	return out
 }
 
@@ -292,7 +292,7 @@ func (e *Engine) confine(out []control.Intent, g *group, changed bool) []control
 			return out
 		}
 		delete(e.degraded, "cpuset")
-		e.knobs[key] = &cpusetKnob{held: held{g: g.cpu}, set_: d}
+		e.knobs[key] = &cpusetKnob{held: held{g: g.cpu}, cpuset: d}
 	}
 	if g.setIntent.File == "" || changed {
 		g.setIntent = control.Intent{

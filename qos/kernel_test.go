@@ -367,7 +367,7 @@ func TestKernelPressureShadow(t *testing.T) {
 	n.V1()
 	p := testPolicy(n)
 	p.Control.PressureFrom = "auto"
-	ls := n.Make("ls.service")
+	n.Make("ls.service")
 	inner := n.Make("ls.service/inner") // part of the same workload
 	pid := inner.Sleep().Process.Pid
 	where := func() string {

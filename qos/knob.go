@@ -228,12 +228,12 @@ func (k *bandwidthKnob) adopt(w *cgroup.Writer) error {
 // cpusetKnob confines a group to some CPUs.
 type cpusetKnob struct {
 	held
-	set_     *cgroup.Dir
+	cpuset   *cgroup.Dir
 	original map[string]string
 }
 
 func (k *cpusetKnob) edit(v string) cgroup.Edit {
-	return cgroup.Edit{Dir: k.set_, File: "cpuset.cpus", Value: v}
+	return cgroup.Edit{Dir: k.cpuset, File: "cpuset.cpus", Value: v}
 }
 
 func (k *cpusetKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
@@ -246,7 +246,7 @@ func (k *cpusetKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error)
 }
 
 func (k *cpusetKnob) reset(w *cgroup.Writer) error {
-	ino := k.set_.Ino()
+	ino := k.cpuset.Ino()
 	errs := w.Restore(func(e *journal.Entry) bool {
 		return e.Op == journal.OpWrite && e.Ino == ino && filepath.Base(e.Path) == "cpuset.cpus"
 	})

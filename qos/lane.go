@@ -50,11 +50,11 @@ func (e *Engine) schedule(now time.Time) {
 		}
 		idle := idle && g.class == class.BE
 		if !lane && g.inLane {
-			e.leave(g, now, laneSched, "SCHED_RR 1", why)
+			e.leave(g, laneSched, "SCHED_RR 1", why)
 			g.inLane, g.threads = false, 0
 		}
 		if !idle && g.idle {
-			e.leave(g, now, idleSched, "SCHED_IDLE", "no longer wanted")
+			e.leave(g, idleSched, "SCHED_IDLE", "no longer wanted")
 			g.idle = false
 		}
 		if (!lane && !idle) || now.Sub(g.scanned) < threadScan && !g.scanned.After(now) {
@@ -62,9 +62,9 @@ func (e *Engine) schedule(now time.Time) {
 		}
 		g.scanned = now
 		if lane {
-			e.enterLane(g, now, why)
+			e.enterLane(g, why)
 		} else {
-			e.makeIdle(g, now)
+			e.makeIdle(g)
 		}
 	}
 	switch {
@@ -154,20 +154,20 @@ func (e *Engine) watchSpins(g *group, now time.Time) {
 const kernelRTShare = 0.95
 
 // leave gives the threads back what they had.
-func (e *Engine) leave(g *group, now time.Time, from sys.Sched, name, why string) {
+func (e *Engine) leave(g *group, from sys.Sched, name, why string) {
 	n := len(threadsWith(g, from))
 	ino := g.cpu.CPU.Ino()
 	errs := e.w.Restore(func(en *journal.Entry) bool {
 		return en.Ino == ino && (en.Op == journal.OpSched || filepath.Base(en.Path) == fileRTRuntime)
 	})
-	e.recordSched(g, now, n, name, "SCHED_OTHER", why, errors.Join(errs...))
+	e.recordSched(g, n, name, "SCHED_OTHER", why, errors.Join(errs...))
 	delete(e.rtGiven, g.w.Path)
 	g.scanned = time.Time{}
 }
 
 // enterLane gives all threads of the group the lane's policy. A v1 group has
 // no real-time bandwidth of its own (RT_GROUP_SCHED) until it is written.
-func (e *Engine) enterLane(g *group, now time.Time, why string) {
+func (e *Engine) enterLane(g *group, why string) {
 	if err := e.allowRT(g); err != nil {
 		e.degrade("rt lane", err)
 		return
@@ -181,7 +181,7 @@ func (e *Engine) enterLane(g *group, now time.Time, why string) {
 	}
 	n, err := e.reschedule(g, fairSched, laneSched)
 	if n > 0 || err != nil {
-		e.recordSched(g, now, n, "SCHED_OTHER", "SCHED_RR 1", why, err)
+		e.recordSched(g, n, "SCHED_OTHER", "SCHED_RR 1", why, err)
 	}
 	g.inLane = true // some threads may be, even after an error
 	g.threads = len(threadsWith(g, laneSched))
@@ -236,7 +236,7 @@ func threadsWith(g *group, s sys.Sched) []string {
 	return out
 }
 
-func (e *Engine) recordSched(g *group, now time.Time, n int, from, to, why string, err error) {
+func (e *Engine) recordSched(g *group, n int, from, to, why string, err error) {
 	result := "ok"
 	if err != nil {
 		result = "error: " + err.Error()
@@ -250,7 +250,7 @@ func (e *Engine) recordSched(g *group, now time.Time, n int, from, to, why strin
 // makeIdle gives a best-effort group's threads SCHED_IDLE: where groups cannot
 // be idle, the scheduler at least sees that a CPU that runs only such threads is
 // as good as idle for a waking one.
-func (e *Engine) makeIdle(g *group, now time.Time) {
+func (e *Engine) makeIdle(g *group) {
 	if !g.idle {
 		s := cgroup.SchedUndo{Now: idleSched, Before: fairSched, Except: threadsWith(g, idleSched)}
 		if err := e.w.Sched(g.cpu.CPU, s); err != nil {
@@ -266,6 +266,6 @@ func (e *Engine) makeIdle(g *group, now time.Time) {
 		delete(e.degraded, "sched idle")
 	}
 	if n > 0 || err != nil {
-		e.recordSched(g, now, n, "SCHED_OTHER", "SCHED_IDLE", "best-effort threads", err)
+		e.recordSched(g, n, "SCHED_OTHER", "SCHED_IDLE", "best-effort threads", err)
 	}
 }

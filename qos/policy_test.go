@@ -87,7 +87,7 @@ func TestBurstAboveTheQuotaIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := g.bank.plan
-	if p.Bandwidth.Burst > p.Quota || !p.NeedsCredit || g.bank.credit == nil {
+	if p.Burst > p.Quota || !p.NeedsCredit || g.bank.credit == nil {
 		t.Errorf("plan %+v", p)
 	}
 	if text := strings.Join(p.Explain(), "; "); !strings.Contains(text, "short of the burst wanted") {

@@ -1,15 +1,21 @@
 package qos
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/sys"
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/runq"
 )
 
@@ -48,10 +54,11 @@ func Probes(root string) []*feature.Probe {
 		return how, nil
 	})
 	probe("run-queue latency (eBPF)", "feedback: how long LS threads wait behind best-effort work", func(*cgroup.Tree) (string, error) { return "", runq.Probe() })
+	probe("steering", "waking LS threads are moved from behind each other to a CPU that runs only BE", askSteering)
 	probe("real-time lane", "SCHED_RR for chosen LS workloads, bounded", askLane)
-	probe("CPI (PMU)", "feedback: cycles an instruction costs", askPMU(root))
-	probe("resctrl", "cache and memory bandwidth by class", askResctrl(root))
-	probe("core scheduling", "no best-effort sibling on an LS core", askCoreSched)
+	probe("CPI (PMU)", "not used yet: what an instruction costs in cycles, as feedback", askPMU(root))
+	probe("resctrl", "not used yet: cache and memory bandwidth by class", askResctrl(root))
+	probe("core scheduling", "not used yet: no best-effort sibling on an LS core", askCoreSched)
 	return out
 }
 
@@ -99,12 +106,60 @@ func askLane(t *cgroup.Tree) (string, error) {
 	return detail, err
 }
 
+// askSteering asks for what a Steerer needs: the tracer's programs that find
+// misplaced tasks, a CPU to move one to, and leave to move anybody's. That its
+// thread may not be a real-time one only makes it slower.
+func askSteering(*cgroup.Tree) (string, error) {
+	no := func(r feature.Reason, need, fix string) error {
+		return &feature.UnsupportedError{Feature: "steering", Reason: r, Need: need, Fix: fix}
+	}
+	if runtime.GOMAXPROCS(0) < 2 {
+		return "", no(feature.NoHardware, "two CPUs", "give the machine another one")
+	}
+	if may, err := sys.Capable(unix.CAP_SYS_NICE); err != nil {
+		return "", err
+	} else if !may {
+		return "", no(feature.NoPrivilege, "CAP_SYS_NICE", "run the agent as root")
+	}
+	t, err := runq.Open(runq.Options{Blame: uint8(class.BE), Steer: steered})
+	if err != nil {
+		return "", err
+	}
+	if err := t.Close(); err != nil {
+		return "", err
+	}
+	if err := mayFIFO(); err != nil {
+		return fmt.Sprintf("slower than it could be: no SCHED_FIFO for its thread (%v)", err), nil
+	}
+	return "by a SCHED_FIFO thread", nil
+}
+
+// mayFIFO tries the policy on a thread that ends with it.
+func mayFIFO() error {
+	err := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err <- sys.SetSched(0, sys.Sched{Policy: sys.SCHED_FIFO, Priority: 1})
+	}()
+	return <-err
+}
+
+// unused is an error of a probe for a feature that no controller makes use of:
+// nobody need get it.
+func unused(err error) error {
+	var u *feature.UnsupportedError
+	if !errors.As(err, &u) {
+		return err
+	}
+	quiet := *u
+	quiet.Fix = "none needed, nothing uses it yet"
+	return &quiet
+}
+
 func askPMU(root string) func(*cgroup.Tree) (string, error) {
 	return func(*cgroup.Tree) (string, error) {
 		if _, err := os.Stat(root + "/sys/bus/event_source/devices/cpu"); err != nil {
-			return "", &feature.UnsupportedError{
-				Feature: "CPI", Reason: feature.NoHardware, Need: "a CPU performance counter unit", Fix: "on a virtual machine, have the hypervisor pass the PMU through", Err: err,
-			}
+			return "", unused(&feature.UnsupportedError{Feature: "CPI", Reason: feature.NoHardware, Need: "a CPU performance counter unit", Err: err})
 		}
 		return "PMU present", nil
 	}
@@ -117,19 +172,14 @@ func askResctrl(root string) func(*cgroup.Tree) (string, error) {
 			return "", err
 		}
 		if !strings.Contains(string(b), "resctrl") {
-			return "", &feature.UnsupportedError{
-				Feature: "resctrl", Reason: feature.NoKernel, Need: "CONFIG_X86_CPU_RESCTRL and a CPU with RDT or PQoS", Fix: "use a server CPU and a kernel that has it",
-			}
+			return "", unused(missing("resctrl", "CONFIG_X86_CPU_RESCTRL and a CPU with RDT or PQoS", ""))
 		}
 		return "file system known", nil
 	}
 }
 
 func askCoreSched(*cgroup.Tree) (string, error) {
-	if err := actuate.CoreScheduling(); err != nil {
-		return "", err
-	}
-	return "", nil
+	return "", unused(actuate.CoreScheduling())
 }
 
 // Recover puts back what an Engine that was killed left beyond the journal: a

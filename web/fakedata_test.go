@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -170,7 +171,7 @@ func (n *fakeNode) at(name string, kv []string) *fakeSeries {
 	}
 	s, ok := n.series[key]
 	if !ok {
-		s = &fakeSeries{labels: labels.FromStrings(append([]string{labels.MetricName, name}, kv...)...), values: make([]float64, n.steps)}
+		s = &fakeSeries{labels: labels.FromStrings(append([]string{model.MetricNameLabel, name}, kv...)...), values: make([]float64, n.steps)}
 		n.series[key] = s
 		n.order = append(n.order, key)
 	}

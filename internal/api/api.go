@@ -117,19 +117,21 @@ type ErrorBody struct {
 	} `json:"error"`
 }
 
-// WriteError answers with a JSON error.
-func WriteError(w http.ResponseWriter, status int, code, message string) {
-	var b ErrorBody
-	b.Error.Code, b.Error.Message = code, message
-	writeJSON(w, status, b)
+func errorBody(c Code, message string) (b ErrorBody) {
+	b.Error.Code, b.Error.Message = c.Name, message
+	return b
+}
+
+func writeError(w http.ResponseWriter, c Code, message string) {
+	writeJSON(w, c.Status, errorBody(c, message))
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		// A module's Detail is the only part that this package does not know.
-		status = http.StatusInternalServerError
-		body, _ = json.Marshal(map[string]any{"error": map[string]string{"code": "encode", "message": err.Error()}})
+		status = codeEncode.Status
+		body, _ = json.Marshal(errorBody(codeEncode, err.Error()))
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")

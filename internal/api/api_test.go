@@ -158,3 +158,13 @@ func FuzzHostAllowed(f *testing.F) {
 		}
 	})
 }
+
+func TestCodesAreTold(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range Codes() {
+		if c.Meaning == "" || c.Status < 400 || names[c.Name] {
+			t.Errorf("code %+v", c)
+		}
+		names[c.Name] = true
+	}
+}

@@ -29,7 +29,7 @@ func (s *Server) Console(names []string) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		if !hostAllowed(r, allowed) {
-			WriteError(w, http.StatusForbidden, "host", "this name in the Host header is not known here; list it in agent.console.names")
+			writeError(w, codeHost, "this name in the Host header is not known here; list it in agent.console.names")
 			return
 		}
 		s.console(w, r)
@@ -46,7 +46,7 @@ func (s *Server) console(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !readOnly(r) {
-		WriteError(w, http.StatusForbidden, "read_only", "the console's port is read-only; use the agent's unix socket")
+		writeError(w, codeReadOnly, "the console's port is read-only; use the agent's unix socket")
 		return
 	}
 	if h := s.find(w, r); h != nil {

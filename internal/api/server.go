@@ -94,7 +94,7 @@ func (s *Server) find(w http.ResponseWriter, r *http.Request) http.Handler {
 			for allow := range methods {
 				w.Header().Set("Allow", allow)
 			}
-			WriteError(w, http.StatusMethodNotAllowed, "method", r.Method+" is not allowed on "+path)
+			writeError(w, codeMethod, r.Method+" is not allowed on "+path)
 			return nil
 		}
 		return h
@@ -107,7 +107,7 @@ func (s *Server) find(w http.ResponseWriter, r *http.Request) http.Handler {
 	name, _, _ = strings.Cut(name, "/")
 	if historyPaths[name] {
 		if s.opt.History == nil {
-			WriteError(w, http.StatusServiceUnavailable, "history_off", "the metrics history is not enabled (agent.history.enabled)")
+			writeError(w, codeHistoryOff, "the metrics history is not enabled (agent.history.enabled)")
 			return nil
 		}
 		return s.opt.History
@@ -122,10 +122,10 @@ func (s *Server) module(w http.ResponseWriter, r *http.Request, name string) htt
 		notFound(w, r)
 		return nil
 	case errors.Is(err, errors.ErrUnsupported):
-		WriteError(w, http.StatusNotImplemented, "unsupported", err.Error())
+		writeError(w, codeUnsupported, err.Error())
 		return nil
 	case err != nil:
-		WriteError(w, http.StatusServiceUnavailable, "not_running", err.Error())
+		writeError(w, codeNotRunning, err.Error())
 		return nil
 	}
 	mux, ok := h.(*http.ServeMux)
@@ -146,7 +146,7 @@ func (s *Server) noPattern(w http.ResponseWriter, r *http.Request, mux *http.Ser
 		other.Method = m
 		if _, p := mux.Handler(other); p != "" && m != r.Method {
 			w.Header().Set("Allow", m)
-			WriteError(w, http.StatusMethodNotAllowed, "method", r.Method+" is not allowed on "+r.URL.Path)
+			writeError(w, codeMethod, r.Method+" is not allowed on "+r.URL.Path)
 			return
 		}
 	}
@@ -154,7 +154,7 @@ func (s *Server) noPattern(w http.ResponseWriter, r *http.Request, mux *http.Ser
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	WriteError(w, http.StatusNotFound, "not_found", fmt.Sprintf("no route %s %s", r.Method, r.URL.Path))
+	writeError(w, codeNotFound, fmt.Sprintf("no route %s %s", r.Method, r.URL.Path))
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
@@ -168,7 +168,7 @@ func (s *Server) features(w http.ResponseWriter, r *http.Request) {
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	res, err := s.opt.Agent.Reload(r.Context())
 	if err != nil {
-		WriteError(w, http.StatusUnprocessableEntity, "config", err.Error())
+		writeError(w, CodeConfig, err.Error())
 		return
 	}
 	writeJSON(w, http.StatusOK, res)
@@ -178,7 +178,7 @@ func (s *Server) revert(w http.ResponseWriter, r *http.Request) {
 	// A client that goes away must not leave the node half restored.
 	rep, err := s.opt.Agent.Revert(context.WithoutCancel(r.Context()))
 	if err != nil {
-		WriteError(w, http.StatusServiceUnavailable, "revert", err.Error())
+		writeError(w, codeRevert, err.Error())
 		return
 	}
 	writeJSON(w, http.StatusOK, rep)

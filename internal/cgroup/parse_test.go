@@ -10,12 +10,15 @@ import (
 )
 
 func TestUint(t *testing.T) {
-	for in, want := range map[string]uint64{
-		"0\n": 0, "42": 42, " 7 \n": 7, "max\n": math.MaxUint64, "-1\n": math.MaxUint64, "18446744073709551615": math.MaxUint64,
-		"9223372036854771712\n": 9223372036854771712,
+	for _, c := range []struct {
+		in   string
+		want uint64
+	}{
+		{"0\n", 0}, {"42", 42}, {" 7 \n", 7}, {"max\n", math.MaxUint64}, {"-1\n", math.MaxUint64}, {"18446744073709551615", math.MaxUint64},
+		{"9223372036854771712\n", 9223372036854771712},
 	} {
-		if got, err := Uint([]byte(in)); err != nil || got != want {
-			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
+		if got, err := Uint([]byte(c.in)); err != nil || got != c.want {
+			t.Errorf("%q: %d, %v; want %d", c.in, got, err, c.want)
 		}
 	}
 	for _, in := range []string{"", "\n", "-2", "1e3", "0x1", "18446744073709551616", "99999999999999999999", "1 2", "NaN", "+1"} {

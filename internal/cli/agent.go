@@ -62,7 +62,7 @@ func (a *app) status() *cobra.Command {
 				return err
 			}
 			if a.env.JSON {
-				return a.json(st)
+				return a.env.PrintJSON(st)
 			}
 			return a.printStatus(st)
 		},
@@ -120,7 +120,7 @@ func (a *app) reload() *cobra.Command {
 				return err
 			}
 			if a.env.JSON {
-				return a.json(r)
+				return a.env.PrintJSON(r)
 			}
 			fmt.Fprintf(a.env.Out, "generation %d is in force; changed: %v\n", r.Generation, r.Changed)
 			return nil
@@ -176,7 +176,7 @@ func (a *app) printReverted(rep api.Reverted) error {
 		rep.Stopped = []string{}
 	}
 	if a.env.JSON {
-		if err := a.json(rep); err != nil {
+		if err := a.env.PrintJSON(rep); err != nil {
 			return err
 		}
 	} else {

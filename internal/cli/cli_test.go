@@ -305,7 +305,8 @@ func TestGeneratedDocumentsAreReproducible(t *testing.T) {
 	if a != b {
 		t.Error("two runs differ")
 	}
-	for _, want := range []string{`"Nov 2023"`, "/anole-doctor.1", "/cli/anole_room_ask.md", "| `room.period` | integer | `5` | how often |", "| `agent.history.maxSize` | size | `256MiB` |"} {
+	for _, want := range []string{`"Nov 2023"`, "/anole-doctor.1", "/cli/anole_room_ask.md", "| `room.period` | integer | `5` | how often |", "| `agent.history.maxSize` | size | `256MiB` |",
+		"| 3 | the check said no |", "| `no_peer` | a program", "| `not_running` | 503 |"} {
 		if !strings.Contains(a, want) {
 			t.Errorf("no %s", want)
 		}

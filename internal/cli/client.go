@@ -78,23 +78,13 @@ func (a *app) call(ctx context.Context, method, path string, out any) error {
 		if json.Unmarshal(body, &e) != nil || e.Error.Message == "" {
 			return fmt.Errorf("%s %s: the agent answers %s", method, path, resp.Status)
 		}
-		if e.Error.Code == "config" {
+		if e.Error.Code == api.CodeConfig.Name {
 			return core.Exit(core.ExitUsage, errors.New(e.Error.Message))
 		}
 		return errors.New(e.Error.Message)
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return fmt.Errorf("decode the agent's answer: %w", err)
-	}
-	return nil
-}
-
-// json writes v for programs.
-func (a *app) json(v any) error {
-	enc := json.NewEncoder(a.env.Out)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("write output: %w", err)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (a *app) config() *cobra.Command {
 				return core.Exit(core.ExitUsage, err)
 			}
 			if a.env.JSON {
-				return a.json(map[string]any{"ok": true, "files": cfg.Files})
+				return a.env.PrintJSON(map[string]any{"ok": true, "files": cfg.Files})
 			}
 			if len(cfg.Files) == 0 {
 				fmt.Fprintf(a.env.Out, "%s is not there: the defaults are in force\n", opt.Config)

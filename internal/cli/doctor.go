@@ -32,7 +32,7 @@ func (a *app) doctor() *cobra.Command {
 				results = []feature.Result{}
 			}
 			if a.env.JSON {
-				err = a.json(results)
+				err = a.env.PrintJSON(results)
 			} else {
 				err = a.printFeatures(results)
 			}

@@ -61,7 +61,7 @@ func (a *app) version() *cobra.Command {
 			b := BuildInfo()
 			b.Version = Version()
 			if a.env.JSON {
-				return a.json(b)
+				return a.env.PrintJSON(b)
 			}
 			line := "anole " + b.Version
 			if b.Revision != "" {

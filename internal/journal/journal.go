@@ -31,7 +31,6 @@ type Op string
 const (
 	OpWrite Op = "write" // put Old back into Path
 	OpMkdir Op = "mkdir" // move the tasks of cgroup Path to its parent and remove it
-	OpMove  Op = "move"  // move process PID back to cgroup Old
 	OpSched Op = "sched" // give the threads of cgroup Path their scheduling policy back, as Old says
 	// opForget ends the entry whose key is in Path. It is in files only. Without
 	// it, a value that was restored or given up would come back after kill -9,
@@ -45,11 +44,7 @@ type Entry struct {
 	Path string `json:"path,omitempty"`
 	// Ino is the inode of the directory that holds Path when Old was read. A
 	// cgroup that was removed and made anew has another, and is left alone.
-	Ino uint64 `json:"ino,omitempty"`
-	PID int    `json:"pid,omitempty"`
-	// Start is the start time of PID in clock ticks since boot
-	// (/proc/PID/stat, field 22), which tells a reused PID.
-	Start uint64 `json:"start,omitempty"`
+	Ino   uint64 `json:"ino,omitempty"`
 	Old   []byte `json:"old,omitempty"`
 	Owner string `json:"owner,omitempty"` // the room that wrote, for people
 	// Boot is the boot id under which the entry was made; after a reboot there
@@ -59,12 +54,7 @@ type Entry struct {
 
 // Key identifies what an entry undoes: the first entry for a key wins.
 func (e *Entry) Key() string {
-	switch e.Op {
-	case OpMove:
-		return fmt.Sprintf("%s %d/%d %s", e.Op, e.PID, e.Start, e.Path)
-	default:
-		return fmt.Sprintf("%s %d %s", e.Op, e.Ino, e.Path)
-	}
+	return fmt.Sprintf("%s %d %s", e.Op, e.Ino, e.Path)
 }
 
 // LockedError says that another process holds the journal.

@@ -72,7 +72,6 @@ func TestSurvivesCrash(t *testing.T) {
 	in := []Entry{
 		write("/a", "1\n"),
 		{Op: OpMkdir, Path: "/made", Old: []byte("/home")},
-		{Op: OpMove, PID: 12, Start: 34, Old: []byte("/from")},
 		{Op: OpSched, Path: "/cg", Ino: 5, Old: []byte(`{"now":{}}`)},
 		write("/not\xffutf8\n", "\x00\xff"),
 	}

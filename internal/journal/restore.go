@@ -76,12 +76,8 @@ func (j *Journal) restore(ctx context.Context, undo Undo, which func(*Entry) boo
 }
 
 func (e *Entry) describe() string {
-	switch e.Op {
-	case OpSched:
+	if e.Op == OpSched {
 		return "scheduling policy in " + e.Path
-	case OpMove:
-		return fmt.Sprintf("%s of process %d", e.Op, e.PID)
-	default:
-		return e.Path
 	}
+	return e.Path
 }

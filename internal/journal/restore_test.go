@@ -100,7 +100,7 @@ func TestRestoreNewestFirst(t *testing.T) {
 func TestRestoreKeepsWhatFailed(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
-	record(t, j, write("/ok", ""), write("/bad", "1"), write("/gone", ""), write("/noent", ""), write("/nodev", ""), Entry{Op: OpMove, PID: 4})
+	record(t, j, write("/ok", ""), write("/bad", "1"), write("/gone", ""), write("/noent", ""), write("/nodev", ""), write("/srch", ""))
 	rep := j.Restore(context.Background(), func(e *Entry) error {
 		switch e.Path {
 		case "/bad":
@@ -111,7 +111,7 @@ func TestRestoreKeepsWhatFailed(t *testing.T) {
 			return &fs.PathError{Err: unix.ENOENT}
 		case "/nodev":
 			return &fs.PathError{Err: unix.ENODEV}
-		case "":
+		case "/srch":
 			return unix.ESRCH
 		}
 		return nil

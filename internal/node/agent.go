@@ -101,25 +101,12 @@ func (n *Node) summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// Features implements api.Agent.
-func (n *Node) Features(context.Context) []feature.Result { return askAll(n.units()) }
-
-func askAll(units []*unit) []feature.Result {
-	out := []feature.Result{}
-	for _, u := range units {
-		for _, p := range u.probes {
-			out = append(out, p.Result())
-		}
+// Features implements api.Agent. While the agent stops it gives what was known.
+func (n *Node) Features(ctx context.Context) []feature.Result {
+	if r, ok := n.probing.ask(ctx, n.units()); ok {
+		return r
 	}
-	return out
-}
-
-// probe asks all probes once, for the metrics.
-func (n *Node) probe() {
-	r := askAll(n.units())
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.probed = r
+	return append([]feature.Result{}, n.Probed()...)
 }
 
 // Probed implements api.Agent.

@@ -88,7 +88,8 @@ func (n *Node) Revert(ctx context.Context) (api.Reverted, error) {
 		set := n.set
 		n.mu.Unlock()
 		rep := api.Reverted{Stopped: set.runningNames(), Failed: []string{}}
-		if err := set.stop(); err != nil {
+		n.probing.close()
+		if err := errors.Join(set.stop(), n.probing.wait(n.opt.StopTimeout)); err != nil {
 			rep.Failed = append(rep.Failed, err.Error())
 		}
 		j := n.restore("put back on request")

@@ -110,6 +110,7 @@ type Node struct {
 	console  console
 	history  history
 	notify   *notifier
+	probing  probing
 
 	mu       sync.Mutex
 	cfg      *Config
@@ -279,7 +280,7 @@ func (n *Node) announce() {
 		"console", n.console.status().Address, "config", n.opt.Config, "version", n.opt.Version)
 	n.notify.send("READY=1\nSTATUS=" + n.summary())
 	close(n.ready)
-	go n.probe()
+	n.probe()
 }
 
 // down stops everything in the reverse order of up.
@@ -289,8 +290,9 @@ func (n *Node) down() error {
 	set := n.set
 	n.mu.Unlock()
 	n.notify.send("STOPPING=1")
+	n.probing.close()
 	n.console.close()
-	stopErr := set.stop()
+	stopErr := errors.Join(set.stop(), n.endProbes())
 	rep := n.restore("put back the rest")
 	if n.socket != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

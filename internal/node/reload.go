@@ -79,7 +79,7 @@ func (n *Node) tryReload(ctx context.Context) (api.Reloaded, error) {
 	}
 	n.applyAgent(old.Agent, cfg)
 	n.setWeb()
-	go n.probe()
+	n.probe()
 	return api.Reloaded{Generation: n.status.Generation, Changed: changed, RestartFor: slices.Clone(n.status.RestartFor)}, nil
 }
 

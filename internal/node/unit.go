@@ -181,7 +181,7 @@ func (s *set) start(ctx context.Context) error {
 	for i, u := range s.units {
 		if err := s.startUnit(ctx, u); err != nil {
 			for _, before := range slices.Backward(s.units[:i]) {
-				s.run.stop(before)
+				_ = s.run.stop(before) // logged there
 			}
 			return err
 		}

@@ -39,12 +39,6 @@ func Exe(root string, pid int) (string, error) {
 	return strings.TrimSuffix(s, " (deleted)"), err
 }
 
-// Comm gives the command name of process pid.
-func Comm(root string, pid int) string {
-	b, _ := os.ReadFile(root + "/proc/" + strconv.Itoa(pid) + "/comm")
-	return string(bytes.TrimSpace(b))
-}
-
 // UnifiedCgroup gives the path of process pid in the cgroup2 hierarchy: the
 // line "0::" of /proc/pid/cgroup, cgroups(7).
 func UnifiedCgroup(root string, pid int) (string, error) {

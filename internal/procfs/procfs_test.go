@@ -103,7 +103,7 @@ func TestRealStat(t *testing.T) {
 	}
 }
 
-func TestExeAndComm(t *testing.T) {
+func TestExeAndCgroup(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -111,18 +111,12 @@ func TestExeAndComm(t *testing.T) {
 	if got, err := Exe("", os.Getpid()); err != nil || got != exe {
 		t.Fatalf("%q, %v; want %q", got, err, exe)
 	}
-	root := fixture(t, map[string]string{"proc/7/comm": "name with space\n", "proc/7/cgroup": "4:cpu:/a\n0::/b:c d\n", "proc/8/cgroup": "4:cpu:/a\n"})
+	root := fixture(t, map[string]string{"proc/7/cgroup": "4:cpu:/a\n0::/b:c d\n", "proc/8/cgroup": "4:cpu:/a\n"})
 	if err := os.Symlink("/bin/x (deleted)", filepath.Join(root, "proc/7/exe")); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Exe(root, 7); err != nil || got != "/bin/x" {
 		t.Fatalf("%q, %v", got, err)
-	}
-	if got := Comm(root, 7); got != "name with space" {
-		t.Fatalf("%q", got)
-	}
-	if got := Comm(root, 9); got != "" {
-		t.Fatalf("%q", got)
 	}
 	if got, err := UnifiedCgroup(root, 7); err != nil || got != "/b:c d" {
 		t.Fatalf("%q, %v", got, err)

@@ -74,8 +74,9 @@ func timeParam(r *http.Request, name string, def time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// limitParam reads a limit; 0 means none.
-func limitParam(r *http.Request, name string) (int, error) {
+// limitParam reads "limit"; 0 means none.
+func limitParam(r *http.Request) (int, error) {
+	const name = "limit"
 	v := r.FormValue(name)
 	if v == "" {
 		return 0, nil
@@ -98,7 +99,7 @@ type span struct {
 }
 
 func spanParam(p parser.Parser, r *http.Request) (sp span, err error) {
-	if sp.limit, err = limitParam(r, "limit"); err != nil {
+	if sp.limit, err = limitParam(r); err != nil {
 		return sp, err
 	}
 	if sp.start, err = timeParam(r, "start", minTime); err != nil {

@@ -16,7 +16,7 @@ const maxPoints = 11000
 
 // query answers /query: the value of an expression at one time.
 func (s *Store) query(ctx context.Context, q storage.Queryable, r *http.Request) (*answer, error) {
-	limit, err := limitParam(r, "limit")
+	limit, err := limitParam(r)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (s *Store) query(ctx context.Context, q storage.Queryable, r *http.Request)
 
 // queryRange answers /query_range: an expression evaluated at each step.
 func (s *Store) queryRange(ctx context.Context, q storage.Queryable, r *http.Request) (*answer, error) {
-	limit, err := limitParam(r, "limit")
+	limit, err := limitParam(r)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (s *Store) flags(context.Context, storage.Queryable, *http.Request) (*answe
 
 // statusTSDB answers /status/tsdb: what the in-memory part of the history holds.
 func (s *Store) statusTSDB(ctx context.Context, _ storage.Queryable, r *http.Request) (*answer, error) {
-	limit, err := limitParam(r, "limit")
+	limit, err := limitParam(r)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func ranking(in []index.Stat) []rank {
 
 // metricMetadata answers /metadata from the latest gather.
 func (s *Store) metricMetadata(_ context.Context, _ storage.Queryable, r *http.Request) (*answer, error) {
-	limit, err := limitParam(r, "limit")
+	limit, err := limitParam(r)
 	if err != nil {
 		return nil, err
 	}

@@ -20,19 +20,6 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Width gives the columns of terminal w, or 0 if it is none.
-func Width(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
-	}
-	cols, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return cols
-}
-
 // Style is a way to show a word. The zero value shows it plain.
 type Style string
 
@@ -62,21 +49,6 @@ func paint(s string, st Style, on bool) string {
 
 // Paint gives s in a style if w takes colours.
 func Paint(w io.Writer, st Style, s string) string { return paint(s, st, Colours(w)) }
-
-// Bytes writes a number of bytes with three significant digits in binary
-// units, such as "1.50 GiB".
-func Bytes(n float64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	i := 0
-	for (n >= 1023.5 || n <= -1023.5) && i < len(units)-1 {
-		n /= 1024
-		i++
-	}
-	if i == 0 {
-		return strconv.FormatFloat(n, 'f', 0, 64) + " B"
-	}
-	return digits(n) + " " + units[i]
-}
 
 // digits writes n with three significant digits and no exponent.
 func digits(n float64) string {

@@ -30,12 +30,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestUnits(t *testing.T) {
-	for in, want := range map[float64]string{0: "0 B", 1023: "1023 B", 1024: "1.00 KiB", 1536 << 20: "1.50 GiB", 10.5 * (1 << 20): "10.5 MiB", 1 << 40: "1.00 TiB", -2048: "-2.00 KiB"} {
-		if got := Bytes(in); got != want {
-			t.Errorf("Bytes(%v) = %q, want %q", in, got, want)
-		}
-	}
+func TestDuration(t *testing.T) {
 	for in, want := range map[time.Duration]string{
 		0: "0 ns", 1500: "1.50 µs", 12 * time.Millisecond: "12.0 ms", 1250 * time.Millisecond: "1.25 s", 125 * time.Second: "2m 5s",
 		26 * time.Hour: "1d 2h", 90 * time.Minute: "1h 30m", -time.Second: "-1.00 s",
@@ -56,7 +51,7 @@ func TestProgressWithoutTerminal(t *testing.T) {
 	if lines := strings.Count(b.String(), "\n"); lines != 2 || strings.Contains(b.String(), "\x1b") {
 		t.Errorf("output %q", b.String())
 	}
-	if Colours(&b) || IsTerminal(&b) || Width(&b) != 0 {
+	if Colours(&b) || IsTerminal(&b) {
 		t.Error("a buffer is taken for a terminal")
 	}
 }

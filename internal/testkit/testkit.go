@@ -2,8 +2,9 @@
 // sockets.
 //
 // A test skips only because of a *feature.UnsupportedError. When ANOLE_SKIPS
-// names a file, each skip appends a line "<test>\t<reason>\t<text>" to it, so
-// that a run can be held to a list of expected skips.
+// names a file, each skip appends a line
+// "<package>\t<test>\t<reason>\t<text>" to it, by which test/expected-skips
+// holds a run to the list of its kind of machine.
 package testkit
 
 import (
@@ -81,6 +82,22 @@ func SocketDir(t testing.TB) string {
 	return dir
 }
 
+// folder is the package under test, relative to the module: tests run in it.
+var folder = folderOf(os.Getwd())
+
+func folderOf(dir string, err error) string {
+	for root := dir; err == nil; root = filepath.Dir(root) {
+		if _, serr := os.Stat(filepath.Join(root, "go.mod")); serr == nil {
+			rel, _ := filepath.Rel(root, dir)
+			return filepath.ToSlash(rel)
+		}
+		if root == filepath.Dir(root) {
+			break
+		}
+	}
+	return strings.TrimSuffix(filepath.Base(os.Args[0]), ".test") // copied to a machine without the tree
+}
+
 var recording sync.Mutex
 
 // record appends to the file of skips; test binaries of several packages may
@@ -97,7 +114,7 @@ func record(t testing.TB, u *feature.UnsupportedError) {
 		t.Fatalf("record skip: %v", err)
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\n", t.Name(), u.Reason, strings.ReplaceAll(u.Error(), "\n", " ")); err != nil {
+	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%s\n", folder, t.Name(), u.Reason, strings.ReplaceAll(u.Error(), "\n", " ")); err != nil {
 		t.Fatalf("record skip: %v", err)
 	}
 }

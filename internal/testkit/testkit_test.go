@@ -49,7 +49,7 @@ func TestNeedSkipsForTypedReasonsOnly(t *testing.T) {
 		}
 	}
 	b, err := os.ReadFile(skips)
-	if err != nil || strings.Count(string(b), "\n") != 2 || !strings.HasPrefix(string(b), "TestSome\tno_kernel\tx is not supported") {
+	if err != nil || strings.Count(string(b), "\n") != 2 || !strings.HasPrefix(string(b), "internal/testkit\tTestSome\tno_kernel\tx is not supported") {
 		t.Errorf("recorded %q, %v", b, err)
 	}
 }
@@ -60,5 +60,16 @@ func TestSocketDirIsShort(t *testing.T) {
 	}
 	if sh := NeedTool(t, "sh"); !filepath.IsAbs(sh) {
 		t.Errorf("sh is at %q", sh)
+	}
+}
+
+func TestFolderWithoutTree(t *testing.T) {
+	for _, c := range []struct {
+		dir string
+		err error
+	}{{t.TempDir(), nil}, {"", os.ErrNotExist}} {
+		if got := folderOf(c.dir, c.err); got != "testkit" {
+			t.Errorf("folder of %q: %q", c.dir, got)
+		}
 	}
 }

@@ -206,20 +206,22 @@ func (x *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		v.SetBool(b)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, err := strconv.ParseInt(text, 0, 64)
-		if n.Tag != "!!int" {
+		switch {
+		case n.Tag != "!!int":
 			bad()
-		} else if err != nil || v.OverflowInt(i) {
+		case err != nil, v.OverflowInt(i):
 			x.failf(n, path, "%s is out of range", n.Value)
-		} else {
+		default:
 			v.SetInt(i)
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		u, err := strconv.ParseUint(text, 0, 64)
-		if n.Tag != "!!int" {
+		switch {
+		case n.Tag != "!!int":
 			bad()
-		} else if err != nil || v.OverflowUint(u) {
+		case err != nil, v.OverflowUint(u):
 			x.failf(n, path, "%s is out of range", n.Value)
-		} else {
+		default:
 			v.SetUint(u)
 		}
 	case reflect.Float32, reflect.Float64:

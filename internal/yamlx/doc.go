@@ -102,10 +102,10 @@ func (x *expander) expand(n *yaml.Node, depth int, path string) *yaml.Node {
 		x.fail(n, path, "nested too deep or too large")
 		return c
 	}
-	switch {
-	case n.Kind == yaml.ScalarNode:
+	switch n.Kind {
+	case yaml.ScalarNode:
 		c.Tag = n.ShortTag()
-	case n.Kind == yaml.MappingNode:
+	case yaml.MappingNode:
 		x.mapping(c, n, depth, path)
 		return c
 	}

@@ -52,7 +52,7 @@ func TestDecodeKeepsDefaults(t *testing.T) {
 
 func TestErrorsNameThePlace(t *testing.T) {
 	for _, c := range []struct{ name, src, want string }{
-		{"unknown key", "nmae: x\n", `f.yaml:1:1: unknown key "nmae"; did you mean "name"?`},
+		{"unknown key", "nme: x\n", `f.yaml:1:1: unknown key "nme"; did you mean "name"?`},
 		{"unknown nested", "loop:\n  gain: 1\n  perod: 1s\n", `f.yaml:3:3: loop: unknown key "perod"; did you mean "period"?`},
 		{"nothing near", "loop: {zzzzzz: 1}\n", `f.yaml:1:8: loop: unknown key "zzzzzz"; known are gain, period, skew`},
 		{"duplicate", "name: a\non: true\nname: b\n", `f.yaml:3:1: key "name" is given twice, first on line 1`},
@@ -75,7 +75,7 @@ func TestErrorsNameThePlace(t *testing.T) {
 		{"merge key", "x: &a {on: true}\n<<: *a\n", `f.yaml:2:1: merge keys (<<) are not supported`},
 		{"tag", "name: !exec ls\n", `f.yaml:1:7: name: unknown tag !exec`},
 		{"unexported field", "private: 1\n", `f.yaml:1:1: unknown key "private"; known are any, count, labels, loop, loops, name, on, size`},
-		{"several", "nmae: x\ncount: -1\nsize: {}\n", `f.yaml:1:1: unknown key "nmae"; did you mean "name"?
+		{"several", "nme: x\ncount: -1\nsize: {}\n", `f.yaml:1:1: unknown key "nme"; did you mean "name"?
 f.yaml:2:8: count: -1 is out of range
 f.yaml:3:7: size: wants a size such as "256MiB", got keys and values`},
 	} {

@@ -33,12 +33,12 @@ const quietConsole = "  console: {enabled: false}\n"
 
 // agent starts one with the lines of policy below "qos:", and waits until it
 // is ready.
-func (r *rig) agent(policy, agentConfig string) (*agent, error) {
+func (r *rig) agent(policy string) (*agent, error) {
 	dir, err := os.MkdirTemp(r.dir, "agent-")
 	if err != nil {
 		return nil, err
 	}
-	config := "version: 1\nagent:\n" + agentConfig
+	config := "version: 1\nagent:\n" + quietConsole
 	if policy != "" {
 		config += "qos:\n" + policy
 	}

@@ -104,7 +104,7 @@ func (b *bencher) burst(ctx context.Context) ([]benchfmt.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.agent(fixedPolicy(burstGroup(oursFixed)), quietConsole)
+	a, err := b.agent(fixedPolicy(burstGroup(oursFixed)))
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func burstResults(rounds [][settingCount]load.Result) ([]benchfmt.Result, error)
 // the agent, whose bank must not lift the long-run limit, and with the rival
 // that scales the quota.
 func (b *bencher) limit(ctx context.Context) ([]benchfmt.Result, error) {
-	a, err := b.agent("", quietConsole)
+	a, err := b.agent("")
 	if err != nil {
 		return nil, err
 	}
@@ -330,5 +330,6 @@ func (b *bencher) hog(ctx context.Context, a *agent, rel string, boost *rivals.B
 
 // kubernetes is the limit that Kubernetes writes for 0.3 CPUs.
 func kubernetes() burst.Bandwidth {
-	return burst.Bandwidth{Period: capPeriod, Quota: burst.Micros(burstLimit * float64(capPeriod))}
+	b, _ := rivals.KubernetesPlan(burstLimit) // of a constant, tested there
+	return b
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/anole-os/anole/qos/load"
 )
 
-// BenchOptions choose what is measured.
-type BenchOptions struct {
+// CaseOptions choose what is measured.
+type CaseOptions struct {
 	Options
 	Cases  []string // names of Cases; all when empty
 	Rounds int      // interleaved rounds; 7 when 0
@@ -29,7 +29,7 @@ type BenchOptions struct {
 // bencher is one run of benches.
 type bencher struct {
 	*rig
-	o      BenchOptions
+	o      CaseOptions
 	kernel string
 	date   string
 }
@@ -60,7 +60,7 @@ func Cases() [][2]string {
 
 // Bench runs the chosen cases. A case that cannot be judged is reported in the
 // error, after the others have run; Save is not called for it.
-func Bench(ctx context.Context, o BenchOptions) error {
+func Bench(ctx context.Context, o CaseOptions) error {
 	for _, name := range o.Cases {
 		if !slices.ContainsFunc(cases, func(c benchCase) bool { return c.name == name }) {
 			return fmt.Errorf("no case %q: there are %s", name, caseNames())

@@ -17,7 +17,7 @@ import (
 
 func TestBEWorkIsAShareOfTheIdle(t *testing.T) {
 	m := outcome{window: 10 * time.Second, lsCPU: 9 * time.Second, beUnits: 1000}
-	m.Result.CPU, m.Result.Measured = 1100*time.Millisecond, 10*time.Second // 1 s of it in the window
+	m.CPU, m.Measured = 1100*time.Millisecond, 10*time.Second // 1 s of it in the window
 	// Two CPUs for 10 s: service and generator used half, so half of the 2,000
 	// units that burners do alone was to be had.
 	if got := beWork(m, 2000, 2); math.Abs(got-1) > 0.01 {
@@ -97,11 +97,11 @@ func TestLateGeneratorSpoilsARound(t *testing.T) {
 }
 
 func TestRefusesUnknownCases(t *testing.T) {
-	if err := Bench(context.Background(), BenchOptions{Cases: []string{"latncy"}}); err == nil || !strings.Contains(err.Error(), "latency") {
+	if err := Bench(context.Background(), CaseOptions{Cases: []string{"latncy"}}); err == nil || !strings.Contains(err.Error(), "latency") {
 		t.Errorf("got %v", err)
 	}
 	if os.Geteuid() != 0 {
-		err := Bench(context.Background(), BenchOptions{})
+		err := Bench(context.Background(), CaseOptions{})
 		var u *feature.UnsupportedError
 		if !errors.As(err, &u) {
 			testkit.Need(t, err)

@@ -37,7 +37,7 @@ func (b *bencher) costAt(ctx context.Context, n int) ([]benchfmt.Result, error) 
 		what := fmt.Sprintf("%d cgroups, round %d", n, i+1)
 		b.Say("  " + what)
 		err := b.quiet(ctx, what, func() (check, err error) {
-			a, err := b.agent("", quietConsole)
+			a, err := b.agent("")
 			if err != nil {
 				return nil, err
 			}
@@ -156,7 +156,7 @@ func (b *bencher) startUp(ctx context.Context) ([]benchfmt.Result, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		a, err := b.agent("", quietConsole)
+		a, err := b.agent("")
 		if err != nil {
 			return nil, err
 		}

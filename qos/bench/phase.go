@@ -46,7 +46,7 @@ func (r *rig) mixed(ctx context.Context, p phase) (o outcome, check, err error) 
 	own := load.MeterOptions{PIDs: []int{os.Getpid()}}
 	var a *agent
 	if p.protected {
-		if a, err = r.agent(p.policy, quietConsole); err != nil {
+		if a, err = r.agent(p.policy); err != nil {
 			return o, nil, err
 		}
 		defer a.stop()

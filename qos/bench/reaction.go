@@ -42,7 +42,7 @@ func (b *bencher) reaction(ctx context.Context) ([]benchfmt.Result, error) {
 
 func (b *bencher) steps(ctx context.Context, n int) (delays []float64, check, err error) {
 	pid := os.Getpid()
-	a, err := b.agent("", quietConsole)
+	a, err := b.agent("")
 	if err != nil {
 		return nil, nil, err
 	}

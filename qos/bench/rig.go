@@ -26,8 +26,8 @@ type Options struct {
 	Limits load.Limits
 }
 
-// DefaultLimits: foreign CPU above 5 % makes a round worthless, and so does a
-// hypervisor that takes 2 %.
+// DefaultLimits bound the disturbance of a round: foreign CPU above 5 % makes
+// it worthless, and so does a hypervisor that takes 2 %.
 var DefaultLimits = load.Limits{Foreign: 5, Steal: 2}
 
 // rig is what all scenarios share.

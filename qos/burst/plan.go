@@ -3,6 +3,7 @@ package burst
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -189,7 +190,7 @@ func (p *planner) finish(b Bandwidth) Plan {
 	out.Met = out.Shortfall == 0
 	out.NeedsCredit = out.Wanted > out.Depth
 	out.StallMet = p.MaxStall == 0 || out.Stall <= out.MaxStall
-	out.Notes = append(p.notes, p.remarks(out)...)
+	out.Notes = slices.Concat(p.notes, p.remarks(out))
 	return out
 }
 

@@ -33,7 +33,7 @@ func TestBurstPlansOrderLikeTheKernel(t *testing.T) {
 	deep := p99(Bandwidth{Period: 100_000, Quota: 30_000, Burst: 30_000})
 	plan := p99(mustPlan(t, Spec{Limit: 0.3, Burst: 300 * ms, CPUs: 2}).Bandwidth)
 	t.Logf("p99 free %v, no burst %v, mainline maximum %v, planned %v", free, plain, deep, plan)
-	if !(plain > deep && deep > plan && plan >= free) {
+	if plain <= deep || deep <= plan || plan < free {
 		t.Error("a deeper bucket must shorten the tail")
 	}
 	if float64(plan) > 1.3*float64(free) || plan > plain/4 {

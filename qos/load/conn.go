@@ -74,7 +74,8 @@ func (r *request) stamped(mono int64) []byte {
 
 // open begins a connect and registers the socket with epoll.
 func (c *conn) open(epoll int, addr *net.TCPAddr) error {
-	domain, sa := unix.AF_INET, unix.Sockaddr(nil)
+	domain := unix.AF_INET
+	var sa unix.Sockaddr
 	if ip4 := addr.IP.To4(); ip4 != nil || addr.IP == nil {
 		in := &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte{127, 0, 0, 1}}
 		copy(in.Addr[:], ip4)

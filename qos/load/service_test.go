@@ -158,7 +158,7 @@ func TestCalibration(t *testing.T) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	took, err := threadTime(func(n uint64) { spin(n) }, c.spins(20*time.Millisecond))
+	took, err := threadTime(spin, c.spins(20*time.Millisecond))
 	if err != nil || took < 10*time.Millisecond || took > 200*time.Millisecond {
 		t.Fatalf("20 ms of work took %v of CPU, %v", took, err)
 	}

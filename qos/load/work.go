@@ -31,14 +31,14 @@ const (
 // which touch no memory, so that its speed depends on the core alone.
 //
 //go:noinline
-func spin(n uint64) uint64 {
+func spin(n uint64) {
 	x := uint64(0x9e3779b97f4a7c15)
 	for ; n > 0; n-- {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
 	}
-	return x
+	runtime.KeepAlive(x)
 }
 
 // stream updates n lines of buf, beginning at line from, wrapping at the end,
@@ -71,7 +71,7 @@ func Calibrate(memory bool) (Calibration, error) {
 	defer runtime.UnlockOSThread()
 	var c Calibration
 	var err error
-	if c.SpinPerMS, err = perMillisecond(func(n uint64) { spin(n) }); err != nil {
+	if c.SpinPerMS, err = perMillisecond(spin); err != nil {
 		return Calibration{}, fmt.Errorf("calibrate spin: %w", err)
 	}
 	if !memory {

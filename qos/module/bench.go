@@ -59,7 +59,7 @@ func benchCommand() *cobra.Command {
 				return core.Exit(core.ExitFailed, errors.New("an agent runs on this node already and would take part; stop it first"))
 			}
 			var all []benchfmt.Result
-			b := bench.BenchOptions{Options: o, Cases: only, Rounds: rounds, Short: short, Save: func(r []benchfmt.Result) error {
+			b := bench.CaseOptions{Options: o, Cases: only, Rounds: rounds, Short: short, Save: func(r []benchfmt.Result) error {
 				all = append(all, r...)
 				if results == "" || short {
 					return nil
@@ -72,7 +72,7 @@ func benchCommand() *cobra.Command {
 			err = bench.Bench(cmd.Context(), b)
 			env := core.EnvFrom(cmd.Context())
 			if env.JSON {
-				return errors.Join(err, writeJSON(env.Out, all))
+				return errors.Join(err, env.PrintJSON(all))
 			}
 			fmt.Fprint(env.Out, benchfmt.Table(all))
 			var busy *bench.NotJudgedError
@@ -122,7 +122,7 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			if env.JSON {
-				return writeJSON(env.Out, phases)
+				return env.PrintJSON(phases)
 			}
 			if err := writeDemo(env, phases); err != nil || leave {
 				return err

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/spf13/cobra"
-
 	"github.com/anole-os/anole/core"
 )
 
@@ -64,11 +62,4 @@ func refused(status int, b []byte) error {
 		code = core.ExitUnreachable
 	}
 	return core.Exit(code, errors.New(e.Error.Message))
-}
-
-// printJSON writes v as the output of -o json.
-func printJSON(cmd *cobra.Command, v any) error {
-	enc := json.NewEncoder(core.EnvFrom(cmd.Context()).Out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

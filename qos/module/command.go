@@ -42,7 +42,7 @@ func statusCommand() *cobra.Command {
 			}
 			env := core.EnvFrom(cmd.Context())
 			if env.JSON {
-				return printJSON(cmd, s)
+				return env.PrintJSON(s)
 			}
 			return writeStatus(env.Out, &s)
 		},
@@ -132,7 +132,7 @@ func explainCommand() *cobra.Command {
 			}
 			env := core.EnvFrom(cmd.Context())
 			if env.JSON {
-				return printJSON(cmd, x)
+				return env.PrintJSON(x)
 			}
 			return writeExplanation(env.Out, &x)
 		},
@@ -211,7 +211,7 @@ func applyCommand() *cobra.Command {
 // tell prints for people or, with -o json, the value.
 func tell(env *core.Env, v any, format string, args ...any) error {
 	if env.JSON {
-		return writeJSON(env.Out, v)
+		return env.PrintJSON(v)
 	}
 	_, err := fmt.Fprintf(env.Out, format, args...)
 	return err
@@ -263,7 +263,7 @@ func probeCommand() *cobra.Command {
 				t.Row(r.Feature, answer(r.Answer, r.Reason), r.Need, r.Fix)
 			}
 			if env.JSON {
-				return writeJSON(env.Out, all)
+				return env.PrintJSON(all)
 			}
 			return t.Write(env.Out)
 		},

@@ -79,7 +79,7 @@ func plan(cmd *cobra.Command, f planFlags) error {
 		}
 	}
 	if env.JSON {
-		return writeJSON(env.Out, out)
+		return env.PrintJSON(out)
 	}
 	for _, line := range p.Explain() {
 		fmt.Fprintln(env.Out, line)
@@ -112,7 +112,7 @@ func monteCarlo(cmd *cobra.Command, f planFlags, p burst.Plan) (*burst.MCResult,
 		Periods: f.periods, Seed: f.seed, Progress: func(done, total int) { bar.Set(int64(done * 100 / total)) },
 	})
 	if err != nil {
-		return nil, core.Exit(core.ExitUsage, fmt.Errorf("Monte Carlo: %w", err))
+		return nil, core.Exit(core.ExitUsage, fmt.Errorf("run Monte Carlo: %w", err))
 	}
 	return &r, nil
 }

@@ -1,9 +1,7 @@
 package module
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -13,12 +11,6 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/term"
 )
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
 
 // classCell colours a class as the console does.
 func classCell(c string) term.Cell {

@@ -76,7 +76,7 @@ func (r *runner) staged(path string, join []string, attr *syscall.ProcAttr) (pid
 	slices.Reverse(join) // cpu last: its quota must not hold up the stage itself
 	a := stageArgs{join: join, status: len(attr.Files), path: path, argv: r.o.Argv}
 	with := *attr
-	with.Files = append(attr.Files[:len(attr.Files):len(attr.Files)], out.Fd())
+	with.Files = slices.Concat(attr.Files, []uintptr{out.Fd()})
 	pid, err = syscall.ForkExec(r.o.Stage[0], append(r.o.Stage[:len(r.o.Stage):len(r.o.Stage)], a.encode()...), &with)
 	if err != nil {
 		return 0, fmt.Errorf("start stage %s: %w", r.o.Stage[0], err)

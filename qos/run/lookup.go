@@ -1,6 +1,7 @@
 package run
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,7 +52,8 @@ func from(dir, path string) string {
 func executable(path string) error {
 	st, err := os.Stat(path)
 	if err != nil {
-		if pe, ok := err.(*fs.PathError); ok {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
 			return pe.Err
 		}
 		return err

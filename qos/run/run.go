@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos"
@@ -183,7 +182,7 @@ func (r *runner) await(ctx context.Context, pid int, signals <-chan os.Signal, r
 	}
 	res.ExitCode = ws.ExitStatus()
 	if ws.Signaled() {
-		res.Signal = syscall.Signal(ws.Signal())
+		res.Signal = ws.Signal()
 		res.ExitCode = 128 + int(ws.Signal())
 	}
 	return nil
