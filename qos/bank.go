@@ -111,7 +111,7 @@ const (
 	learnEvery = 10 * time.Second
 	// mostBank bounds what is learned: the CPU time of this long at the limit.
 	// A full bank then adds at most 1.7 % to the use over a minute.
-	mostBank = time.Second
+	mostBank = 850 * time.Millisecond
 	// hungry is the share of its limit above which a group has no unused quota
 	// to bank, averaged over hungryOver: its throttling says nothing of bursts.
 	hungry     = 0.85

@@ -132,6 +132,13 @@ func (b *bencher) burst(ctx context.Context) ([]benchfmt.Result, error) {
 		}
 		b.Say(line)
 	}
+	if st, err := a.status(ctx); err == nil {
+		for _, w := range st.Workloads {
+			if w.Cgroup == s[oursAuto].g.rel && w.Burst != nil {
+				b.Say(fmt.Sprintf("  the bank learned: quota %v, burst %v, period %v", w.Burst.Quota.Duration(), w.Burst.Burst.Duration(), w.Burst.Period.Duration()))
+			}
+		}
+	}
 	return burstResults(rounds)
 }
 
