@@ -12,7 +12,7 @@ LINT := golangci-lint
 LINT_VERSION := v2.15.0
 ROOM ?= qos
 
-.PHONY: help run build test test-unit lint generate bench draw fuzz docs install clean setup
+.PHONY: help run build test test-unit test-vm lint generate bench draw fuzz docs install clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench: build ## measure a room against its peers and write the results: make ben
 
 draw: ## draw README tables and charts from the committed results
 	$(GO) run ./test/bench/draw
+
+test-vm: setup-go ## the real-kernel tests under Debian's kernels 6.1 and 6.12 in QEMU, cgroup v2 and v1
+	@scripts/vm.sh test $(PACKAGES)
 
 fuzz: ## run each fuzz target for FUZZTIME (default 30s)
 	@scripts/fuzz.sh

@@ -25,6 +25,7 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 		}
 		h := k.common()
 		h.round = e.round
+		e.lookAfter(k, now)
 		if k.holding() == in.Value || e.resting(h, now) {
 			continue
 		}
@@ -44,6 +45,33 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 			e.release(now, key, k)
 		}
 	}
+}
+
+// ownedEvery is how often files that others may write are compared.
+const ownedEvery = time.Second
+
+// lookAfter notices that somebody else (systemd, an operator) wrote a file that
+// is held: theirs is what a restore leaves, and the set is done again on top of
+// it. Limits have a look of their own, see lookAtLimit: what is written there is
+// a new limit.
+func (e *Engine) lookAfter(k knob, now time.Time) {
+	h := k.common()
+	o, ok := k.(owned)
+	if _, limit := k.(*bandwidthKnob); !ok || limit || h.value == "" || now.Sub(h.looked) < ownedEvery && !h.looked.After(now) {
+		return
+	}
+	first := h.looked.IsZero()
+	h.looked = now
+	if first || !o.drifted() {
+		return
+	}
+	for _, s := range k.state() {
+		e.history.add(Decision{
+			Time: time.Now().UnixMilli(), Controller: h.last.Controller, Workload: h.last.Group, File: s.File, Old: s.Wanted, New: s.Current,
+			Why: "somebody else wrote it: the group's own from now on", Result: "adopted",
+		})
+	}
+	e.journalled(o.adopt(e.w))
 }
 
 // release puts one knob back and forgets it. One that the kernel refuses to

@@ -61,8 +61,8 @@ func (e *Engine) lookAtLimit(g *group, now time.Time) {
 	if k != nil && k.started {
 		if own == k.now {
 			own = k.native
-		} else if err := k.adopt(e.w); err != nil {
-			e.degrade("journal", err)
+		} else {
+			e.journalled(k.adopt(e.w))
 		}
 	}
 	e.setLimit(g, own)
@@ -110,7 +110,8 @@ const (
 	// plan is written, and each write gives the group a quota.
 	learnEvery = 10 * time.Second
 	// mostBank bounds what is learned: the CPU time of this long at the limit.
-	// A full bank then adds at most 1.7 % to the use over a minute.
+	// A full bank then adds at most 1.4 % to the use over a minute, and each
+	// write of a plan one quota.
 	mostBank = 850 * time.Millisecond
 	// hungry is the share of its limit above which a group has no unused quota
 	// to bank, averaged over hungryOver: its throttling says nothing of bursts.

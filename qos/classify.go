@@ -171,17 +171,13 @@ func (e *Engine) drop(ino uint64, g *group) {
 }
 
 // letGo settles what the journal holds of a knob whose group is dropped and
-// which putBack does not see: a limit that somebody else has changed since, and
-// a CPU set, whose hierarchy has inodes of its own on cgroup v1.
+// which putBack does not see: what somebody else has changed since, and a CPU
+// set, whose hierarchy has inodes of its own on cgroup v1.
 func (e *Engine) letGo(g *group, k knob) {
-	switch k := k.(type) {
-	case *bandwidthKnob:
-		if k.drifted() {
-			if err := k.adopt(e.w); err != nil {
-				e.degrade("journal", err)
-			}
-		}
-	case *cpusetKnob:
+	if o, ok := k.(owned); ok && o.drifted() {
+		e.journalled(o.adopt(e.w))
+	}
+	if k, ok := k.(*cpusetKnob); ok {
 		e.putBack(g, k.cpuset.Ino())
 	}
 }
@@ -190,9 +186,7 @@ func (e *Engine) letGo(g *group, k knob) {
 // when the cgroup is gone.
 func (e *Engine) putBack(g *group, ino uint64) {
 	if !g.cpu.CPU.Alive() {
-		if err := e.w.Forget(ino); err != nil {
-			e.degrade("journal", err)
-		}
+		e.journalled(e.w.Forget(ino))
 		return
 	}
 	for _, err := range e.w.Restore(ofInode(ino)) {

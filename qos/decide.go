@@ -5,7 +5,6 @@ import (
 	"math"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -282,34 +281,34 @@ func (e *Engine) limit(out []control.Intent, g *group, in control.Intent) []cont
 	return append(out, in)
 }
 
-// confine caps by cpuset: the last CPUs of the node, at least one.
+// confine caps by cpuset: the last of the CPUs that the group may use, as many
+// as the cap has room for, at least one.
 func (e *Engine) confine(out []control.Intent, g *group, changed bool) []control.Intent {
 	key := "cpuset " + g.w.Path
-	if e.knobs[key] == nil {
+	k, _ := e.knobs[key].(*cpusetKnob)
+	if k == nil {
 		d, err := cgroup.OpenDir(e.tree.Path("cpuset", g.w.Path))
 		if err != nil {
 			e.degrade("cpuset", err)
 			return out
 		}
 		delete(e.degraded, "cpuset")
-		e.knobs[key] = &cpusetKnob{held: held{g: g.cpu}, cpuset: d}
+		k = &cpusetKnob{held: held{g: g.cpu}, cpuset: d}
+		e.knobs[key] = k
+	}
+	if k.allowed == nil {
+		if err := k.own(); err != nil {
+			e.degrade("cpuset", err)
+			return out
+		}
+		changed = true
 	}
 	if g.setIntent.File == "" || changed {
 		g.setIntent = control.Intent{
-			Group: g.w.ID, File: key, Value: e.lastCPUs(), Controller: "suppress", Why: fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy),
+			Group: g.w.ID, File: key, Value: k.confined(int(e.cap)), Controller: "suppress", Why: fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy),
 		}
 	}
 	return append(out, g.setIntent)
-}
-
-// lastCPUs lists as many of the node's last CPUs as the cap has room for.
-func (e *Engine) lastCPUs() string {
-	n := min(max(1, int(e.cap)), int(e.cpus))
-	first, last := int(e.cpus)-n, int(e.cpus)-1
-	if first == last {
-		return strconv.Itoa(first)
-	}
-	return strconv.Itoa(first) + "-" + strconv.Itoa(last)
 }
 
 // inTree says whether a workload is at or below a path.

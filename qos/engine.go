@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/internal/procfs"
@@ -45,7 +45,7 @@ type Options struct {
 type Engine struct {
 	root      string
 	tree      *cgroup.Tree
-	claim     *os.File // on the node, for as long as this Engine lives; nil without a cpu controller
+	claim     io.Closer // on the node, for as long as this Engine lives
 	w         *cgroup.Writer
 	log       *slog.Logger
 	bank      func(*workload.Workload) (BurstMode, bool)
@@ -102,7 +102,8 @@ type Degradation struct {
 }
 
 // Open looks at the node and makes an Engine. It writes nothing but for the
-// probes' own short-lived cgroup; Step does.
+// probes' own short-lived cgroup; Step does. Another process that controls the
+// node's cgroups is a *cgroup.ClaimedError.
 func Open(o Options) (*Engine, error) {
 	if o.Journal == nil {
 		return nil, errors.New("open qos: a journal is needed")
@@ -118,7 +119,7 @@ func Open(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	claim, err := claim(tree)
+	claim, err := tree.Claim()
 	if err != nil {
 		return nil, err
 	}
@@ -158,22 +159,6 @@ func (e *Engine) open(p Policy) (err error) {
 	e.limits = kernelLimits(e.tree)
 	e.totals.init()
 	return e.install(p)
-}
-
-// claim makes this the node's one Engine: two would undo each other's writes
-// for ever.
-func claim(t *cgroup.Tree) (*os.File, error) {
-	if _, ok := t.Version("cpu"); !ok {
-		return nil, nil
-	}
-	f, err := t.Claim()
-	var c *cgroup.ClaimedError
-	if errors.As(err, &c) {
-		return nil, &feature.UnsupportedError{
-			Feature: "qos", Reason: feature.Conflict, Need: "to be the only controller of this node's cgroups", Fix: "stop the other agent first", Err: err,
-		}
-	}
-	return f, err
 }
 
 // kernelLimits probes what the kernel takes as a burst.
@@ -360,6 +345,16 @@ func (e *Engine) degrade(what string, err error) {
 	}
 }
 
+// journalled books whether the journal took something, and gives that back.
+func (e *Engine) journalled(err error) bool {
+	if err != nil {
+		e.degrade("journal", err)
+		return false
+	}
+	delete(e.degraded, "journal")
+	return true
+}
+
 // Close puts the node back as it was and frees everything. The error lists
 // what could not be restored and stays in the journal.
 func (e *Engine) Close() error {
@@ -371,8 +366,8 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	for key, k := range e.knobs {
-		if b, ok := k.(*bandwidthKnob); ok && b.drifted() {
-			_ = b.adopt(e.w) // it stays as somebody else wrote it
+		if o, ok := k.(owned); ok && o.drifted() {
+			_ = o.adopt(e.w) // it stays as somebody else wrote it
 		}
 		e.forget(key, k)
 	}
@@ -386,9 +381,7 @@ func (e *Engine) Close() error {
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
 	}
-	if e.claim != nil {
-		_ = e.claim.Close()
-	}
+	_ = e.claim.Close()
 	if err != nil {
 		return fmt.Errorf("restore the node: %w", err)
 	}
@@ -413,7 +406,7 @@ func (e *Engine) restore() (err error) {
 // form for a metric's label.
 func (d Degradation) Kind() string {
 	kind, _, _ := strings.Cut(d.Feature, " /")
-	for _, p := range []string{"workload ", "burst of ", "restore "} {
+	for _, p := range []string{"workload ", "burst of ", "restore ", "scheduling of "} {
 		if strings.HasPrefix(kind, p) {
 			return strings.TrimSpace(strings.TrimSuffix(p, "of "))
 		}

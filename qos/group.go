@@ -49,6 +49,7 @@ type group struct {
 	spinner   int           // a thread that spins, 0 if none
 	spinUse   float64       // its share of a CPU
 	inLane    bool
+	left      time.Time // when its threads could not be given back what they had
 	scanned   time.Time // when threads were last looked for
 	threads   int
 	idle      bool // its threads were given SCHED_IDLE

@@ -15,7 +15,7 @@ import (
 
 func TestKernelGroupRemovedMidWrite(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	other := n.Make("be-other.service")
 	ls.Sleep()
@@ -30,7 +30,7 @@ func TestKernelGroupRemovedMidWrite(t *testing.T) {
 	})
 	r.until("removed", removed.Load)
 	r.until("forgotten", func() bool { return r.class(be) == "" })
-	r.until("the other is served", func() bool { return other.Read("cpu.idle") == "1" && other.Read("cpu.cfs_quota_us") != "-1" })
+	r.until("the other is served", func() bool { return other.Read("cpu.idle") == "1" && other.Limited() })
 	if d := r.degradedBy("be"); len(d) > 0 {
 		t.Errorf("a group that goes away is no trouble: %v", d)
 	}
@@ -43,15 +43,15 @@ func TestKernelGroupRemovedMidWrite(t *testing.T) {
 
 func TestKernelGroupMadeAnewIsAnother(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	be := n.Make("be.service")
 	be.Sleep()
 	r := openRig(t, n, testPolicy(n), nil)
 	r.until("yields", func() bool { return be.Read("cpu.idle") == "1" })
 	be.Remove()
 	be = n.Make("be.service")
-	be.Write("cpu.shares", "77")
-	be.Write("cpu.cfs_quota_us", "12345")
+	be.Weight(77)
+	be.Limit(12_345, 100_000, 0)
 	theirs := groups.Snapshot(be)
 	r.close()
 	same(t, theirs, be)
@@ -59,7 +59,7 @@ func TestKernelGroupMadeAnewIsAnother(t *testing.T) {
 
 func TestKernelGroupMadeAnewIsServed(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	be := n.Make("be.service")
 	be.Sleep()
 	r := openRig(t, n, testPolicy(n), nil)
@@ -67,20 +67,20 @@ func TestKernelGroupMadeAnewIsServed(t *testing.T) {
 		r.until("yields", func() bool { return be.Read("cpu.idle") == "1" })
 		be.Remove()
 		be = n.Make("be.service")
-		be.Write("cpu.shares", "77")
+		be.Weight(77)
 		be.Sleep()
 	}
 	r.until("yields", func() bool { return be.Read("cpu.idle") == "1" })
 	r.close()
-	if be.Read("cpu.shares") != "77" || be.Read("cpu.idle") != "0" {
-		t.Errorf("shares %s idle %s", be.Read("cpu.shares"), be.Read("cpu.idle"))
+	if be.WeightNow() != 77 || be.Read("cpu.idle") != "0" {
+		t.Errorf("weight %d idle %s", be.WeightNow(), be.Read("cpu.idle"))
 	}
 }
 
 // A home serves its members by one knob, and may be removed with the last one.
 func TestKernelHomeMadeAnewIsServed(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	n.Make("kubepods")
 	for range 3 {
 		home, pod := n.Make("kubepods/besteffort"), n.Make("kubepods/besteffort/a.service")
@@ -131,10 +131,10 @@ func TestKernelGroupMadeInParts(t *testing.T) {
 
 func TestKernelPolicySwitchesLive(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
-	be.Write("cpu.shares", "512")
+	ls.Limit(30_000, 100_000, 0)
+	be.Weight(512)
 	was := groups.Snapshot(ls, be)
 	ls.Sleep()
 	be.Sleep()
@@ -142,8 +142,8 @@ func TestKernelPolicySwitchesLive(t *testing.T) {
 	p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond}
 	r := openRig(t, n, p, nil)
 	idle := func() bool { return be.Read("cpu.idle") == "1" }
-	least := func() bool { return be.Read("cpu.shares") == "2" && be.Read("cpu.idle") == "0" }
-	free := func() bool { return be.Read("cpu.shares") == "512" && be.Read("cpu.idle") == "0" }
+	least := func() bool { return be.WeightNow() <= 2 && be.Read("cpu.idle") == "0" }
+	free := func() bool { return be.WeightNow() == 512 && be.Read("cpu.idle") == "0" }
 	priority := func(v string) { r.set(func(p *Policy) { p.BE.Priority = v }) }
 	r.until("idle", idle)
 	priority("weight")
@@ -155,7 +155,7 @@ func TestKernelPolicySwitchesLive(t *testing.T) {
 	priority("auto")
 	r.until("idle by the ladder", idle)
 
-	capped := func() bool { return be.Read("cpu.cfs_quota_us") != "-1" }
+	capped := func() bool { return be.Limited() }
 	confined := func() bool {
 		return be.Read("cpuset.cpus") != was[be.Path("cpuset.cpus")][:len(was[be.Path("cpuset.cpus")])-1]
 	}
@@ -168,16 +168,16 @@ func TestKernelPolicySwitchesLive(t *testing.T) {
 	suppress("quota")
 	r.until("a quota again", func() bool { return capped() && !confined() })
 
-	banked := func() bool { return ls.Number("cpu.cfs_burst_us") > 0 }
+	banked := func() bool { return ls.Burst() > 0 }
 	burst := func(m BurstMode) { r.set(func(p *Policy) { p.LS.Burst = m }) }
 	r.until("a bank", banked)
 	burst(BurstOff)
-	r.until("no bank", func() bool { return !banked() && ls.Read("cpu.cfs_period_us") == "100000" })
+	r.until("no bank", func() bool { return !banked() && ls.Period() == 100_000 })
 	burst(BurstMode{Set: true, Budget: 100 * time.Millisecond})
 	r.until("a bank again", banked)
-	deep := ls.Number("cpu.cfs_period_us")
+	deep := ls.Period()
 	r.set(func(p *Policy) { p.LS.Stall = p.Control.Settle / 10 })
-	r.until("a shorter period for a bound on the wait", func() bool { return ls.Number("cpu.cfs_period_us") < deep })
+	r.until("a shorter period for a bound on the wait", func() bool { return ls.Period() < deep })
 
 	r.set(func(p *Policy) { p.Rules = []Rule{{Match: matchPath("/**"), Class: class.None}} })
 	r.until("nothing is classed", func() bool { return free() && !capped() && !banked() })
@@ -190,7 +190,7 @@ func TestKernelPolicySwitchesLive(t *testing.T) {
 
 func TestKernelRefusedWriteIsRetriedAndShown(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	was := groups.Snapshot(ls, be)
 	ls.Sleep()
@@ -198,7 +198,7 @@ func TestKernelRefusedWriteIsRetriedAndShown(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
 	r := openRig(t, n, testPolicy(n), func(path, _ string) error {
-		if broken.Load() && strings.HasSuffix(path, be.Rel+"/cpu.cfs_quota_us") {
+		if broken.Load() && strings.HasSuffix(path, be.Rel+"/"+n.LimitFile()) {
 			return unix.EBUSY
 		}
 		return nil
@@ -213,7 +213,7 @@ func TestKernelRefusedWriteIsRetriedAndShown(t *testing.T) {
 		t.Error("what can be done was not")
 	}
 	broken.Store(false)
-	r.until("done", func() bool { return be.Read("cpu.cfs_quota_us") != "-1" })
+	r.until("done", func() bool { return be.Limited() })
 	if d := r.degradedBy(be.Rel); len(d) > 0 {
 		t.Errorf("still degraded: %v", d)
 	}
@@ -225,9 +225,9 @@ func TestKernelRefusedWriteIsRetriedAndShown(t *testing.T) {
 // whatever is wanted next.
 func TestKernelHalfDoneChangeIsTakenBack(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Limit(30_000, 100_000, 0)
 	was := groups.Snapshot(ls)
 	ls.Sleep()
 	p := testPolicy(n)
@@ -235,12 +235,12 @@ func TestKernelHalfDoneChangeIsTakenBack(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
 	r := openRig(t, n, p, func(path, _ string) error {
-		if broken.Load() && strings.HasSuffix(path, ls.Rel+"/cpu.cfs_quota_us") {
+		if broken.Load() && strings.HasSuffix(path, ls.Rel+"/"+n.QuotaStep()) {
 			return unix.EINVAL
 		}
 		return nil
 	})
-	r.until("half done", func() bool { return ls.Read("cpu.cfs_period_us") != "100000" })
+	r.until("half done", func() bool { return ls.Period() != 100_000 })
 	r.set(func(p *Policy) { p.LS.Burst = BurstOff })
 	broken.Store(false)
 	r.until("taken back", func() bool { return len(groups.Differ(was, groups.Snapshot(ls))) == 0 })
@@ -252,29 +252,27 @@ func TestKernelHalfDoneChangeIsTakenBack(t *testing.T) {
 // A change that failed half way, and then the old value is wanted again.
 func TestKernelHalfDoneChangeAndBack(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Limit(30_000, 100_000, 0)
 	ls.Sleep()
 	p := testPolicy(n)
 	p.LS.Burst = BurstMode{Set: true, Budget: 100 * time.Millisecond}
 	var broken atomic.Bool
 	r := openRig(t, n, p, func(path, _ string) error {
-		if broken.Load() && strings.HasSuffix(path, ls.Rel+"/cpu.cfs_quota_us") {
+		if broken.Load() && strings.HasSuffix(path, ls.Rel+"/"+n.QuotaStep()) {
 			return unix.EINVAL
 		}
 		return nil
 	})
-	r.until("a bank", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
-	held := groups.Snapshot(ls)
+	r.until("a bank", func() bool { return ls.Burst() > 0 })
+	held, period := groups.Snapshot(ls), ls.Period()
 	broken.Store(true)
 	budget := func(d time.Duration) {
 		r.set(func(p *Policy) { p.LS.Burst = BurstMode{Set: true, Budget: d} })
 	}
 	budget(300 * time.Millisecond)
-	r.until("half done", func() bool {
-		return ls.Read("cpu.cfs_period_us") != strings.TrimSpace(held[ls.Path("cpu.cfs_period_us")])
-	})
+	r.until("half done", func() bool { return ls.Period() != period })
 	budget(100 * time.Millisecond)
 	broken.Store(false)
 	r.until("back", func() bool { return len(groups.Differ(held, groups.Snapshot(ls))) == 0 })

@@ -3,6 +3,7 @@ package qos
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 func TestKernelProtectsAndRestores(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	was := groups.Snapshot(ls, be)
 	ls.Sleep()
@@ -23,8 +24,8 @@ func TestKernelProtectsAndRestores(t *testing.T) {
 	r := openRig(t, n, testPolicy(n), nil)
 	r.until("classes", func() bool { return r.class(ls) == "LS" && r.class(be) == "BE" })
 	r.until("BE yields", func() bool { return be.Read("cpu.idle") == "1" })
-	r.until("BE is capped", func() bool { return be.Read("cpu.cfs_quota_us") != "-1" })
-	if ls.Read("cpu.idle") != "0" || ls.Read("cpu.cfs_quota_us") != "-1" {
+	r.until("BE is capped", func() bool { return be.Limited() })
+	if ls.Read("cpu.idle") != "0" || ls.Limited() {
 		t.Error("the LS group was touched")
 	}
 	if s := r.Status(); s.Cap == nil || *s.Cap <= 0 || s.CapWhy == "" {
@@ -40,21 +41,21 @@ func TestKernelProtectsAndRestores(t *testing.T) {
 
 func TestKernelCapFollowsSensitiveWork(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	ls.Sleep()
 	be.Sleep()
 	p := testPolicy(n)
 	p.Control.Deadband = 0.02
 	r := openRig(t, n, p, nil)
-	r.until("first cap", func() bool { return be.Read("cpu.cfs_quota_us") != "-1" })
+	r.until("first cap", func() bool { return be.Limited() })
 	spin := ls.Spin()
-	quota := func() int { return be.Number("cpu.cfs_quota_us") }
+	quota := func() int { return be.Quota() }
 	room := int((0.97*r.cpus - 0.6) * 100_000) // the spinner gets most of a CPU at the least
 	r.until("the cap makes room for LS", func() bool { return quota() < room })
 	_ = spin.Process.Kill()
 	ls.Remove()
-	r.until("no cap without LS", func() bool { return be.Read("cpu.cfs_quota_us") == "-1" })
+	r.until("no cap without LS", func() bool { return !be.Limited() })
 	if s := r.Status(); s.Cap != nil || len(s.Workloads) > 0 && s.Workloads[0].Share != nil {
 		t.Errorf("status still tells of a cap: %v", s.Cap)
 	}
@@ -62,9 +63,9 @@ func TestKernelCapFollowsSensitiveWork(t *testing.T) {
 
 func TestKernelSteadyStateWritesNothing(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Limit(30_000, 100_000, 0)
 	ls.Sleep()
 	for i := range 3 {
 		n.Make(fmt.Sprintf("be%d.service", i)).Sleep()
@@ -72,7 +73,7 @@ func TestKernelSteadyStateWritesNothing(t *testing.T) {
 	p := testPolicy(n)
 	p.LS.Burst = BurstMode{Set: true, Budget: 200 * time.Millisecond}
 	r := openRig(t, n, p, nil)
-	r.until("settled", func() bool { return ls.Read("cpu.cfs_burst_us") != "0" && r.Status().Cap != nil })
+	r.until("settled", func() bool { return ls.Burst() != 0 && r.Status().Cap != nil })
 	r.steps(50)
 	before := r.writes()
 	r.steps(20)
@@ -85,16 +86,16 @@ func TestKernelSteadyStateWritesNothing(t *testing.T) {
 
 func TestKernelBurstPlan(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Limit(30_000, 100_000, 0)
 	was := groups.Snapshot(ls)
 	ls.Sleep()
 	p := testPolicy(n)
 	p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond}
 	r := openRig(t, n, p, nil)
-	r.until("a bank", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
-	q, per, b := ls.Number("cpu.cfs_quota_us"), ls.Number("cpu.cfs_period_us"), ls.Number("cpu.cfs_burst_us")
+	r.until("a bank", func() bool { return ls.Burst() > 0 })
+	q, per, b := ls.Quota(), ls.Period(), ls.Burst()
 	if q+b < 300_000 || b > q || float64(q)/float64(per) > 0.3+1e-9 {
 		t.Errorf("quota %d period %d burst %d", q, per, b)
 	}
@@ -107,61 +108,107 @@ func TestKernelBurstPlan(t *testing.T) {
 	same(t, was, ls)
 }
 
-// limit sets a limit as a container runtime does.
-func limit(g *groups.Group, quota, period string) {
-	g.Write("cpu.cfs_burst_us", "0")
-	g.Write("cpu.cfs_quota_us", "-1")
-	g.Write("cpu.cfs_period_us", period)
-	g.Write("cpu.cfs_quota_us", quota)
-}
-
 func TestKernelForeignLimitIsAdopted(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
-	ls.Write("cpu.cfs_quota_us", "30000")
+	ls.Limit(30_000, 100_000, 0)
 	ls.Sleep()
 	p := testPolicy(n)
 	p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond}
 	r := openRig(t, n, p, nil)
-	r.until("a bank", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
-	limit(ls, "25000", "50000")
+	r.until("a bank", func() bool { return ls.Burst() > 0 })
+	ls.Limit(25_000, 50_000, 0)
 	theirs := groups.Snapshot(ls)
 	r.until("a plan on their limit", func() bool {
-		return ls.Number("cpu.cfs_burst_us") > 0 && 2*ls.Number("cpu.cfs_quota_us") == ls.Number("cpu.cfs_period_us")
+		return ls.Burst() > 0 && 2*ls.Quota() == ls.Period()
 	})
 	r.set(func(p *Policy) { p.LS.Burst = BurstOff })
-	r.until("restored to theirs", func() bool { return ls.Number("cpu.cfs_burst_us") == 0 })
+	r.until("restored to theirs", func() bool { return ls.Burst() == 0 })
 	same(t, theirs, ls)
 
 	r.set(func(p *Policy) { p.LS.Burst = BurstMode{Set: true, Budget: 300 * time.Millisecond} })
-	r.until("a bank again", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
-	limit(ls, "60000", "100000") // and the plan ends before the next look at it
+	r.until("a bank again", func() bool { return ls.Burst() > 0 })
+	ls.Limit(60_000, 100_000, 0) // and the plan ends before the next look at it
 	theirs = groups.Snapshot(ls)
 	r.set(func(p *Policy) { p.Rules[0].Class = class.None })
 	r.steps(5)
 	same(t, theirs, ls)
 
 	r.set(func(p *Policy) { p.Rules[0].Class = class.LS })
-	r.until("a bank on 0.6", func() bool { return ls.Number("cpu.cfs_burst_us") > 0 })
-	limit(ls, "70000", "100000") // and the Engine does not get to see it
+	r.until("a bank on 0.6", func() bool { return ls.Burst() > 0 })
+	ls.Limit(70_000, 100_000, 0) // and the Engine does not get to see it
 	theirs = groups.Snapshot(ls)
 	r.close()
 	same(t, theirs, ls)
 }
 
+// What somebody else writes to a priority or a CPU set is the group's own from
+// then on; best-effort work keeps yielding on top of it.
+func TestKernelForeignPriorityIsAdopted(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	be.Weight(512)
+	ls.Sleep()
+	be.Sleep()
+	r := openRig(t, n, testPolicy(n), nil)
+	idle := func() bool { return be.Read("cpu.idle") == "1" }
+	r.until("BE yields", idle)
+	be.Write("cpu.idle", "0") // the kernel gives the default weight
+	r.until("BE yields again", idle)
+	r.set(func(p *Policy) { p.BE.Priority = "off" })
+	r.until("free", func() bool { return !idle() })
+	if w := be.WeightNow(); w != 512 {
+		t.Errorf("weight %d, it was 512 before", w)
+	}
+	r.set(func(p *Policy) { p.BE.Priority = "auto" })
+	r.until("BE yields", idle)
+	be.Write("cpu.idle", "0")
+	be.Weight(300)
+	r.until("BE yields once more", idle)
+	if !slices.ContainsFunc(r.Status().Decisions, func(d Decision) bool { return d.Result == "adopted" && strings.HasSuffix(d.File, "cpu.idle") }) {
+		t.Error("no decision tells of it")
+	}
+	r.close()
+	if w := be.WeightNow(); w != 300 || idle() {
+		t.Errorf("after Close: weight %d, idle %v; somebody else wrote 300", w, idle())
+	}
+}
+
+func TestKernelForeignCPUSetIsAdopted(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	all := be.Read("cpuset.cpus")
+	ls.Spin()
+	be.Sleep()
+	p := testPolicy(n)
+	p.BE.Suppress = "cpuset"
+	r := openRig(t, n, p, nil)
+	r.until("confined", func() bool { return be.Read("cpuset.cpus") != all })
+	be.Write("cpuset.cpus", "0")
+	r.steps(10)
+	end := time.Now().Add(1500 * time.Millisecond)
+	r.until("looked at again", func() bool { return time.Now().After(end) })
+	r.close()
+	if got := be.Read("cpuset.cpus"); got != "0" {
+		t.Errorf("after Close: %s, somebody else wrote 0", got)
+	}
+}
+
 func TestKernelOwnLimitOfBestEffortIsNotRaised(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
-	be.Write("cpu.cfs_quota_us", "20000")
+	be.Limit(20_000, 100_000, 0)
 	ls.Sleep()
 	be.Sleep()
 	r := openRig(t, n, testPolicy(n), nil)
 	r.until("a cap", func() bool { return r.Status().Cap != nil })
 	for range 20 {
 		r.steps(1)
-		if q := be.Number("cpu.cfs_quota_us"); q > 20_000 {
+		if q := be.Quota(); q > 20_000 {
 			t.Fatalf("the cap raised the group's own limit from 20000 to %d", q)
 		}
 	}
@@ -205,10 +252,10 @@ func TestKernelCapBelowALimitedParent(t *testing.T) {
 
 func TestKernelLane(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
 	was := groups.Snapshot(ls)
-	ls.Run("sh", "-c", "while :; do sleep 0.1; done")
+	ls.Sleep()
 	p := testPolicy(n)
 	p.LS.RTLane.Enabled = true
 	r := openRig(t, n, p, nil)
@@ -225,6 +272,27 @@ func TestKernelLane(t *testing.T) {
 		t.Errorf("threads after Close: %v", policies(t, ls))
 	}
 	same(t, was, ls)
+}
+
+// A child that goes to another cgroup would take the lane's policy along, where
+// nobody watches it and no restore finds it.
+func TestKernelLaneIsNotInherited(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	ls := n.Make("ls.service")
+	ls.Run("sh", "-c", "while :; do sleep 0.2; done")
+	p := testPolicy(n)
+	p.LS.RTLane.Enabled = true
+	r := openRig(t, n, p, nil)
+	r.until("the parent in the lane, its new child not", func() bool {
+		now := policies(t, ls)
+		return now[sys.SCHED_RR] == 1 && now[sys.SCHED_OTHER] == 1
+	})
+	r.close()
+	r.t.Log("after Close:", policies(t, ls))
+	if policies(t, ls)[sys.SCHED_RR] > 0 {
+		t.Error("a thread was left in the lane")
+	}
 }
 
 // Lanes share what real-time bandwidth there is, whatever the order in which
@@ -284,7 +352,7 @@ func TestKernelLanesShareTheBandwidth(t *testing.T) {
 
 func TestKernelLaneDemotesASpinner(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls := n.Make("ls.service")
 	was := groups.Snapshot(ls)
 	ls.Spin()
@@ -305,7 +373,7 @@ func TestKernelLaneDemotesASpinner(t *testing.T) {
 
 func TestKernelSchedIdle(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	ls.Sleep()
 	be.Run("sh", "-c", "while :; do sleep 0.1; done")
@@ -338,7 +406,7 @@ func TestKernelSchedIdle(t *testing.T) {
 
 func TestKernelSuppressByCPUSet(t *testing.T) {
 	n := groups.Open(t)
-	n.V1()
+	n.Either()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	was := groups.Snapshot(ls, be)
 	all := be.Read("cpuset.cpus")
@@ -348,7 +416,7 @@ func TestKernelSuppressByCPUSet(t *testing.T) {
 	p.BE.Suppress = "cpuset"
 	r := openRig(t, n, p, nil)
 	r.until("confined", func() bool { return be.Read("cpuset.cpus") != all })
-	if be.Read("cpu.cfs_quota_us") != "-1" {
+	if be.Limited() {
 		t.Error("a quota was set as well")
 	}
 	ls.Remove()

@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -29,6 +30,16 @@ type knob interface {
 	state() []FileState
 }
 
+// owned is a knob whose file somebody else may write too: theirs is the group's
+// own value from then on.
+type owned interface {
+	knob
+	// drifted says whether the file holds something else than the last set.
+	drifted() bool
+	// adopt takes what the file holds for the original.
+	adopt(*cgroup.Writer) error
+}
+
 // change is one write.
 type change struct{ file, old, new string }
 
@@ -51,7 +62,8 @@ type held struct {
 	touched bool
 	fails   int
 	retry   time.Time
-	round   uint64 // of the last Step that wanted it
+	looked  time.Time // when it was last compared with the file
+	round   uint64    // of the last Step that wanted it
 	last    control.Intent
 }
 
@@ -132,8 +144,57 @@ func (k *yieldKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) 
 }
 
 func (k *yieldKnob) reset(w *cgroup.Writer) error {
+	if k.drifted() {
+		if err := k.adopt(w); err != nil {
+			return err
+		}
+	}
 	_, originals := k.g.Yield(k.m)
 	return k.undo(w, originals...)
+}
+
+func (k *yieldKnob) drifted() bool {
+	edit, _ := k.g.Yield(k.m)
+	return k.differs(edit)
+}
+
+// adopt takes the weight too if it was written: whoever takes cpu.idle back has
+// the kernel put the default there, which is nobody's wish.
+func (k *yieldKnob) adopt(w *cgroup.Writer) error {
+	edit, originals := k.g.Yield(k.m)
+	k.original = nil
+	err := k.forget(w, edit)
+	for _, o := range originals {
+		now, rerr := o.Dir.ReadFile(o.File)
+		if v := trim(now); rerr != nil || v == defaultShares || v == defaultWeight {
+			continue
+		}
+		err = errors.Join(err, k.forget(w, o))
+	}
+	return err
+}
+
+// The kernel's defaults of cpu.shares and cpu.weight.
+const (
+	defaultShares = "1024"
+	defaultWeight = "100"
+)
+
+// differs says whether the file of an edit holds another value. One that cannot
+// be read does not: the next look at the tree settles it.
+func (h *held) differs(e cgroup.Edit) bool {
+	if h.value == "" {
+		return false
+	}
+	now, err := e.Dir.ReadFile(e.File)
+	return err == nil && trim(now) != e.Value
+}
+
+// forget ends the journal's entry of one file: what it holds is its own.
+func (h *held) forget(w *cgroup.Writer, e cgroup.Edit) error {
+	h.value = ""
+	ino, path := e.Dir.Ino(), filepath.Join(e.Dir.Path(), e.File)
+	return w.ForgetWhere(func(e *journal.Entry) bool { return e.Op == journal.OpWrite && e.Ino == ino && e.Path == path })
 }
 
 func (k *yieldKnob) state() []FileState {
@@ -229,7 +290,32 @@ func (k *bandwidthKnob) adopt(w *cgroup.Writer) error {
 type cpusetKnob struct {
 	held
 	cpuset   *cgroup.Dir
+	allowed  []int // the CPUs that it has without us
 	original map[string]string
+}
+
+// own reads the CPUs that the group has: its set, as far as its parent's set and
+// the CPUs online let it have them.
+func (k *cpusetKnob) own() error {
+	for _, file := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"} { // v2, v1, old
+		b, err := k.cpuset.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if k.allowed, err = cgroup.ParseCPUList(trim(b)); err != nil {
+			return fmt.Errorf("read %s of %s: %w", file, k.g.Rel, err)
+		}
+		if len(k.allowed) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("find the CPUs of %s: its cpuset tells none", k.g.Rel)
+}
+
+// confined is the last n of those CPUs, at least one.
+func (k *cpusetKnob) confined(n int) string {
+	n = min(max(1, n), len(k.allowed))
+	return cgroup.FormatCPUList(k.allowed[len(k.allowed)-n:])
 }
 
 func (k *cpusetKnob) edit(v string) cgroup.Edit {
@@ -245,7 +331,17 @@ func (k *cpusetKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error)
 	return out, err
 }
 
+func (k *cpusetKnob) drifted() bool { return k.differs(k.edit(k.value)) }
+
+func (k *cpusetKnob) adopt(w *cgroup.Writer) error {
+	k.original, k.allowed = nil, nil
+	return k.forget(w, k.edit(""))
+}
+
 func (k *cpusetKnob) reset(w *cgroup.Writer) error {
+	if k.drifted() {
+		return k.adopt(w)
+	}
 	ino := k.cpuset.Ino()
 	errs := w.Restore(func(e *journal.Entry) bool {
 		return e.Op == journal.OpWrite && e.Ino == ino && filepath.Base(e.Path) == "cpuset.cpus"

@@ -18,15 +18,15 @@ import (
 )
 
 // The lane gives threads the lowest real-time priority: enough to preempt all
-// fair work, and no more than what a real-time audio thread has.
+// fair work, and no more than what a real-time audio thread has. Children do not
+// inherit it: one that goes to another cgroup would take it along, out of sight.
 var (
-	laneSched = sys.Sched{Policy: sys.SCHED_RR, Priority: 1}
+	laneSched = sys.Sched{Policy: sys.SCHED_RR, Priority: 1, ResetOnFork: true}
 	fairSched = sys.Sched{Policy: sys.SCHED_OTHER}
 	idleSched = sys.Sched{Policy: sys.SCHED_IDLE}
 )
 
-// threadScan is how often new threads are looked for. Threads inherit their
-// creator's policy, so a scan finds only those that came from outside.
+// threadScan is how often new threads are looked for.
 const threadScan = time.Second
 
 // schedule puts threads of the workloads that want it into the real-time lane,
@@ -49,12 +49,10 @@ func (e *Engine) schedule(now time.Time) {
 			lane, why = false, e.demote(g, now, tooMuchWhy)
 		}
 		idle := idle && g.class == class.BE
-		if !lane && g.inLane {
-			e.leave(g, laneSched, "SCHED_RR 1", why)
+		if !lane && g.inLane && e.leave(g, laneSched, "SCHED_RR 1", why) {
 			g.inLane, g.threads = false, 0
 		}
-		if !idle && g.idle {
-			e.leave(g, idleSched, "SCHED_IDLE", "no longer wanted")
+		if !idle && g.idle && e.leave(g, idleSched, "SCHED_IDLE", "no longer wanted") {
 			g.idle = false
 		}
 		if (!lane && !idle) || now.Sub(g.scanned) < threadScan && !g.scanned.After(now) {
@@ -153,16 +151,28 @@ func (e *Engine) watchSpins(g *group, now time.Time) {
 // CPU: sched_rt_runtime_us of 950,000 in 1,000,000.
 const kernelRTShare = 0.95
 
-// leave gives the threads back what they had.
-func (e *Engine) leave(g *group, from sys.Sched, name, why string) {
+// leave gives the threads back what they had, and says whether that was done. If
+// not it is tried again with the next scan.
+func (e *Engine) leave(g *group, from sys.Sched, name, why string) bool {
+	if since := e.last.Sub(g.left); since >= 0 && since < threadScan {
+		return false
+	}
 	n := len(threadsWith(g, from))
 	ino := g.cpu.CPU.Ino()
 	errs := e.w.Restore(func(en *journal.Entry) bool {
 		return en.Ino == ino && (en.Op == journal.OpSched || filepath.Base(en.Path) == fileRTRuntime)
 	})
-	e.recordSched(g, n, name, "SCHED_OTHER", why, errors.Join(errs...))
+	err := errors.Join(errs...)
+	e.recordSched(g, n, name, "SCHED_OTHER", why, err)
+	if err != nil {
+		g.left = e.last
+		e.degrade("scheduling of "+g.w.ID, err)
+		return false
+	}
+	delete(e.degraded, "scheduling of "+g.w.ID)
 	delete(e.rtGiven, g.w.Path)
-	g.scanned = time.Time{}
+	g.scanned, g.left = time.Time{}, time.Time{}
+	return true
 }
 
 // enterLane gives all threads of the group the lane's policy. A v1 group has
@@ -173,9 +183,8 @@ func (e *Engine) enterLane(g *group, why string) {
 		return
 	}
 	if !g.inLane {
-		s := cgroup.SchedUndo{Now: laneSched, Before: fairSched, Except: threadsWith(g, laneSched)}
-		if err := e.w.Sched(g.cpu.CPU, s); err != nil {
-			e.degrade("journal", err)
+		s := cgroup.SchedUndo{Now: laneSched, Before: fairSched, Except: keysWith(g.cpu.CPU.AllThreads, laneSched)}
+		if !e.journalled(e.w.Sched(g.cpu.CPU, s)) {
 			return
 		}
 	}
@@ -223,7 +232,12 @@ func threadsOf(g *group) ([]int, error) {
 }
 
 func threadsWith(g *group, s sys.Sched) []string {
-	tids, err := threadsOf(g)
+	return keysWith(func() ([]int, error) { return threadsOf(g) }, s)
+}
+
+// keysWith names the threads of a list that have the policy.
+func keysWith(list func() ([]int, error), s sys.Sched) []string {
+	tids, err := list()
 	if err != nil {
 		return nil
 	}
@@ -252,9 +266,8 @@ func (e *Engine) recordSched(g *group, n int, from, to, why string, err error) {
 // as good as idle for a waking one.
 func (e *Engine) makeIdle(g *group) {
 	if !g.idle {
-		s := cgroup.SchedUndo{Now: idleSched, Before: fairSched, Except: threadsWith(g, idleSched)}
-		if err := e.w.Sched(g.cpu.CPU, s); err != nil {
-			e.degrade("journal", err)
+		s := cgroup.SchedUndo{Now: idleSched, Before: fairSched, Except: keysWith(g.cpu.CPU.AllThreads, idleSched)}
+		if !e.journalled(e.w.Sched(g.cpu.CPU, s)) {
 			return
 		}
 	}

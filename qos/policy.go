@@ -199,6 +199,9 @@ func (p *Policy) Validate() error {
 	if d := p.LS.RTLane.Window.Std(); d < p.Control.Interval.Std()*2 || d > time.Minute {
 		say("ls.rtLane.window: %v is not between two intervals and 1m", d)
 	}
+	if d := p.LS.RTLane.Cooloff.Std(); d < time.Second {
+		say("ls.rtLane.cooloff: %v is below 1s", d)
+	}
 	oneOf("ls.steer", p.LS.Steer, "auto", "off")
 	oneOf("be.priority", p.BE.Priority, "auto", "cpu.bvt_warp_ns", "cpu.qos_level", "cpu.idle", "weight", "off")
 	oneOf("be.schedIdle", p.BE.SchedIdle, "auto", "on", "off")

@@ -15,8 +15,11 @@ const idleEvery = time.Second
 
 // nodeSense reads the use of the whole node.
 type nodeSense struct {
-	stat  *procfs.StatFile
-	usage *cgroup.File // root cpuacct.usage, in ns, where there is one: /proc/stat counts in 10 ms
+	stat *procfs.StatFile
+	// usage is the CPU use of the root cgroup, where it is told finer than the
+	// 10 ms of /proc/stat: cpuacct.usage in ns, or on v2 cpu.stat in µs.
+	usage   *cgroup.File
+	unified bool
 
 	sampled time.Time
 	total   time.Duration
@@ -41,7 +44,25 @@ func (n *nodeSense) open(root string, t *cgroup.Tree) (err error) {
 		n.usage, err = d.Open("cpuacct.usage")
 		return err
 	}
+	if v, ok := t.Version("cpu"); ok && v == cgroup.V2 {
+		return n.openUnified(t)
+	}
 	return nil
+}
+
+// openUnified opens the root's cpu.stat; kernels before 5.10 have none there.
+func (n *nodeSense) openUnified(t *cgroup.Tree) error {
+	d, err := cgroup.OpenDir(t.Path("cpu", "/"))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if !d.Has("cpu.stat") {
+		return nil
+	}
+	n.usage, err = d.Open("cpu.stat")
+	n.unified = true
+	return err
 }
 
 func (n *nodeSense) close() {
@@ -86,6 +107,11 @@ func (n *nodeSense) counter(now time.Time) (time.Duration, error) {
 	b, err := n.usage.Read(n.buf[:])
 	if err != nil {
 		return 0, err
+	}
+	if n.unified {
+		var s cgroup.CPUStat
+		err := cgroup.ParseCPUStat(b, &s)
+		return s.Usage, err
 	}
 	ns, err := cgroup.Uint(b)
 	return time.Duration(min(ns, math.MaxInt64)), err

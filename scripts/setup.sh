@@ -140,7 +140,11 @@ need_tools() {
   [ -n "$packages" ] || return 0
   if can_install; then
     # shellcheck disable=SC2086
-    if refresh && install_packages $packages; then return 0; fi
+    if refresh && install_packages $packages; then
+      # Of this one only promtool is wanted, and no server from the next boot on.
+      case $packages in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
+      return 0
+    fi
   fi
   say "not installed, the tests that need them skip: $packages"
 }

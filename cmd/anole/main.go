@@ -21,7 +21,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := cli.Run(ctx, os.Args[1:], cli.Options{Undo: cgroup.Undo, Web: console, Out: os.Stdout, Err: os.Stderr})
+	code := cli.Run(ctx, os.Args[1:], cli.Options{Undo: cgroup.Undo, Claim: cgroup.ClaimNode, Web: console, Out: os.Stdout, Err: os.Stderr})
 	os.Exit(code)
 }
 

@@ -24,8 +24,9 @@ import (
 
 // Options is what the binary brings to the command line.
 type Options struct {
-	Registry *core.Registry // nil means core.Default
-	Undo     journal.Undo   // puts journal entries back
+	Registry *core.Registry            // nil means core.Default
+	Undo     journal.Undo              // puts journal entries back
+	Claim    func() (io.Closer, error) // makes this the node's only agent; nil claims nothing
 	// Web makes the console's files from the running modules' panels.
 	Web      func([]core.Panel) http.Handler
 	Out, Err io.Writer
@@ -176,6 +177,6 @@ func (a *app) nodeOptions() node.Options {
 	return node.Options{
 		Registry: a.opt.Registry, Config: a.flags.config, Required: a.root.PersistentFlags().Changed("config"),
 		Root: a.flags.root, StateDir: a.flags.stateDir, RunDir: a.flags.runDir, Socket: a.flags.socket,
-		Version: Version(), Undo: a.opt.Undo, Web: a.opt.Web, Log: a.opt.Err,
+		Version: Version(), Undo: a.opt.Undo, Claim: a.opt.Claim, Web: a.opt.Web, Log: a.opt.Err,
 	}
 }

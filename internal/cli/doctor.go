@@ -19,7 +19,7 @@ func (a *app) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what this node can do, and why not what it cannot",
 		Long: "Say for every feature whether this node has it: yes, no because of something that can be\n" +
-			"named, or could not tell. No agent is needed, and nothing on the node is changed.\n" +
+			"named, or could not tell. No agent is needed, and nothing on the node is left changed.\n" +
 			"The exit code is 0 whatever the answers, unless --require asks for one.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

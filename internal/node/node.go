@@ -48,6 +48,9 @@ type Options struct {
 	Socket   string // overrides agent.api.socket, whose default is RunDir/anole.sock
 	Version  string
 	Undo     journal.Undo // puts journal entries back
+	// Claim makes this the node's only agent, whatever its state directory; nil
+	// claims nothing. It is closed before the journal is.
+	Claim func() (io.Closer, error)
 	// Web makes the console's files from the panels of the running modules;
 	// nil means a console that serves the API alone.
 	Web func([]core.Panel) http.Handler
@@ -104,6 +107,7 @@ type Node struct {
 	done  chan struct{} // closed when the main loop ended
 
 	journal  *journal.Journal
+	claim    io.Closer
 	registry *prometheus.Registry
 	server   *api.Server
 	socket   *api.Serving
@@ -196,10 +200,22 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
+	// Before anything is put back: another agent may hold the same files.
+	if n.claim, err = n.opt.claim(); err != nil {
+		return errors.Join(err, j.Close())
+	}
 	n.journal = j
 	n.accept(cfg)
 	n.restore("put back what an earlier run left")
 	return nil
+}
+
+// claim is Options.Claim; never nil without an error.
+func (o *Options) claim() (io.Closer, error) {
+	if o.Claim == nil {
+		return io.NopCloser(nil), nil
+	}
+	return o.Claim()
 }
 
 // JournalDir is where the agent with this state directory keeps its journal.
@@ -302,7 +318,7 @@ func (n *Node) down() error {
 	n.history.close()
 	err := errors.Join(append([]error{stopErr}, rep.Failed...)...)
 	if n.journal != nil {
-		err = errors.Join(err, n.journal.Close())
+		err = errors.Join(err, n.claim.Close(), n.journal.Close())
 	}
 	if n.socket != nil { // it had come up
 		n.log.Info("stopped")

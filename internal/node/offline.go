@@ -95,6 +95,11 @@ func RevertOffline(ctx context.Context, opt Options) (api.Reverted, error) {
 		return rep, err
 	}
 	defer j.Close()
+	claim, err := opt.claim()
+	if err != nil {
+		return rep, err
+	}
+	defer claim.Close()
 	jr := j.Restore(ctx, opt.Undo)
 	rep.Restored, rep.Gone = jr.Restored, jr.Gone
 	for _, err := range jr.Failed {

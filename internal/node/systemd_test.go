@@ -18,7 +18,7 @@ func TestUnitFileFitsTheAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\nType=notify", "\nWatchdogSec=", "\nExecReload=/bin/kill -HUP $MAINPID\n", "\nExecStart=/usr/bin/anole up\n", "\nReadWritePaths=/sys/fs/cgroup", "\nRuntimeDirectory=anole\n", "\nStateDirectory=anole\n"} {
+	for _, want := range []string{"\nType=notify", "\nWatchdogSec=", "\nExecReload=/bin/kill -HUP $MAINPID\n", "\nExecStart=/usr/bin/anole up\n", "\nReadWritePaths=/sys/fs/cgroup", "\nRuntimeDirectory=anole\n", "\nRuntimeDirectoryPreserve=yes\n", "\nStateDirectory=anole\n"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the unit lacks %q", want)
 		}

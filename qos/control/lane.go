@@ -87,8 +87,12 @@ func Heaviest(lanes []*Lane, cpus float64) (at int, why string) {
 }
 
 // spinShare is the part of what a real-time thread may use of one CPU from
-// which on it counts as spinning.
-const spinShare = 0.9
+// which on it counts as spinning; below leastSpin of a CPU it never does: there
+// the bandwidth that holds it so low is bound enough.
+const (
+	spinShare = 0.9
+	leastSpin = 0.4
+)
 
 // Spins watches single threads: one that hardly sleeps keeps a CPU from
 // everybody else, however little its workload uses of a large node.
@@ -107,7 +111,7 @@ func (s *Spins) Look(now time.Time, used map[int]time.Duration, may float64, win
 		for t, u := range used {
 			was, ok := s.was[t]
 			x := (u - was).Seconds() / dt.Seconds()
-			if !ok || x < spinShare*may {
+			if !ok || x < max(spinShare*may, leastSpin) {
 				continue
 			}
 			if hot[t] = s.hot[t] + dt; hot[t] >= window && x > share {

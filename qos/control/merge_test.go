@@ -210,12 +210,17 @@ func TestSpinsTellsASpinnerFromABusyThread(t *testing.T) {
 	if tid := look(0.95, map[int]float64{7: 0.94, 8: 0.8}); tid != 7 {
 		t.Errorf("two seconds: %d", tid)
 	}
-	// A thread that is held to a tenth of a CPU cannot use more.
+	// A thread that is held to a half of a CPU cannot use more.
 	for range 2 {
-		look(0.1, map[int]float64{8: 0.099})
+		look(0.5, map[int]float64{8: 0.49})
 	}
-	if tid := look(0.1, map[int]float64{8: 0.099}); tid != 8 {
+	if tid := look(0.5, map[int]float64{8: 0.49}); tid != 8 {
 		t.Errorf("a spinner of a small lane: %d", tid)
+	}
+	for range 5 { // held to a tenth it does no harm
+		if tid := look(0.1, map[int]float64{8: 0.099}); tid != 0 {
+			t.Errorf("a tenth of a CPU: %d spins", tid)
+		}
 	}
 	// An id that is new, and one that went, count for nothing.
 	if tid := look(0.1, map[int]float64{9: 1}); tid != 0 {

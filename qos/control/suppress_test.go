@@ -256,3 +256,31 @@ func TestReplayIsDeterministic(t *testing.T) {
 		t.Fatal("the same trace gave two answers")
 	}
 }
+
+// A sample in which the others' load rose may have seen a part of the rise: the
+// next one is wanted sooner, and only then.
+func TestRiseIsToBeLookedAtAgain(t *testing.T) {
+	r := newRig(DefaultSuppress())
+	r.settle(t, calm(0.4, 3))
+	if r.s.Rising() {
+		t.Error("a steady load rises")
+	}
+	r.step(calm(0.6, 3)) // noise
+	if r.s.Rising() {
+		t.Error("noise is a rise")
+	}
+	r.settle(t, calm(0.4, 3))
+	for _, high := range []float64{1, 2.5} { // a jump, a leap
+		r.step(calm(high, 1))
+		if !r.s.Rising() {
+			t.Errorf("from 0.4 to %v: no rise", high)
+		}
+		for range 3 {
+			r.step(calm(high, 1))
+		}
+		if r.s.Rising() {
+			t.Errorf("at %v: still rising", high)
+		}
+		r.settle(t, calm(0.4, 3))
+	}
+}

@@ -88,6 +88,23 @@ func TestSecondAgentSaysWho(t *testing.T) {
 	}
 }
 
+// An agent with directories of its own is a second one just as well; it must not
+// so much as put back what it left before.
+func TestSecondAgentElsewhereSaysWho(t *testing.T) {
+	groups.Open(t)
+	n, other := newNode(t, quiet), newNode(t, quiet)
+	n.start()
+	_, errs, code := other.try("up")
+	if want := fmt.Sprintf("process %d", n.agent.Process.Pid); code != 1 || !strings.Contains(errs, want) {
+		t.Errorf("exit %d: %s; want 1 and %q", code, errs, want)
+	}
+	if _, errs, code := other.try("revert"); code != 1 || !strings.Contains(errs, "stop that one first") {
+		t.Errorf("revert: exit %d: %s", code, errs)
+	}
+	n.stop()
+	other.start()
+}
+
 func TestApply(t *testing.T) {
 	groups.Open(t)
 	n := newNode(t, quiet)

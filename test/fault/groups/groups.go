@@ -237,11 +237,15 @@ func (g *Group) Number(file string) int {
 // Limit sets a CPU limit, in microseconds.
 func (g *Group) Limit(quota, period, burst int) {
 	g.node.tb.Helper()
+	// As a container runtime does: no burst that the new quota would not take.
 	if g.node.version() == cgroup.V2 {
+		g.Write("cpu.max.burst", "0")
 		g.Write("cpu.max", fmt.Sprint(quota, " ", period))
 		g.Write("cpu.max.burst", strconv.Itoa(burst))
 		return
 	}
+	g.Write("cpu.cfs_burst_us", "0")
+	g.Write("cpu.cfs_quota_us", "-1")
 	g.Write("cpu.cfs_period_us", strconv.Itoa(period))
 	g.Write("cpu.cfs_quota_us", strconv.Itoa(quota))
 	g.Write("cpu.cfs_burst_us", strconv.Itoa(burst))
@@ -271,6 +275,20 @@ func (g *Group) Quota() int {
 	return g.Number("cpu.cfs_quota_us")
 }
 
+// Period gives the limit's period in microseconds.
+func (g *Group) Period() int {
+	g.node.tb.Helper()
+	if g.node.version() == cgroup.V1 {
+		return g.Number("cpu.cfs_period_us")
+	}
+	_, period, _ := strings.Cut(g.Read("cpu.max"), " ")
+	n, err := strconv.Atoi(period)
+	if err != nil {
+		g.node.tb.Fatal(err)
+	}
+	return n
+}
+
 // Burst gives the burst in microseconds.
 func (g *Group) Burst() int {
 	if g.node.version() == cgroup.V2 {
@@ -287,6 +305,28 @@ func (g *Group) Weight(w int) {
 		return
 	}
 	g.Write("cpu.shares", strconv.Itoa(w))
+}
+
+// WeightNow gives the CPU weight as Weight takes it.
+func (g *Group) WeightNow() int {
+	if g.node.version() == cgroup.V2 {
+		return g.Number("cpu.weight")
+	}
+	return g.Number("cpu.shares")
+}
+
+// LimitFile is the file that a limit is written to, QuotaStep the one that a
+// change of a limit writes after another one has changed already.
+func (n *Node) LimitFile() string { return n.either("cpu.cfs_quota_us", "cpu.max") }
+
+// QuotaStep: see LimitFile.
+func (n *Node) QuotaStep() string { return n.either("cpu.cfs_quota_us", "cpu.max.burst") }
+
+func (n *Node) either(v1, v2 string) string {
+	if n.version() == cgroup.V2 {
+		return v2
+	}
+	return v1
 }
 
 // Threads lists the threads in the group and in those below it.

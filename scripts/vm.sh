@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Virtual machines for tests of the real kernel.
+#
+#	vm.sh setup              fetch Debian's kernels and busybox, install QEMU, once
+#	vm.sh test [PACKAGE…]    run those packages' tests in each machine below
+#
+# A package is unpacked here and not installed, so that it touches nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+dir=$PWD/.cache/vm
+# kernel series, the suite that has it
+kernels='6.1 bookworm
+6.12 trixie'
+# kernel series, cgroup version of the machine
+machines='6.1 v2
+6.1 v1
+6.12 v2'
+# Packages whose tests ask the kernel something.
+packages='./internal/cgroup ./internal/journal ./workload ./qos ./qos/actuate ./qos/run ./qos/runq ./test/fault'
+modules='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console'
+
+say() { printf 'vm: %s\n' "$*" >&2; }
+
+# --- setup ------------------------------------------------------------------------
+
+# archive: where this machine gets Debian from.
+archive() {
+  sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p
+}
+
+# apt SUITE COMMAND…: apt-get or apt-cache that knows that suite alone.
+apt() {
+  local suite=$1 tool=$2 at=$dir/apt/$1
+  shift 2
+  mkdir -p "$at/lists/partial" "$at/cache/archives/partial"
+  printf 'deb %s %s main\n' "$(archive)" "$suite" >"$at/sources.list"
+  "$tool" -o Dir::Etc::sourcelist="$at/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::State::lists="$at/lists" -o Dir::Cache="$at/cache" -o APT::Sandbox::User=root "$@"
+}
+
+# unpack SUITE PACKAGE INTO
+unpack() {
+  local work=$dir/apt/deb
+  rm -rf "$work"
+  mkdir -p "$work" "$3"
+  (cd "$work" && apt "$1" apt-get download -qq "$2" >/dev/null)
+  dpkg-deb -x "$work"/*.deb "$3"
+  rm -rf "$work"
+}
+
+# kernel SERIES SUITE
+kernel() {
+  local series=$1 suite=$2 out=$dir/$1 tree=$dir/apt/tree name m file
+  [ ! -e "$out/vmlinuz" ] || return 0
+  apt "$suite" apt-get update -qq
+  name=$(apt "$suite" apt-cache depends linux-image-cloud-amd64 | sed -nE 's/^ *Depends: (linux-image-[0-9].*-cloud-amd64)$/\1/p' | sed -n 1p)
+  case $name in
+    "linux-image-$series"[.+-]*) ;;
+    *) say "$suite has ${name:-no kernel}, not Linux $series"; return 1 ;;
+  esac
+  say "fetching Debian's $name"
+  rm -rf "$tree"
+  unpack "$suite" "$name" "$tree"
+  mkdir -p "$out/modules"
+  for m in $modules; do
+    file=$(find "$tree" -name "$m.ko" -o -name "$m.ko.xz" | sed -n 1p)
+    case $file in
+      *.xz) xz -dc "$file" >"$out/modules/$m.ko" ;;
+      ?*) cp "$file" "$out/modules/" ;;
+    esac
+  done
+  cp "$tree"/boot/vmlinuz-* "$out/vmlinuz.new"
+  mv "$out/vmlinuz.new" "$out/vmlinuz" # last: what is there is whole
+  rm -rf "$tree"
+}
+
+setup() {
+  local series suite
+  if ! command -v qemu-system-x86_64 >/dev/null; then
+    say "installing Debian's qemu-system-x86"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 >/dev/null
+  fi
+  while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
+  if [ ! -e "$dir/busybox" ]; then
+    unpack bookworm busybox-static "$dir/apt/tree"
+    cp "$dir/apt/tree/bin/busybox" "$dir/busybox"
+    rm -rf "$dir/apt/tree"
+  fi
+}
+
+# --- test -------------------------------------------------------------------------
+
+run() {
+  local series cgroup status=0
+  mkdir -p "$dir"
+  CGO_ENABLED=0 go build -o "$dir/guest" ./test/vm/guest
+  CGO_ENABLED=0 go build -o "$dir/with" ./test/vm/with
+  CGO_ENABLED=0 go build -o "$dir/exec" ./test/vm/exec
+  export ANOLE_SKIPS
+  while read -r series cgroup <&3; do
+    ANOLE_SKIPS=$(mktemp)
+    CGO_ENABLED=0 "$dir/with" -kernel "$series" -cgroup "$cgroup" -dir "$dir" -- \
+      go test -count=1 -p 1 -timeout 15m -exec "$dir/exec" "$@" || status=1
+    go run ./test/expected-skips -on "vm-$cgroup" "$ANOLE_SKIPS" || status=1
+    rm -f "$ANOLE_SKIPS"
+  done 3<<<"$machines"
+  return "$status"
+}
+
+case "${1:-}" in
+  setup) setup ;;
+  test)
+    shift
+    setup
+    # shellcheck disable=SC2086
+    run ${@:-$packages}
+    ;;
+  *) say "usage: vm.sh setup|test [PACKAGE…]"; exit 2 ;;
+esac
