@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/sys"
+	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/test/fault/groups"
 )
@@ -300,6 +302,9 @@ func TestKernelLaneIsNotInherited(t *testing.T) {
 func TestKernelLanesShareTheBandwidth(t *testing.T) {
 	n := groups.Open(t)
 	n.V1()
+	if _, err := os.Stat(n.Make("ls-any").Path(fileRTRuntime)); err != nil {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "real-time bandwidth of groups", Reason: feature.NoKernel, Need: "RT_GROUP_SCHED", Err: err})
+	}
 	p := testPolicy(n)
 	p.LS.RTLane.Enabled = true
 	r := openRig(t, n, p, nil)

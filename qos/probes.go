@@ -134,14 +134,22 @@ func askSteering(*cgroup.Tree) (string, error) {
 	return "by a SCHED_FIFO thread", nil
 }
 
-// mayFIFO tries the policy on a thread that ends with it.
+// mayFIFO tries the policy on a thread of its own.
 func mayFIFO() error {
-	err := make(chan error)
+	tried := make(chan error)
 	go func() {
+		// The thread ends with the goroutine, but for the process's first one.
 		runtime.LockOSThread()
-		err <- sys.SetSched(0, sys.Sched{Policy: sys.SCHED_FIFO, Priority: 1})
+		was, err := sys.GetSched(0)
+		if err == nil {
+			err = sys.SetSched(0, sys.Sched{Policy: sys.SCHED_FIFO, Priority: 1})
+		}
+		if err == nil {
+			err = sys.SetSched(0, was)
+		}
+		tried <- err
 	}()
-	return <-err
+	return <-tried
 }
 
 // unused is an error of a probe for a feature that no controller makes use of:

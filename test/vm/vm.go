@@ -55,8 +55,14 @@ type VM struct {
 	in   *gob.Decoder
 }
 
-// bootTime is what the slowest boot takes, by emulation on a busy machine.
-const bootTime = 3 * time.Minute
+// bootTime is what the slowest boot takes. With KVM it is a second or two; where
+// that hangs, as nested in some hosts, there is the emulator.
+func bootTime(accel string) time.Duration {
+	if accel == "kvm" {
+		return 15 * time.Second
+	}
+	return 3 * time.Minute
+}
 
 // Boot starts a machine and waits until it answers. Close ends it; so does the
 // end of this process.
@@ -65,29 +71,45 @@ func Boot(ctx context.Context, o Options) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &VM{dir: dir, console: &tail{}, dead: make(chan struct{})}
-	if err := v.start(ctx, o); err != nil {
-		err = fmt.Errorf("boot %s: %w%s", o.Kernel.Image, err, v.console)
-		return nil, errors.Join(err, v.Close())
+	disk, err := image(o.Kernel, o.Busybox, o.Init)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "initrd"), disk, 0o600)
 	}
-	return v, nil
+	var failed []error
+	for _, accel := range accelerators() {
+		if err != nil {
+			break
+		}
+		v := &VM{dir: dir, console: &tail{}, dead: make(chan struct{})}
+		if err = v.start(ctx, o, accel); err == nil {
+			return v, nil
+		}
+		failed = append(failed, fmt.Errorf("with %s: %w", accel, err))
+		v.end()
+		if ctx.Err() == nil { // hardware that QEMU does not get along with: emulate it
+			err = nil
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("boot %s: %w", o.Kernel.Image, errors.Join(append(failed, err)...)), os.RemoveAll(dir))
 }
 
-func (v *VM) start(ctx context.Context, o Options) error {
-	disk, err := image(o.Kernel, o.Busybox, o.Init)
-	if err != nil {
-		return err
+// accelerators are KVM, where this process may use it, and QEMU's emulator.
+func accelerators() []string {
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
+		_ = f.Close()
+		return []string{"kvm", "tcg"}
 	}
-	initrd, socket := filepath.Join(v.dir, "initrd"), filepath.Join(v.dir, "port")
-	if err := os.WriteFile(initrd, disk, 0o600); err != nil {
-		return err
-	}
+	return []string{"tcg"}
+}
+
+func (v *VM) start(ctx context.Context, o Options, accel string) error {
+	initrd, socket := filepath.Join(v.dir, "initrd"), filepath.Join(v.dir, "port-"+accel)
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	v.cmd = exec.Command(o.qemu(), o.args(initrd, socket)...)
+	v.cmd = exec.Command(o.qemu(), o.args(accel, initrd, socket)...)
 	v.cmd.Stdout, v.cmd.Stderr = v.console, v.console
 	v.cmd.SysProcAttr = diesWithUs()
 	if err := v.cmd.Start(); err != nil {
@@ -98,7 +120,7 @@ func (v *VM) start(ctx context.Context, o Options) error {
 		return fmt.Errorf("QEMU ended: %w", err)
 	}
 	v.out, v.in = gob.NewEncoder(v.conn), gob.NewDecoder(v.conn)
-	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	ctx, cancel := context.WithTimeout(ctx, bootTime(accel))
 	defer cancel()
 	hello, err := v.read(ctx)
 	v.Release = hello.Text
@@ -112,7 +134,7 @@ func (o *Options) qemu() string {
 	return "qemu-system-x86_64"
 }
 
-func (o *Options) args(initrd, socket string) []string {
+func (o *Options) args(accel, initrd, socket string) []string {
 	cpus, memory, cgroup := max(o.CPUs, 0), o.Memory, o.Cgroup
 	if cpus == 0 {
 		cpus = 2
@@ -124,7 +146,8 @@ func (o *Options) args(initrd, socket string) []string {
 		cgroup = "v2"
 	}
 	return []string{
-		"-M", "pc", "-accel", "kvm", "-accel", "tcg", "-cpu", "max", "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(memory),
+		// Without arch-capabilities: nested hosts tell of a register that they do not let QEMU write.
+		"-M", "pc", "-accel", accel, "-cpu", "max,-arch-capabilities", "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(memory),
 		"-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio",
 		"-chardev", "socket,id=port,path=" + socket, "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=port,name=" + wire.Port,
 		"-kernel", o.Kernel.Image, "-initrd", initrd,
@@ -207,6 +230,11 @@ func (v *VM) Run(ctx context.Context, p Program) (code int, err error) {
 
 // Close ends the machine.
 func (v *VM) Close() error {
+	v.end()
+	return os.RemoveAll(v.dir)
+}
+
+func (v *VM) end() {
 	if v.out != nil {
 		_ = v.conn.SetWriteDeadline(time.Now().Add(time.Second))
 		_ = v.out.Encode(wire.Message{Kind: wire.Off})
@@ -222,7 +250,6 @@ func (v *VM) Close() error {
 	if v.conn != nil {
 		_ = v.conn.Close()
 	}
-	return os.RemoveAll(v.dir)
 }
 
 // tail keeps the end of the guest's console.

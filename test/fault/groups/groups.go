@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -89,9 +90,15 @@ func (n *Node) Either() {
 	if n.version() != cgroup.V2 {
 		return
 	}
-	control := filepath.Join(n.Tree.Mount("cpu"), "cgroup.subtree_control")
+	n.handDown(n.Tree.Mount("cpu"))
+}
+
+// handDown enables what the tests need for the groups below one. A group with
+// processes of its own has none below it that could take it.
+func (n *Node) handDown(dir string) {
+	n.tb.Helper()
 	for _, c := range []string{"+cpu", "+cpuset"} {
-		if err := os.WriteFile(control, []byte(c), 0); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(c), 0); err != nil && !errors.Is(err, syscall.EBUSY) {
 			n.tb.Fatal(err)
 		}
 	}
@@ -110,6 +117,9 @@ var controllers = []string{"cpu", "cpuacct", "cpuset"}
 func (n *Node) Make(name string) *Group {
 	n.tb.Helper()
 	g := &Group{Rel: n.Prefix + name, node: n}
+	if up := path.Dir(g.Rel); up != "/" && n.version() == cgroup.V2 {
+		n.handDown(n.Tree.Path("cpu", up))
+	}
 	for _, dir := range g.dirs() {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			n.tb.Fatal(err)
