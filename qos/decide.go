@@ -303,6 +303,9 @@ func (e *Engine) confine(out []control.Intent, g *group, changed bool) []control
 		}
 		changed = true
 	}
+	if len(k.allowed) == 0 {
+		return out
+	}
 	if g.setIntent.File == "" || changed {
 		g.setIntent = control.Intent{
 			Group: g.w.ID, File: key, Value: k.confined(int(e.cap)), Controller: "suppress", Why: fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy),

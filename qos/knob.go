@@ -295,7 +295,8 @@ type cpusetKnob struct {
 }
 
 // own reads the CPUs that the group has: its set, as far as its parent's set and
-// the CPUs online let it have them.
+// the CPUs online let it have them. On v1 that is none until somebody fills the
+// set, and no task can be there so long.
 func (k *cpusetKnob) own() error {
 	for _, file := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"} { // v2, v1, old
 		b, err := k.cpuset.ReadFile(file)
@@ -309,7 +310,7 @@ func (k *cpusetKnob) own() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("find the CPUs of %s: its cpuset tells none", k.g.Rel)
+	return nil
 }
 
 // confined is the last n of those CPUs, at least one.

@@ -7,7 +7,7 @@ import (
 
 func TestCPUList(t *testing.T) {
 	for s, want := range map[string][]int{
-		"": nil, "0": {0}, "0-1": {0, 1}, "0,2,4,6": {0, 2, 4, 6}, "0-2,7": {0, 1, 2, 7}, "7,0-2,1": {0, 1, 2, 7}, " 3 \n": {3},
+		"": nil, "0": {0}, "0-1": {0, 1}, "0,2,4,6": {0, 2, 4, 6}, "0-2,7": {0, 1, 2, 7}, "7,0-2,1": {0, 1, 2, 7}, "3\n": {3},
 	} {
 		got, err := ParseCPUList(s)
 		if err != nil || !slices.Equal(got, want) {

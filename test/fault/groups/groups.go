@@ -329,7 +329,7 @@ func (g *Group) WeightNow() int {
 // change of a limit writes after another one has changed already.
 func (n *Node) LimitFile() string { return n.either("cpu.cfs_quota_us", "cpu.max") }
 
-// QuotaStep: see LimitFile.
+// QuotaStep is told of at LimitFile.
 func (n *Node) QuotaStep() string { return n.either("cpu.cfs_quota_us", "cpu.max.burst") }
 
 func (n *Node) either(v1, v2 string) string {
