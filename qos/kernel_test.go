@@ -388,7 +388,9 @@ func TestKernelSchedIdle(t *testing.T) {
 	r.until("idle", func() bool { return all(t, be, sys.SCHED_IDLE) })
 	be.Sleep()
 	inner := n.Make("be.service/inner") // part of the same workload
-	inner.Sleep()
+	if n.LimitFile() != "cpu.max" { // v2 has no processes above such a group
+		inner.Sleep()
+	}
 	r.until("one that came later", func() bool { return policies(t, be)[sys.SCHED_OTHER] == 0 })
 	if !all(t, ls, sys.SCHED_OTHER) {
 		t.Error("LS threads were touched")
