@@ -56,13 +56,12 @@ const ownedEvery = time.Second
 // a new limit.
 func (e *Engine) lookAfter(k knob, now time.Time) {
 	h := k.common()
-	o, ok := k.(owned)
-	if _, limit := k.(*bandwidthKnob); !ok || limit || h.value == "" || now.Sub(h.looked) < ownedEvery && !h.looked.After(now) {
+	if _, limit := k.(*bandwidthKnob); limit || h.value == "" || now.Sub(h.looked) < ownedEvery && !h.looked.After(now) {
 		return
 	}
 	first := h.looked.IsZero()
 	h.looked = now
-	if first || !o.drifted() {
+	if first || !k.drifted() {
 		return
 	}
 	for _, s := range k.state() {
@@ -71,7 +70,7 @@ func (e *Engine) lookAfter(k knob, now time.Time) {
 			Why: "somebody else wrote it: the group's own from now on", Result: "adopted",
 		})
 	}
-	e.journalled(o.adopt(e.w))
+	e.journalled(k.adopt(e.w))
 }
 
 // release puts one knob back and forgets it. One that the kernel refuses to

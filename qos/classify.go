@@ -174,8 +174,8 @@ func (e *Engine) drop(ino uint64, g *group) {
 // which putBack does not see: what somebody else has changed since, and a CPU
 // set, whose hierarchy has inodes of its own on cgroup v1.
 func (e *Engine) letGo(g *group, k knob) {
-	if o, ok := k.(owned); ok && o.drifted() {
-		e.journalled(o.adopt(e.w))
+	if k.drifted() {
+		e.journalled(k.adopt(e.w))
 	}
 	if k, ok := k.(*cpusetKnob); ok {
 		e.putBack(g, k.cpuset.Ino())

@@ -366,8 +366,8 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	for key, k := range e.knobs {
-		if o, ok := k.(owned); ok && o.drifted() {
-			_ = o.adopt(e.w) // it stays as somebody else wrote it
+		if k.drifted() {
+			_ = k.adopt(e.w) // it stays as somebody else wrote it
 		}
 		e.forget(key, k)
 	}

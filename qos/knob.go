@@ -1,9 +1,9 @@
 package qos
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,16 +28,10 @@ type knob interface {
 	common() *held
 	// state gives original and current content of the files, for people.
 	state() []FileState
-}
-
-// owned is a knob whose file somebody else may write too: theirs is the group's
-// own value from then on.
-type owned interface {
-	knob
-	// drifted says whether the file holds something else than the last set.
+	// drifted says whether somebody else wrote since the last set: theirs is the
+	// group's own value from then on, which adopt takes for the original.
 	drifted() bool
-	// adopt takes what the file holds for the original.
-	adopt(*cgroup.Writer) error
+	adopt(w *cgroup.Writer) error
 }
 
 // change is one write.
@@ -92,18 +86,28 @@ func write(w *cgroup.Writer, edits []cgroup.Edit) ([]change, error) {
 
 // undo restores the journalled originals of some of a cgroup's files.
 func (h *held) undo(w *cgroup.Writer, files ...cgroup.Edit) error {
-	paths := map[string]bool{}
-	for _, f := range files {
-		paths[filepath.Join(f.Dir.Path(), f.File)] = true
-	}
-	ino := h.owner()
-	errs := w.Restore(func(e *journal.Entry) bool { return e.Op == journal.OpWrite && e.Ino == ino && paths[e.Path] })
+	errs := w.Restore(writesTo(files))
 	h.value = ""
 	if len(errs) > 0 {
 		return errs[0]
 	}
 	h.touched = false
 	return nil
+}
+
+// forget ends the journal's entries of some files: what they hold is their own.
+func (h *held) forget(w *cgroup.Writer, files ...cgroup.Edit) error {
+	h.value = ""
+	return w.ForgetWhere(writesTo(files))
+}
+
+// writesTo selects the journal's entries of files.
+func writesTo(files []cgroup.Edit) func(*journal.Entry) bool {
+	return func(e *journal.Entry) bool {
+		return e.Op == journal.OpWrite && slices.ContainsFunc(files, func(f cgroup.Edit) bool {
+			return e.Ino == f.Dir.Ino() && e.Path == filepath.Join(f.Dir.Path(), f.File)
+		})
+	}
 }
 
 // fileStates reads files for people.
@@ -163,15 +167,14 @@ func (k *yieldKnob) drifted() bool {
 func (k *yieldKnob) adopt(w *cgroup.Writer) error {
 	edit, originals := k.g.Yield(k.m)
 	k.original = nil
-	err := k.forget(w, edit)
+	theirs := []cgroup.Edit{edit}
 	for _, o := range originals {
-		now, rerr := o.Dir.ReadFile(o.File)
-		if v := trim(now); rerr != nil || v == defaultShares || v == defaultWeight {
-			continue
+		now, err := o.Dir.ReadFile(o.File)
+		if v := trim(now); err == nil && v != defaultShares && v != defaultWeight {
+			theirs = append(theirs, o)
 		}
-		err = errors.Join(err, k.forget(w, o))
 	}
-	return err
+	return k.forget(w, theirs...)
 }
 
 // The kernel's defaults of cpu.shares and cpu.weight.
@@ -188,13 +191,6 @@ func (h *held) differs(e cgroup.Edit) bool {
 	}
 	now, err := e.Dir.ReadFile(e.File)
 	return err == nil && trim(now) != e.Value
-}
-
-// forget ends the journal's entry of one file: what it holds is its own.
-func (h *held) forget(w *cgroup.Writer, e cgroup.Edit) error {
-	h.value = ""
-	ino, path := e.Dir.Ino(), filepath.Join(e.Dir.Path(), e.File)
-	return w.ForgetWhere(func(e *journal.Entry) bool { return e.Op == journal.OpWrite && e.Ino == ino && e.Path == path })
 }
 
 func (k *yieldKnob) state() []FileState {
@@ -277,13 +273,8 @@ func (k *bandwidthKnob) drifted() bool {
 
 // adopt takes the limit that somebody else wrote for the original from now on.
 func (k *bandwidthKnob) adopt(w *cgroup.Writer) error {
-	paths := map[string]bool{}
-	for _, o := range k.g.Originals() {
-		paths[filepath.Join(o.Dir.Path(), o.File)] = true
-	}
-	ino := k.owner()
-	k.started, k.value, k.touched = false, "", false
-	return w.ForgetWhere(func(e *journal.Entry) bool { return e.Ino == ino && paths[e.Path] })
+	k.started, k.touched = false, false
+	return k.forget(w, k.g.Originals()...)
 }
 
 // cpusetKnob confines a group to some CPUs.
@@ -343,16 +334,7 @@ func (k *cpusetKnob) reset(w *cgroup.Writer) error {
 	if k.drifted() {
 		return k.adopt(w)
 	}
-	ino := k.cpuset.Ino()
-	errs := w.Restore(func(e *journal.Entry) bool {
-		return e.Op == journal.OpWrite && e.Ino == ino && filepath.Base(e.Path) == "cpuset.cpus"
-	})
-	k.value = ""
-	if len(errs) > 0 {
-		return errs[0]
-	}
-	k.touched = false
-	return nil
+	return k.undo(w, k.edit(""))
 }
 
 func (k *cpusetKnob) state() []FileState {

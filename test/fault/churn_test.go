@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/test/fault/groups"
 )
 
@@ -40,11 +39,11 @@ func churn(t *testing.T, n *groups.Node, step func(), total int) {
 				}
 			}
 			if i%3 == 0 {
-				file, limit := "cpu.cfs_quota_us", "30000"
-				if v, _ := n.Tree.Version("cpu"); v == cgroup.V2 {
-					file, limit = "cpu.max", "30000 100000"
+				limit := "30000"
+				if n.Unified() {
+					limit = "30000 100000"
 				}
-				if err := os.WriteFile(filepath.Join(n.Tree.Path("cpu", rel), file), []byte(limit), 0); err != nil {
+				if err := os.WriteFile(filepath.Join(n.Tree.Path("cpu", rel), n.LimitFile()), []byte(limit), 0); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -6,6 +6,7 @@ package vm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -75,22 +76,23 @@ func Boot(ctx context.Context, o Options) (*VM, error) {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "initrd"), disk, 0o600)
 	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("boot %s: %w", o.Kernel.Image, err), os.RemoveAll(dir))
+	}
 	var failed []error
-	for _, accel := range accelerators() {
-		if err != nil {
-			break
-		}
+	for _, accel := range accelerators() { // what QEMU does not get along with is emulated
 		v := &VM{dir: dir, console: &tail{}, dead: make(chan struct{})}
-		if err = v.start(ctx, o, accel); err == nil {
+		err := v.start(ctx, o, accel)
+		if err == nil {
 			return v, nil
 		}
 		failed = append(failed, fmt.Errorf("with %s: %w", accel, err))
 		v.end()
-		if ctx.Err() == nil { // hardware that QEMU does not get along with: emulate it
-			err = nil
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("boot %s: %w", o.Kernel.Image, errors.Join(append(failed, err)...)), os.RemoveAll(dir))
+	return nil, errors.Join(fmt.Errorf("boot %s: %w", o.Kernel.Image, errors.Join(failed...)), os.RemoveAll(dir))
 }
 
 // accelerators are KVM, where this process may use it, and QEMU's emulator.
@@ -109,7 +111,7 @@ func (v *VM) start(ctx context.Context, o Options, accel string) error {
 		return err
 	}
 	defer l.Close()
-	v.cmd = exec.Command(o.qemu(), o.args(accel, initrd, socket)...)
+	v.cmd = exec.Command(cmp.Or(o.QEMU, "qemu-system-x86_64"), o.args(accel, initrd, socket)...)
 	v.cmd.Stdout, v.cmd.Stderr = v.console, v.console
 	v.cmd.SysProcAttr = diesWithUs()
 	if err := v.cmd.Start(); err != nil {
@@ -127,24 +129,8 @@ func (v *VM) start(ctx context.Context, o Options, accel string) error {
 	return err
 }
 
-func (o *Options) qemu() string {
-	if o.QEMU != "" {
-		return o.QEMU
-	}
-	return "qemu-system-x86_64"
-}
-
 func (o *Options) args(accel, initrd, socket string) []string {
-	cpus, memory, cgroup := max(o.CPUs, 0), o.Memory, o.Cgroup
-	if cpus == 0 {
-		cpus = 2
-	}
-	if memory == 0 {
-		memory = 1024
-	}
-	if cgroup == "" {
-		cgroup = "v2"
-	}
+	cpus, memory, cgroup := cmp.Or(o.CPUs, 2), cmp.Or(o.Memory, 1024), cmp.Or(o.Cgroup, "v2")
 	return []string{
 		// Without arch-capabilities: nested hosts tell of a register that they do not let QEMU write.
 		"-M", "pc", "-accel", accel, "-cpu", "max,-arch-capabilities", "-smp", fmt.Sprint(cpus), "-m", fmt.Sprint(memory),

@@ -332,8 +332,11 @@ func (n *Node) LimitFile() string { return n.either("cpu.cfs_quota_us", "cpu.max
 // QuotaStep is told of at LimitFile.
 func (n *Node) QuotaStep() string { return n.either("cpu.cfs_quota_us", "cpu.max.burst") }
 
+// Unified says whether the cpu controller is on cgroup v2.
+func (n *Node) Unified() bool { return n.version() == cgroup.V2 }
+
 func (n *Node) either(v1, v2 string) string {
-	if n.version() == cgroup.V2 {
+	if n.Unified() {
 		return v2
 	}
 	return v1
