@@ -101,8 +101,8 @@ func (e *Engine) forget(key string, k knob) {
 		if g := e.groups[k.owner()]; g == nil || g.cpu != k.g {
 			_ = k.g.Close()
 		}
-	case *cpusetKnob:
-		_ = k.cpuset.Close()
+	case placed:
+		_ = k.place().Close()
 	}
 	delete(e.knobs, key)
 	delete(e.degraded, key)

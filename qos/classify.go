@@ -142,6 +142,7 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 		g.class, g.share, g.setIntent = cls, 0, control.Intent{}
 		e.runq.setClass(g, cls)
 	}
+	again := g.rule != rule || g.classedGen != e.gen
 	g.classedGen = e.gen
 	g.rule = rule
 	if mode != g.mode {
@@ -149,13 +150,18 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 		delete(e.degraded, "burst of "+g.w.ID)
 	}
 	g.wantLane = lane
+	if again {
+		e.each(func(p part) { p.assign(g) })
+	}
 }
 
 // drop forgets a group whose cgroup is gone or is no workload any more.
 func (e *Engine) drop(ino uint64, g *group) {
 	e.totals.leave(g)
 	e.runq.unset(g)
-	for _, key := range []string{"limit " + g.w.Path, "priority " + g.w.Path, "cpuset " + g.w.Path} {
+	e.each(func(p part) { p.drop(g) })
+	for _, kind := range e.kinds {
+		key := kind + " " + g.w.Path
 		k := e.knobs[key]
 		if k == nil || k.owner() != ino {
 			continue
@@ -171,14 +177,14 @@ func (e *Engine) drop(ino uint64, g *group) {
 }
 
 // letGo settles what the journal holds of a knob whose group is dropped and
-// which putBack does not see: what somebody else has changed since, and a CPU
-// set, whose hierarchy has inodes of its own on cgroup v1.
+// which putBack does not see: what somebody else has changed since, and files of
+// other hierarchies, which have inodes of their own on cgroup v1.
 func (e *Engine) letGo(g *group, k knob) {
 	if k.drifted() {
 		e.journalled(k.adopt(e.w))
 	}
-	if k, ok := k.(*cpusetKnob); ok {
-		e.putBack(g, k.cpuset.Ino())
+	if k, ok := k.(placed); ok {
+		e.putBack(g, k.place().Ino())
 	}
 }
 

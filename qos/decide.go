@@ -28,6 +28,9 @@ func (e *Engine) decide(now time.Time, dt time.Duration) []control.Intent {
 	changed := e.recap(now)
 	out := e.limitsOf(e.intents[:0], now, dt, changed)
 	out = e.priorities(out)
+	for _, p := range e.parts {
+		out = p.decide(out, now, dt)
+	}
 	e.intents = out
 	return control.Merge(out)
 }

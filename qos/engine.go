@@ -80,6 +80,8 @@ type Engine struct {
 	mechanism  actuate.Mechanism
 	because    string // what the ladder's probe found
 	limits     burst.Limits
+	parts      []part
+	kinds      []string // of all knobs: the first words of their keys
 	knobs      map[string]knob
 	round      uint64           // counts Steps
 	intents    []control.Intent // reused by each Step, as is wants
@@ -158,6 +160,9 @@ func (e *Engine) open(p Policy) (err error) {
 	actuate.Sweep(e.tree)
 	e.limits = kernelLimits(e.tree)
 	e.totals.init()
+	e.kinds = []string{"limit", "priority", "cpuset"}
+	e.parts = newParts(e)
+	e.each(func(p part) { e.kinds = append(e.kinds, p.kinds()...) })
 	return e.install(p)
 }
 
@@ -212,6 +217,7 @@ func (e *Engine) install(p Policy) error {
 	e.suppress.SetOptions(o)
 	e.gate.Off, e.gate.On = p.Control.CreditAbove, p.Control.CreditAbove*0.94
 	e.senseBy(p)
+	e.each(func(part part) { part.install(&p) })
 	e.classify()
 	return nil
 }
@@ -329,6 +335,7 @@ func (e *Engine) Step(now time.Time) {
 	e.sense(now, dt)
 	e.act(now, e.decide(now, dt))
 	e.schedule(now)
+	e.each(func(p part) { p.apply(now) })
 	e.totals.loop(time.Since(began))
 }
 
@@ -371,7 +378,9 @@ func (e *Engine) Close() error {
 		}
 		e.forget(key, k)
 	}
-	err := e.restore()
+	var err error
+	e.each(func(p part) { err = errors.Join(err, p.close()) })
+	err = errors.Join(err, e.restore())
 	for _, g := range e.groups {
 		g.close()
 	}

@@ -337,6 +337,8 @@ func (k *cpusetKnob) reset(w *cgroup.Writer) error {
 	return k.undo(w, k.edit(""))
 }
 
+func (k *cpusetKnob) place() *cgroup.Dir { return k.cpuset }
+
 func (k *cpusetKnob) state() []FileState {
 	return k.fileStates(k.original, []cgroup.Edit{k.edit("")})
 }

@@ -302,6 +302,7 @@ func (e *Engine) sense(now time.Time, dt time.Duration) {
 	} else if e.pressure.files != nil {
 		delete(e.degraded, "pressure")
 	}
+	e.each(func(p part) { p.sense(now, dt) })
 	e.totals.node(e, dt)
 }
 

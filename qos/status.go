@@ -177,7 +177,9 @@ func (e *Engine) mechanisms() []Mechanism {
 			lane.Using, lane.Why = "SCHED_RR", "asked for by the policy, bounded and watched"
 		}
 	}
-	return []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, place, lane}
+	out := []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, place, lane}
+	e.each(func(p part) { out = append(out, p.mechanisms()...) })
+	return out
 }
 
 func (e *Engine) classes() []ClassStatus {

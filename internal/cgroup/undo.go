@@ -32,8 +32,18 @@ func Undo(e *journal.Entry) error {
 	case journal.OpSched:
 		return undoSched(e)
 	}
+	if undo := undoers[e.Op]; undo != nil {
+		return undo(e)
+	}
 	return fmt.Errorf("undo %q: unknown operation; a newer anole wrote this journal", e.Op)
 }
+
+// undoers are those of other packages of the ground floor.
+var undoers = map[journal.Op]journal.Undo{}
+
+// Handle makes Undo know how to put back an operation that is no matter of
+// cgroups. It is called from init, once for each.
+func Handle(op journal.Op, undo journal.Undo) { undoers[op] = undo }
 
 func home(e *journal.Entry) string {
 	if len(e.Old) > 0 {
