@@ -137,19 +137,19 @@ func (e *Engine) assign(g *group, r *compiledRule) {
 			lane = *r.RTLane && cls.Sensitive()
 		}
 	}
-	if g.class != cls || g.classedGen == 0 {
+	if g.Class != cls || g.classedGen == 0 {
 		e.totals.move(g, cls)
-		g.class, g.share, g.setIntent = cls, 0, control.Intent{}
+		g.Class, g.Share, g.setIntent, g.capIntent = cls, 0, control.Intent{}, control.Intent{}
 		e.runq.setClass(g, cls)
 	}
 	again := g.rule != rule || g.classedGen != e.gen
 	g.classedGen = e.gen
 	g.rule = rule
-	if mode != g.mode {
-		g.mode, g.bank, g.checked = mode, nil, time.Time{}
+	if mode != g.Mode {
+		g.Mode, g.Bank, g.checked = mode, nil, time.Time{}
 		delete(e.degraded, "burst of "+g.w.ID)
 	}
-	g.wantLane = lane
+	g.WantLane = lane
 	if again {
 		e.each(func(p part) { p.assign(g) })
 	}
@@ -244,17 +244,22 @@ func (e *Engine) arrange() {
 	mixed := map[string]bool{}
 	for _, g := range e.groups {
 		e.order = append(e.order, g)
-		if g.class != class.BE {
+		if g.Class != class.BE {
 			for p := path.Dir(g.w.Path); p != "/"; p = path.Dir(p) {
 				mixed[p] = true
 			}
 		}
 	}
 	slices.SortFunc(e.order, func(a, b *group) int { return strings.Compare(a.w.Path, b.w.Path) })
+	all := make([]*control.Member, len(e.order))
+	for i, g := range e.order {
+		all[i] = &g.Member
+	}
+	e.ctl.SetMembers(all)
 	e.tops, e.laneDirty = nil, true
 	seen := map[string]bool{}
 	for _, g := range e.order {
-		if g.class != class.BE {
+		if g.Class != class.BE {
 			continue
 		}
 		e.members = append(e.members, g)

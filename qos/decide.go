@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +24,15 @@ func (e *Engine) decide(now time.Time, dt time.Duration) []control.Intent {
 	for _, g := range e.order {
 		e.lookAtLimit(g, now)
 	}
-	changed := e.recap(now)
-	out := e.limitsOf(e.intents[:0], now, dt, changed)
+	in := e.signals(now, dt)
+	o := e.ctl.Step(in)
+	for _, m := range o.Failed {
+		e.degrade("burst of "+m.ID, m.Bank.Err)
+	}
+	out := e.limitsOf(e.intents[:0], o.CapMoved)
+	for _, m := range o.Grants {
+		e.refill(m)
+	}
 	out = e.priorities(out)
 	for _, p := range e.parts {
 		out = p.decide(out, now, dt)
@@ -35,73 +41,26 @@ func (e *Engine) decide(now time.Time, dt time.Duration) []control.Intent {
 	return control.Merge(out)
 }
 
-// recap asks the suppressor for the cap and says whether it changed.
-func (e *Engine) recap(now time.Time) bool {
-	d := e.suppress.Step(e.sample(now))
-	if e.policy.BE.Suppress == "off" || e.mechanism == "" && e.policy.BE.Priority != "off" && !e.anyLimit() {
-		d = control.Decision{Cap: math.Inf(1), Why: "suppression is off"}
+// signals puts together what the controllers look at.
+func (e *Engine) signals(now time.Time, dt time.Duration) control.Signals {
+	in := control.Signals{Now: now, Dt: dt, Busy: e.node.busy, Steal: e.node.steal, Pressure: e.pressure.share, RunQueueOK: e.runq.ok}
+	if e.runq.ok {
+		in.RunQueueP99, in.RunQueueSamples = e.runq.waits(now)
 	}
-	if d.Cap == e.cap || e.slack(d.Cap) {
-		return false
-	}
-	if d.Why == "" { // it was off until now
-		d.Why = "suppression is on"
-	}
-	e.cap, e.capWhy = d.Cap, d.Why
-	return true
+	return in
 }
 
-// slack says that a cap need not move: it would by less than a quarter of the
-// node, and both it and the one in force leave best-effort work more than twice
-// what it uses. Then the noise of the others' use writes nothing; when that work
-// grows the cap follows at once.
-func (e *Engine) slack(want float64) bool {
-	low := min(want, e.cap)
-	if math.IsInf(want, 1) || math.IsInf(e.cap, 1) || math.Abs(want-e.cap) > e.cpus/4 {
-		return false
+// options says how the policy tunes the controllers on this node.
+func (e *Engine) options(p *Policy) control.Options {
+	return control.Options{
+		CPUs: e.cpus, Suppress: p.suppress(e.mechanism), Lane: p.lane(), Limits: e.limits,
+		NoCap: p.BE.Suppress == "off" || e.mechanism == "" && p.BE.Priority != "off" && !e.anyLimit(),
+		Stall: p.LS.Stall.Std(), Credit: p.LS.Credit, CreditOff: p.Control.CreditAbove,
 	}
-	used := 0.0
-	for _, g := range e.members {
-		if g.short {
-			return false
-		}
-		used += g.used
-	}
-	return used < low/2
 }
 
 // anyLimit says whether the node can limit CPU use at all.
 func (e *Engine) anyLimit() bool { _, ok := e.tree.Version("cpu"); return ok }
-
-// sample puts together what the suppressor looks at.
-func (e *Engine) sample(now time.Time) control.Sample {
-	s := control.Sample{Now: now, CPUs: e.cpus, Busy: e.node.busy, Steal: e.node.steal, Pressure: e.pressure.share, Throttled: math.NaN()}
-	var periods, throttled uint64
-	for _, g := range e.order {
-		switch {
-		case g.class.Sensitive():
-			s.Sensitives++
-			s.Sensitive += g.used
-			p, t := g.throttled()
-			periods, throttled = periods+p, throttled+t
-		case g.class == class.BE:
-			s.BE += g.used
-		}
-	}
-	if periods > 0 {
-		s.Throttled = float64(throttled) / float64(periods)
-		if throttled > 0 {
-			s.Pressure = math.NaN() // waits for quota count as pressure too
-		}
-	}
-	if e.runq.ok {
-		s.RunQueueP99, s.RunQueueSamples = e.runq.waits(now)
-		// PSI cannot tell who is waited for: it decides only where the run
-		// queue is not measured.
-		s.Pressure = math.NaN()
-	}
-	return s
-}
 
 // priorities lowers best-effort groups.
 func (e *Engine) priorities(out []control.Intent) []control.Intent {
@@ -144,88 +103,25 @@ func (e *Engine) yield(t *top) *yieldKnob {
 	return &yieldKnob{held: held{g: act}, m: e.mechanism}
 }
 
-// shareEvery is how often a cap is split anew while it stays the same.
-const shareEvery = time.Second
-
 // limitsOf asks for all limits: the shares of the cap and the burst plans.
-func (e *Engine) limitsOf(out []control.Intent, now time.Time, dt time.Duration, changed bool) []control.Intent {
-	capped := e.shares(now, changed)
+func (e *Engine) limitsOf(out []control.Intent, moved bool) []control.Intent {
+	capped := e.ctl.Capped()
 	if capped && e.policy.BE.Suppress == "cpuset" {
 		for _, g := range e.members {
-			out = e.confine(out, g, changed)
+			out = e.confine(out, g, moved)
 		}
 		capped = false
 	}
-	e.wants = e.wants[:0]
 	for _, g := range e.order {
-		if capped && g.class == class.BE && (g.bank == nil || g.share < g.bank.limit) {
-			out = e.limit(out, g, g.capIntent)
+		if capped && g.Class == class.BE && (g.Bank == nil || g.Share < g.Bank.Limit) {
+			out = e.limit(out, g, e.capOf(g))
 		}
-		out = e.bankOf(out, g, now, dt)
+		if g.Bank != nil && g.Bank.Refused == "" {
+			out = e.limit(out, g, e.bankOf(g))
+		}
 	}
-	e.grant(dt)
 	return out
 }
-
-// shares splits the cap among best-effort groups and says whether one is in
-// force. On a quiet cap the shares stand for a second, and for as long as
-// nobody runs into its own, so that the noise of single groups makes no writes.
-func (e *Engine) shares(now time.Time, changed bool) bool {
-	if math.IsInf(e.cap, 1) {
-		for _, g := range e.members {
-			g.share = 0
-		}
-		return false
-	}
-	if changed || slices.ContainsFunc(e.members, func(g *group) bool { return g.share == 0 }) || e.shareDue(now) {
-		e.shareAt = now
-		e.split(e.members, changed)
-	}
-	return len(e.members) > 0
-}
-
-// shareDue says whether the split is a second old and somebody is short.
-func (e *Engine) shareDue(now time.Time) bool {
-	for _, g := range e.members {
-		if g.above > 0 && (now.Sub(g.aboveAt) >= aboveFor || g.aboveAt.After(now)) {
-			g.above, g.share = 0, 0 // it may have been raised
-			return true
-		}
-	}
-	if now.Sub(e.shareAt) < shareEvery && !e.shareAt.After(now) {
-		return false
-	}
-	e.shareAt = now
-	return slices.ContainsFunc(e.members, (*group).blocked)
-}
-
-// blocked says whether the group ran out of quota since the last split.
-func (g *group) blocked() bool { return g.short }
-
-// split sets the members' shares. A share moves only if it changes by more
-// than a tenth, unless the cap itself moved.
-func (e *Engine) split(members []*group, force bool) {
-	claims := make([]control.Claim, len(members))
-	for i, g := range members {
-		claims[i] = control.Claim{Used: g.used, Limit: e.cpus, Blocked: g.blocked() || g.share == 0}
-		g.short = false
-		if g.bank != nil {
-			claims[i].Limit = g.bank.limit
-		}
-		if g.above > 0 {
-			claims[i].Limit = min(claims[i].Limit, g.above)
-		}
-	}
-	for i, s := range control.Share(e.cap, claims, leastShare) {
-		if g := members[i]; force || g.share == 0 || math.Abs(s-g.share) > g.share/10 {
-			g.share = s
-			g.capIntent = e.capIntent(g)
-		}
-	}
-}
-
-// aboveFor is how long the limit above a group is taken for granted.
-const aboveFor = 30 * time.Second
 
 // boundAbove is asked when the kernel refused a limit, and says whether one
 // above the group explains it: cgroup v1 takes no child with more than its
@@ -234,7 +130,7 @@ const aboveFor = 30 * time.Second
 // all the time.
 func (e *Engine) boundAbove(k knob, now time.Time) bool {
 	g := e.groups[k.owner()]
-	if _, ok := k.(*bandwidthKnob); !ok || g == nil || g.class != class.BE {
+	if _, ok := k.(*bandwidthKnob); !ok || g == nil || g.Class != class.BE {
 		return false
 	}
 	least := math.Inf(1)
@@ -248,24 +144,28 @@ func (e *Engine) boundAbove(k knob, now time.Time) bool {
 		}
 		_ = a.Close()
 	}
-	if math.IsInf(least, 1) || least >= g.share {
+	if math.IsInf(least, 1) || least >= g.Share {
 		return false
 	}
-	g.above, g.aboveAt, g.share = least, now, 0
+	g.BoundAbove(now, least)
 	return true
 }
 
-// leastShare is what the kernel takes as the least quota, 1 ms, in the default
-// period.
-const leastShare = 0.01
-
 const capPeriod = 100_000 // µs; the kernel's default
 
-// capIntent asks for a group's share of the cap.
-func (e *Engine) capIntent(g *group) control.Intent {
-	b := burst.Bandwidth{Period: capPeriod, Quota: burst.Micros(max(g.share*capPeriod, 1000))}
-	why := fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy)
-	return e.limitIntent(g, b, "suppress", why)
+// capOf asks for a group's share of the cap.
+func (e *Engine) capOf(g *group) control.Intent {
+	if g.shareGen != g.ShareGen || g.capIntent.File == "" {
+		g.shareGen = g.ShareGen
+		b := burst.Bandwidth{Period: capPeriod, Quota: burst.Micros(max(g.Share*capPeriod, 1000))}
+		g.capIntent = e.limitIntent(g, b, "suppress", e.capWhy())
+	}
+	return g.capIntent
+}
+
+func (e *Engine) capWhy() string {
+	cores, why := e.ctl.Cap()
+	return fmt.Sprintf("cap %.2f cores: %s", cores, why)
 }
 
 // limitIntent asks for a CPU limit. The lower of several wins.
@@ -310,9 +210,8 @@ func (e *Engine) confine(out []control.Intent, g *group, changed bool) []control
 		return out
 	}
 	if g.setIntent.File == "" || changed {
-		g.setIntent = control.Intent{
-			Group: g.w.ID, File: key, Value: k.confined(int(e.cap)), Controller: "suppress", Why: fmt.Sprintf("cap %.2f cores: %s", e.cap, e.capWhy),
-		}
+		cores, _ := e.ctl.Cap()
+		g.setIntent = control.Intent{Group: g.w.ID, File: key, Value: k.confined(int(cores)), Controller: "suppress", Why: e.capWhy()}
 	}
 	return append(out, g.setIntent)
 }

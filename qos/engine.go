@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -75,8 +74,7 @@ type Engine struct {
 	node       nodeSense
 	runq       runqSense
 	pressure   pressureSense
-	suppress   *control.Suppressor
-	gate       burst.Gate
+	ctl        *control.Node
 	mechanism  actuate.Mechanism
 	because    string // what the ladder's probe found
 	limits     burst.Limits
@@ -84,11 +82,8 @@ type Engine struct {
 	kinds      []string // of all knobs: the first words of their keys
 	knobs      map[string]knob
 	round      uint64           // counts Steps
-	intents    []control.Intent // reused by each Step, as is wants
-	wants      []burst.Want
-	cap        float64
-	capWhy     string
-	shareAt    time.Time
+	intents    []control.Intent // reused by each Step, as is verdicts
+	verdicts   []control.LaneVerdict
 	last       time.Time
 	totals     Totals
 	history    decisions
@@ -127,8 +122,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		root: o.Root, tree: tree, claim: claim, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
-		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, degraded: map[string]Degradation{}, cap: math.Inf(1),
-		suppress: control.NewSuppressor(p.suppress()),
+		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, degraded: map[string]Degradation{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -206,34 +200,22 @@ func (e *Engine) install(p Policy) error {
 	} else {
 		delete(e.degraded, "cpu priority")
 	}
-	e.relearn(p)
 	e.policy, e.rules, e.mechanism, e.because = p, rules, mech, why
 	e.byProgram = slices.ContainsFunc(rules, func(r compiledRule) bool { return r.m.NeedsExe() })
 	e.gen++
-	o := p.suppress()
-	if mech != "" && mech != actuate.Weight {
-		o.Slack = prioritySlack
+	if e.ctl == nil {
+		e.ctl = control.NewNode(e.options(&p))
 	}
-	e.suppress.SetOptions(o)
-	e.gate.Off, e.gate.On = p.Control.CreditAbove, p.Control.CreditAbove*0.94
+	e.ctl.SetOptions(e.options(&p))
+	for _, g := range e.groups {
+		if g.Bank == nil {
+			g.checked = time.Time{} // the bank may be opened anew
+		}
+	}
 	e.senseBy(p)
 	e.each(func(part part) { part.install(&p) })
 	e.classify()
 	return nil
-}
-
-// relearn drops what groups derived from parts of the policy that p changes.
-func (e *Engine) relearn(p Policy) {
-	bank := p.LS.Stall != e.policy.LS.Stall || p.LS.Credit != e.policy.LS.Credit
-	lane := p.lane() != e.policy.lane()
-	for _, g := range e.groups {
-		if bank {
-			g.bank, g.checked = nil, time.Time{}
-		}
-		if lane {
-			g.lane = nil
-		}
-	}
 }
 
 // prioritySlack is what the cap gives beyond the target where best-effort work
@@ -308,7 +290,7 @@ func (e *Engine) Run(ctx context.Context) {
 func (e *Engine) rising() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.suppress.Rising()
+	return e.ctl.Rising()
 }
 
 // Step looks at the node once and writes what follows from it. now is only

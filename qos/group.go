@@ -12,12 +12,10 @@ import (
 
 // group is one workload with what the Engine knows and holds of it.
 type group struct {
+	control.Member
 	w          *workload.Workload
-	class      class.Class
 	rule       string
 	classedGen int // policy generation of the last assign; 0 is never
-	mode       BurstMode
-	wantLane   bool
 
 	cpu      *actuate.Group
 	limitKey string // of the knob that holds its limit
@@ -27,30 +25,21 @@ type group struct {
 	sampled time.Time
 	counted time.Time     // when cpu.stat was last read
 	total   time.Duration // CPU time since the cgroup was made
-	used    float64       // cores over the last interval
-	delta   time.Duration // CPU time over the last interval
-	fresh   bool          // delta is of the last interval
 	now     cgroup.CPUStat
 	was     cgroup.CPUStat
 
-	share     float64        // its part of the cap, in cores; 0 before the first split
-	capIntent control.Intent // for share
-	setIntent control.Intent // for the cap as a CPU set
+	capIntent  control.Intent // for Share
+	setIntent  control.Intent // for the cap as a CPU set
+	bankIntent control.Intent // for Bank.Plan
+	shareGen   uint64         // of capIntent
+	bankGen    uint64         // of bankIntent
 
-	above     float64 // the lowest CPU limit above it, 0 while unknown; see boundAbove
-	aboveAt   time.Time
-	short     bool // it ran out of quota since the last split
 	checked   time.Time
-	unlimited bool  // it had no quota when last looked at
-	bank      *bank // nil without a limit or with burst off
-	lane      *control.Lane
+	unlimited bool          // it had no quota when last looked at
 	looked    time.Time     // when its threads' CPU time was last read
 	spins     control.Spins // of its threads while it wants the lane
-	spinner   int           // a thread that spins, 0 if none
-	spinUse   float64       // its share of a CPU
-	inLane    bool
-	left      time.Time // when its threads could not be given back what they had
-	scanned   time.Time // when threads were last looked for
+	left      time.Time     // when its threads could not be given back what they had
+	scanned   time.Time     // when threads were last looked for
 	threads   int
 	idle      bool // its threads were given SCHED_IDLE
 
@@ -65,7 +54,7 @@ func openGroup(t *cgroup.Tree, w *workload.Workload) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &group{w: w, cpu: cpu, limitKey: "limit " + w.Path}
+	g := &group{Member: control.Member{ID: w.ID}, w: w, cpu: cpu, limitKey: "limit " + w.Path}
 	if err := g.openFiles(t); err != nil {
 		g.close()
 		return nil, err
@@ -130,11 +119,13 @@ func (g *group) read(now time.Time, buf []byte) error {
 		g.counted = now
 	}
 	g.advance(now, total)
-	if _, throttled := g.throttled(); throttled > 0 {
-		g.short = true
-	}
+	g.Periods, g.Throttled = since(g.now.Periods, g.was.Periods), since(g.now.Throttled, g.was.Throttled)
+	g.Stalled = max(0, g.now.ThrottledTime-g.was.ThrottledTime)
 	return nil
 }
+
+// miss says that the last interval is unknown.
+func (g *group) miss() { g.Fresh, g.Periods, g.Throttled, g.Stalled = false, 0, 0, 0 }
 
 // statEvery is how often cpu.stat of a group is read that only the split of
 // the cap needs.
@@ -153,28 +144,23 @@ func (g *group) statDue(now time.Time, total time.Duration) bool {
 	case g.unlimited || total == g.total:
 		return false
 	}
-	return g.class != class.BE || now.Sub(g.counted) >= statEvery || g.counted.After(now)
+	return g.Class != class.BE || now.Sub(g.counted) >= statEvery || g.counted.After(now)
 }
 
 // advance turns a counter into a rate. The first reading gives none, nor does
 // a clock that stood still or jumped.
 func (g *group) advance(now time.Time, total time.Duration) {
 	dt := now.Sub(g.sampled)
-	g.fresh = !g.sampled.IsZero() && dt > 0 && dt < 10*time.Second && total >= g.total
+	g.Fresh = !g.sampled.IsZero() && dt > 0 && dt < 10*time.Second && total >= g.total
 	if g.sampled.IsZero() {
 		g.was = g.now
 	}
-	g.delta = 0 // used stays: what is missing changes nothing
-	if g.fresh {
-		g.delta = total - g.total
-		g.used = g.delta.Seconds() / dt.Seconds()
+	g.Delta = 0 // used stays: what is missing changes nothing
+	if g.Fresh {
+		g.Delta = total - g.total
+		g.Used = g.Delta.Seconds() / dt.Seconds()
 	}
 	g.sampled, g.total = now, total
-}
-
-// throttled gives the periods and the throttled ones of the last interval.
-func (g *group) throttled() (periods, throttled uint64) {
-	return since(g.now.Periods, g.was.Periods), since(g.now.Throttled, g.was.Throttled)
 }
 
 func since(now, was uint64) uint64 {

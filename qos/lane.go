@@ -14,7 +14,6 @@ import (
 	"github.com/anole-os/anole/internal/sys"
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/class"
-	"github.com/anole-os/anole/qos/control"
 )
 
 // The lane gives threads the lowest real-time priority: enough to preempt all
@@ -34,23 +33,15 @@ const threadScan = time.Second
 // the policy asks for it. A group leaves one before it enters the other: there
 // is one journal entry for the policies of its threads.
 func (e *Engine) schedule(now time.Time) {
-	n := 0
-	for _, g := range e.order {
-		if g.wantLane {
-			n++
-		}
-	}
 	e.shareRT()
-	tooMuch, tooMuchWhy := e.heaviestLane(n)
+	wanted := e.watchLanes(now)
+	e.verdicts = e.ctl.Lanes(now, e.verdicts)
 	idle := e.policy.BE.SchedIdle == "on" || (e.policy.BE.SchedIdle == "auto" && e.mechanism == actuate.Weight)
-	for _, g := range e.order {
-		lane, why := e.inLane(g, now)
-		if lane && g == tooMuch {
-			lane, why = false, e.demote(g, now, tooMuchWhy)
-		}
-		idle := idle && g.class == class.BE
-		if !lane && g.inLane && e.leave(g, laneSched, "SCHED_RR 1", why) {
-			g.inLane, g.threads = false, 0
+	for i, g := range e.order {
+		lane, why := e.verdicts[i].In, e.verdicts[i].Why
+		idle := idle && g.Class == class.BE
+		if !lane && g.InLane && e.leave(g, laneSched, "SCHED_RR 1", why) {
+			g.InLane, g.threads = false, 0
 		}
 		if !idle && g.idle && e.leave(g, idleSched, "SCHED_IDLE", "no longer wanted") {
 			g.idle = false
@@ -66,61 +57,23 @@ func (e *Engine) schedule(now time.Time) {
 		}
 	}
 	switch {
-	case n == 0:
+	case !wanted:
 		delete(e.degraded, "rt lane")
 	case e.cpus <= 1:
 		e.degrade("rt lane", errors.New("the node has one CPU: a real-time thread that spins would take all of it"))
 	}
 }
 
-// inLane says whether the group is to be in the real-time lane now, and why.
-func (e *Engine) inLane(g *group, now time.Time) (bool, string) {
-	if !g.wantLane || e.cpus <= 1 {
-		g.lane = nil
-		return false, "no longer wanted"
-	}
-	if g.lane == nil {
-		g.lane = control.NewLane(e.policy.lane())
-	}
-	allowed, why := g.lane.Step(now, g.used, e.cpus)
-	if !allowed && why != "" {
-		e.totals.Demotions++
-	}
-	e.watchSpins(g, now)
-	switch {
-	case allowed && g.spinner != 0 && g.inLane:
-		return false, e.demote(g, now, fmt.Sprintf("thread %d spins, it used %.0f %% of a CPU", g.spinner, g.spinUse*100))
-	case allowed && g.spinner != 0: // still: it stays out
-		g.lane.Demote(now, "")
-		return false, "a thread of it spins"
-	case why == "":
-		why = "the policy asks for it"
-	}
-	return allowed, why
-}
-
-func (e *Engine) demote(g *group, now time.Time, why string) string {
-	e.totals.Demotions++
-	return g.lane.Demote(now, why)
-}
-
-// heaviestLane gives the group that used most if all n lanes together used
-// more than one may.
-func (e *Engine) heaviestLane(n int) (*group, string) {
-	if n < 2 {
-		return nil, ""
-	}
-	lanes := make([]*control.Lane, len(e.order))
-	for i, g := range e.order {
-		if g.inLane {
-			lanes[i] = g.lane
+// watchLanes looks at the threads of the groups that want the lane, and says
+// whether there are any.
+func (e *Engine) watchLanes(now time.Time) (wanted bool) {
+	for _, g := range e.order {
+		if g.WantLane {
+			wanted = true
+			e.watchSpins(g, now)
 		}
 	}
-	at, why := control.Heaviest(lanes, e.cpus)
-	if at < 0 {
-		return nil, ""
-	}
-	return e.order[at], why
+	return wanted
 }
 
 // watchSpins looks at the CPU time of each thread of a group that wants the
@@ -141,10 +94,10 @@ func (e *Engine) watchSpins(g *group, now time.Time) {
 		}
 	}
 	may := kernelRTShare
-	if _, ok := e.rtGiven[g.w.Path]; ok && g.inLane {
+	if _, ok := e.rtGiven[g.w.Path]; ok && g.InLane {
 		may = e.laneShare[g.w.Path]
 	}
-	g.spinner, g.spinUse = g.spins.Look(now, used, may, e.policy.lane().Window)
+	g.Spinner, g.SpinUse = g.spins.Look(now, used, may, e.policy.lane().Window)
 }
 
 // kernelRTShare is what the kernel's own bound leaves real-time threads of a
@@ -182,7 +135,7 @@ func (e *Engine) enterLane(g *group, why string) {
 		e.degrade("rt lane", err)
 		return
 	}
-	if !g.inLane {
+	if !g.InLane {
 		s := cgroup.SchedUndo{Now: laneSched, Before: fairSched, Except: keysWith(g.cpu.CPU.AllThreads, laneSched)}
 		if !e.journalled(e.w.Sched(g.cpu.CPU, s)) {
 			return
@@ -192,7 +145,7 @@ func (e *Engine) enterLane(g *group, why string) {
 	if n > 0 || err != nil {
 		e.recordSched(g, n, "SCHED_OTHER", "SCHED_RR 1", why, err)
 	}
-	g.inLane = true // some threads may be, even after an error
+	g.InLane = true // some threads may be, even after an error
 	g.threads = len(threadsWith(g, laneSched))
 	if err != nil {
 		e.degrade("rt lane", err)
@@ -225,7 +178,7 @@ func (e *Engine) reschedule(g *group, from, to sys.Sched) (n int, err error) {
 // kernels with RT_GROUP_SCHED: there a cgroup takes real-time threads only with
 // bandwidth of its own, which is given to the group alone.
 func threadsOf(g *group) ([]int, error) {
-	if g.wantLane && g.cpu.CPU.Has(fileRTRuntime) {
+	if g.WantLane && g.cpu.CPU.Has(fileRTRuntime) {
 		return g.cpu.CPU.Threads()
 	}
 	return g.cpu.CPU.AllThreads()

@@ -27,7 +27,7 @@ func (e *Engine) laneShares() map[string]float64 {
 	out := map[string]float64{}
 	n := 0
 	for _, g := range e.order {
-		if !g.wantLane {
+		if !g.WantLane {
 			continue
 		}
 		n++

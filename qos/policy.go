@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/yamlx"
+	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
@@ -74,60 +75,16 @@ type LoopPolicy struct {
 }
 
 // BurstMode is off, auto, or a budget. The zero value means "as the class".
-type BurstMode struct {
-	Set    bool
-	Auto   bool
-	Budget time.Duration
-}
+type BurstMode = burst.Mode
 
 // Burst modes.
 var (
-	BurstAuto = BurstMode{Set: true, Auto: true}
-	BurstOff  = BurstMode{Set: true}
+	BurstAuto = burst.ModeAuto
+	BurstOff  = burst.ModeOff
 )
 
-// Off says that no burst is wanted.
-func (m BurstMode) Off() bool { return !m.Auto && m.Budget == 0 }
-
-// IsZero says that nothing was set.
-func (m BurstMode) IsZero() bool { return !m.Set }
-
-// String gives the form that ParseBurst reads.
-func (m BurstMode) String() string {
-	switch {
-	case !m.Set:
-		return ""
-	case m.Auto:
-		return "auto"
-	case m.Budget == 0:
-		return "off"
-	}
-	return m.Budget.String()
-}
-
 // ParseBurst reads "off", "auto" or a duration.
-func ParseBurst(s string) (BurstMode, error) {
-	switch s {
-	case "off":
-		return BurstOff, nil
-	case "auto":
-		return BurstAuto, nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 || d > burst.MaxBudget {
-		return BurstMode{}, fmt.Errorf("burst %q: want off, auto, or the CPU time to bank such as 300ms, at most %v", s, burst.MaxBudget)
-	}
-	return BurstMode{Set: true, Budget: d}, nil
-}
-
-// MarshalText gives String.
-func (m BurstMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
-
-// UnmarshalText is ParseBurst.
-func (m *BurstMode) UnmarshalText(b []byte) (err error) {
-	*m, err = ParseBurst(string(b))
-	return err
-}
+func ParseBurst(s string) (BurstMode, error) { return burst.ParseMode(s) }
 
 // DefaultPolicy is what a node runs with unless told otherwise.
 func DefaultPolicy() Policy {
@@ -261,11 +218,15 @@ func (e *PolicyError) at(doc *yamlx.Doc) error {
 	return errors.Join(out...)
 }
 
-func (p *Policy) suppress() control.SuppressOptions {
+// suppress gives the suppressor's options where best-effort work yields by m.
+func (p *Policy) suppress(m actuate.Mechanism) control.SuppressOptions {
 	o := control.DefaultSuppress()
 	c := p.Control
 	o.Target, o.Floor, o.Deadband, o.RisePerSecond = c.Target, p.BE.Floor, c.Deadband, c.Rise
 	o.Settle, o.RunQueueP99, o.Pressure, o.Throttled = c.Settle.Std(), c.RunQueueP99.Std(), c.Pressure, c.Throttled
+	if m != "" && m != actuate.Weight {
+		o.Slack = prioritySlack
+	}
 	return o
 }
 

@@ -2,13 +2,11 @@ package qos
 
 import (
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
 )
 
@@ -75,30 +73,6 @@ func TestEmptyPolicyIsTheDefault(t *testing.T) {
 	got, err := ParsePolicy(nil, "p.yaml")
 	if err != nil || !reflect.DeepEqual(got, DefaultPolicy()) {
 		t.Errorf("%+v, %v", got, err)
-	}
-}
-
-func TestBurstAboveTheQuotaIsExplained(t *testing.T) {
-	e := &Engine{cpus: 4, limits: burst.Mainline(), degraded: map[string]Degradation{}}
-	e.policy = DefaultPolicy()
-	g := &group{mode: BurstMode{Set: true, Budget: 5 * time.Second}, bank: &bank{limit: 0.5}}
-	g.w = workloadAt("/a")
-	if err := e.replan(g, g.mode.Budget); err != nil {
-		t.Fatal(err)
-	}
-	p := g.bank.plan
-	if p.Burst > p.Quota || !p.NeedsCredit || g.bank.credit == nil {
-		t.Errorf("plan %+v", p)
-	}
-	if text := strings.Join(p.Explain(), "; "); !strings.Contains(text, "short of the burst wanted") {
-		t.Errorf("nothing says why 5 s do not fit: %q", text)
-	}
-	if why := g.bank.intent.Why; !strings.Contains(why, "short of") {
-		t.Errorf("the decision does not say so: %q", why)
-	}
-	e.policy.LS.Credit = false
-	if err := e.replan(g, g.mode.Budget); err != nil || g.bank.credit != nil {
-		t.Errorf("credit %v, %v though it is off", g.bank.credit, err)
 	}
 }
 

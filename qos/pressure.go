@@ -130,7 +130,7 @@ func (p *pressureSense) scan(groups map[uint64]*group) (err error) {
 	}
 	members := map[int]bool{}
 	for _, g := range groups {
-		if g.class.Sensitive() {
+		if g.Class.Sensitive() {
 			err = errors.Join(err, p.follow(g, members))
 		}
 	}

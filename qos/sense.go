@@ -152,7 +152,7 @@ func (e *Engine) openRunq() {
 			e.runq.t = t
 			e.steer()
 			for _, g := range e.groups {
-				e.runq.setClass(g, g.class)
+				e.runq.setClass(g, g.Class)
 			}
 		}
 	})
@@ -281,11 +281,11 @@ func (e *Engine) sense(now time.Time, dt time.Duration) {
 	}
 	for _, g := range e.order {
 		if !g.watched() && now.Sub(g.sampled) < idleEvery && !g.sampled.After(now) {
-			g.fresh = false
+			g.miss()
 			continue
 		}
 		if err := g.read(now, e.node.buf[:]); err != nil {
-			g.fresh = false
+			g.miss()
 			if !cgroup.Gone(err) {
 				e.degrade("workload "+g.w.ID, err)
 			}
@@ -307,4 +307,4 @@ func (e *Engine) sense(now time.Time, dt time.Duration) {
 }
 
 // watched says whether a controller needs the group in each interval.
-func (g *group) watched() bool { return g.class.Sensitive() || g.class == class.BE || g.bank != nil }
+func (g *group) watched() bool { return g.Class.Sensitive() || g.Class == class.BE || g.Bank != nil }

@@ -15,6 +15,7 @@ import (
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/control"
 )
 
 // Status is the Engine's picture of the node, in the shape of GET
@@ -103,13 +104,13 @@ type Explanation struct {
 func (e *Engine) Status() Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	cores, why := e.ctl.Cap()
 	s := Status{
-		Time: e.last.UnixMilli(), Node: e.nodeStatus(), Mechanisms: e.mechanisms(), CapWhy: e.capWhy,
+		Time: e.last.UnixMilli(), Node: e.nodeStatus(), Mechanisms: e.mechanisms(), CapWhy: why,
 		Classes: e.classes(), Workloads: []WorkloadStatus{}, Decisions: e.history.newest(nil), Degraded: []Degradation{},
 	}
-	if !math.IsInf(e.cap, 1) {
-		c := e.cap
-		s.Cap = &c
+	if !math.IsInf(cores, 1) {
+		s.Cap = &cores
 	}
 	for _, g := range e.groups {
 		s.Workloads = append(s.Workloads, g.status())
@@ -126,7 +127,9 @@ func (e *Engine) Status() Status {
 func (e *Engine) Totals() Totals {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.totals.clone()
+	t := e.totals.clone()
+	t.Demotions = e.ctl.Demotions
+	return t
 }
 
 func (e *Engine) nodeStatus() NodeStatus {
@@ -173,7 +176,7 @@ func (e *Engine) mechanisms() []Mechanism {
 	}
 	lane := Mechanism{"rt lane", "off", "opt-in: ls.rtLane.enabled, or rtLane in a rule"}
 	for _, g := range e.groups {
-		if g.inLane {
+		if g.InLane {
 			lane.Using, lane.Why = "SCHED_RR", "asked for by the policy, bounded and watched"
 		}
 	}
@@ -206,30 +209,31 @@ func (e *Engine) classes() []ClassStatus {
 
 func (g *group) status() WorkloadStatus {
 	s := WorkloadStatus{
-		ID: g.w.ID, Name: g.w.Name, Class: g.class, Rule: g.rule, Source: g.w.Source, Cgroup: g.w.Path,
+		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: g.w.Source, Cgroup: g.w.Path,
 		Used: round3(g.smooth), Usage: g.total.Seconds(), Periods: g.throttledPeriods, RTThreads: g.threads,
 		Labels: maps.Clone(g.w.Labels),
 	}
 	if g.periods > 0 {
 		s.Throttled = round3(float64(g.throttledPeriods) / float64(g.periods))
 	}
-	if g.share > 0 {
-		c := round3(g.share)
+	if g.Share > 0 {
+		c := round3(g.Share)
 		s.Share = &c
 	}
-	if b := g.bank; b != nil {
-		l := b.limit
-		s.Limit, s.Burst = &l, b.status(g.mode)
+	if b := g.Bank; b != nil {
+		l := b.Limit
+		s.Limit, s.Burst = &l, bankStatus(b, g.Mode)
 	}
 	return s
 }
 
-func (b *bank) status(mode BurstMode) *BurstStatus {
-	s := &BurstStatus{Mode: mode.String(), Reason: b.refused, Kernel: "none"}
-	if b.refused != "" {
+// bankStatus shows a bank to people.
+func bankStatus(b *control.Bank, mode BurstMode) *BurstStatus {
+	s := &BurstStatus{Mode: mode.String(), Reason: b.Refused, Kernel: "none"}
+	if b.Refused != "" {
 		return s
 	}
-	w := b.plan.Bandwidth
+	w := b.Plan.Bandwidth
 	s.Period, s.Quota, s.Burst = w.Period, w.Quota, w.Burst
 	var parts []string
 	if w.Burst > 0 {
@@ -238,9 +242,9 @@ func (b *bank) status(mode BurstMode) *BurstStatus {
 	if w.Period != burst.DefaultMinPeriod {
 		parts = append(parts, "period")
 	}
-	if b.credit != nil {
+	if b.Credit != nil {
 		parts = append(parts, "credit")
-		s.Credits = b.credit.Stats().Grants
+		s.Credits = b.Credit.Stats().Grants
 	}
 	if len(parts) > 0 {
 		s.Kernel = strings.Join(parts, " + ")

@@ -53,32 +53,31 @@ func (t *Totals) init() { t.Writes = map[WriteKey]uint64{} }
 // move counts a group in its new class.
 func (t *Totals) move(g *group, to class.Class) {
 	if g.classedGen != 0 {
-		t.Class[g.class].Groups--
+		t.Class[g.Class].Groups--
 	}
 	t.Class[to].Groups++
 }
 
 func (t *Totals) leave(g *group) {
 	if g.classedGen != 0 {
-		t.Class[g.class].Groups--
+		t.Class[g.Class].Groups--
 	}
 }
 
 // add counts what a group did over the last interval.
 func (t *Totals) add(g *group) {
-	if !g.fresh {
+	if !g.Fresh {
 		return
 	}
-	c := &t.Class[g.class]
-	c.Usage += g.delta
-	p, th := g.throttled()
-	c.Periods += p
-	c.Throttled += th
-	c.ThrottledTime += g.stalled()
+	c := &t.Class[g.Class]
+	c.Usage += g.Delta
+	c.Periods += g.Periods
+	c.Throttled += g.Throttled
+	c.ThrottledTime += g.Stalled
 	c.Bursts += since(g.now.Bursts, g.was.Bursts)
 	c.BurstTime += max(0, g.now.BurstTime-g.was.BurstTime)
-	g.periods += p
-	g.throttledPeriods += th
+	g.periods += g.Periods
+	g.throttledPeriods += g.Throttled
 	g.bursts += max(0, g.now.BurstTime-g.was.BurstTime)
 }
 
@@ -95,8 +94,8 @@ func (t *Totals) node(e *Engine, dt time.Duration) {
 	}
 	var used [class.Count]float64
 	for _, g := range e.order {
-		used[g.class] += g.used
-		g.smooth += (g.used - g.smooth) * a
+		used[g.Class] += g.Used
+		g.smooth += (g.Used - g.smooth) * a
 	}
 	for c := range t.Class {
 		t.Class[c].Used += (used[c] - t.Class[c].Used) * a
