@@ -44,12 +44,17 @@ func compile(p *Policy) ([]compiledRule, error) {
 
 // classOf finds the rule for a workload; nil means that none matches.
 func (e *Engine) classOf(w *workload.Workload) *compiledRule {
-	for i := range e.rules {
-		if e.rules[i].m.Match(w, func() []string { return e.table.Exe(w, e.last) }) {
-			return &e.rules[i]
+	return match(e.rules, w, func() []string { return e.table.Exe(w, e.last) })
+}
+
+// asked gives the burst that a workload itself asked for.
+func (e *Engine) asked(w *workload.Workload) BurstMode {
+	if e.bank != nil {
+		if m, ok := e.bank(w); ok {
+			return m
 		}
 	}
-	return nil
+	return BurstMode{}
 }
 
 // classify brings the groups in line with the workloads of the node and the
@@ -118,38 +123,20 @@ func (e *Engine) forgetTroubles() {
 
 // assign gives a group the class of a rule and what goes with it.
 func (e *Engine) assign(g *group, r *compiledRule) {
-	cls, rule := class.None, "no rule matches"
-	mode, lane := BurstOff, false
-	if r != nil {
-		cls, rule = r.Class, r.name
-		if cls.Sensitive() {
-			mode, lane = e.policy.LS.Burst, e.policy.LS.RTLane.Enabled
-		}
-		if e.bank != nil {
-			if m, ok := e.bank(g.w); ok {
-				mode = m
-			}
-		}
-		if r.Burst.Set {
-			mode = r.Burst
-		}
-		if r.RTLane != nil {
-			lane = *r.RTLane && cls.Sensitive()
-		}
+	v := e.policy.judge(r, e.asked(g.w))
+	if g.Class != v.class || g.classedGen == 0 {
+		e.totals.move(g, v.class)
+		g.Class, g.Share, g.setIntent, g.capIntent = v.class, 0, control.Intent{}, control.Intent{}
+		e.runq.setClass(g, v.class)
 	}
-	if g.Class != cls || g.classedGen == 0 {
-		e.totals.move(g, cls)
-		g.Class, g.Share, g.setIntent, g.capIntent = cls, 0, control.Intent{}, control.Intent{}
-		e.runq.setClass(g, cls)
-	}
-	again := g.rule != rule || g.classedGen != e.gen
+	again := g.rule != v.rule || g.classedGen != e.gen
 	g.classedGen = e.gen
-	g.rule = rule
-	if mode != g.Mode {
-		g.Mode, g.Bank, g.checked = mode, nil, time.Time{}
+	g.rule = v.rule
+	if v.mode != g.Mode {
+		g.Mode, g.Bank, g.checked = v.mode, nil, time.Time{}
 		delete(e.degraded, "burst of "+g.w.ID)
 	}
-	g.WantLane = lane
+	g.WantLane = v.lane
 	if again {
 		e.each(func(p part) { p.assign(g) })
 	}
