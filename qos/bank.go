@@ -23,7 +23,7 @@ func (e *Engine) lookAtLimit(g *group, now time.Time) {
 		g.checked = now.Add(-time.Duration(g.w.Ino%10) * limitEvery / 10)
 	}
 	g.unlimited = false
-	if g.Mode.Off() && g.Class.Sensitive() || !g.watchedForLimit() || !g.cpu.HasBandwidth() {
+	if !g.WantsLimit() && len(e.taps) == 0 || !g.cpu.HasBandwidth() {
 		g.Bank = nil
 		return
 	}
@@ -44,14 +44,13 @@ func (e *Engine) lookAtLimit(g *group, now time.Time) {
 	e.setLimit(g, own)
 }
 
-func (g *group) watchedForLimit() bool { return !g.Mode.Off() || g.watched() }
-
 // setLimit tells the controllers the group's own limit.
 func (e *Engine) setLimit(g *group, own burst.Bandwidth) {
 	cores := 0.0
 	if own.Quota != burst.Unlimited {
 		cores = own.Rate()
 	}
+	g.own = cores
 	was := g.Bank
 	if err := e.ctl.SetLimit(&g.Member, cores); err != nil {
 		e.degrade("burst of "+g.w.ID, err)
@@ -70,13 +69,14 @@ func (e *Engine) bankOf(g *group) control.Intent {
 	return g.bankIntent
 }
 
+// groupOf finds the group of a member.
+func (e *Engine) groupOf(m *control.Member) *group {
+	return e.order[slices.IndexFunc(e.order, func(g *group) bool { return &g.Member == m })]
+}
+
 // refill gives a member one quota more.
 func (e *Engine) refill(m *control.Member) {
-	i := slices.IndexFunc(e.order, func(g *group) bool { return &g.Member == m })
-	if i < 0 {
-		return
-	}
-	g, c := e.order[i], m.Bank.Credit
+	g, c := e.groupOf(m), m.Bank.Credit
 	k, _ := e.knobs[g.limitKey].(*bandwidthKnob)
 	if k == nil || !k.started || k.now != m.Bank.Plan.Bandwidth || !c.Spend() {
 		return

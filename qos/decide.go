@@ -24,8 +24,9 @@ func (e *Engine) decide(now time.Time, dt time.Duration) []control.Intent {
 	for _, g := range e.order {
 		e.lookAtLimit(g, now)
 	}
-	in := e.signals(now, dt)
-	o := e.ctl.Step(in)
+	e.signalled = e.signals(now, dt)
+	o := e.ctl.Step(e.signalled)
+	e.outcome = o
 	for _, m := range o.Failed {
 		e.degrade("burst of "+m.ID, m.Bank.Err)
 	}
@@ -48,15 +49,6 @@ func (e *Engine) signals(now time.Time, dt time.Duration) control.Signals {
 		in.RunQueueP99, in.RunQueueSamples = e.runq.waits(now)
 	}
 	return in
-}
-
-// options says how the policy tunes the controllers on this node.
-func (e *Engine) options(p *Policy) control.Options {
-	return control.Options{
-		CPUs: e.cpus, Suppress: p.suppress(e.mechanism), Lane: p.lane(), Limits: e.limits,
-		NoCap: p.BE.Suppress == "off" || e.mechanism == "" && p.BE.Priority != "off" && !e.anyLimit(),
-		Stall: p.LS.Stall.Std(), Credit: p.LS.Credit, CreditOff: p.Control.CreditAbove,
-	}
 }
 
 // anyLimit says whether the node can limit CPU use at all.

@@ -84,6 +84,9 @@ type Engine struct {
 	round      uint64           // counts Steps
 	intents    []control.Intent // reused by each Step, as is verdicts
 	verdicts   []control.LaneVerdict
+	signalled  control.Signals // of the last Step, as is outcome
+	outcome    control.Outcome
+	taps       []*Tap
 	last       time.Time
 	totals     Totals
 	history    decisions
@@ -203,10 +206,12 @@ func (e *Engine) install(p Policy) error {
 	e.policy, e.rules, e.mechanism, e.because = p, rules, mech, why
 	e.byProgram = slices.ContainsFunc(rules, func(r compiledRule) bool { return r.m.NeedsExe() })
 	e.gen++
+	o := p.options(mech, !e.anyLimit())
+	o.CPUs, o.Limits = e.cpus, e.limits
 	if e.ctl == nil {
-		e.ctl = control.NewNode(e.options(&p))
+		e.ctl = control.NewNode(o)
 	}
-	e.ctl.SetOptions(e.options(&p))
+	e.ctl.SetOptions(o)
 	for _, g := range e.groups {
 		if g.Bank == nil {
 			g.checked = time.Time{} // the bank may be opened anew
@@ -318,6 +323,7 @@ func (e *Engine) Step(now time.Time) {
 	e.act(now, e.decide(now, dt))
 	e.schedule(now)
 	e.each(func(p part) { p.apply(now) })
+	e.tell(e.signalled, e.outcome)
 	e.totals.loop(time.Since(began))
 }
 
@@ -354,6 +360,9 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
+	for _, t := range slices.Clone(e.taps) {
+		e.untap(t, nil)
+	}
 	for key, k := range e.knobs {
 		if k.drifted() {
 			_ = k.adopt(e.w) // it stays as somebody else wrote it

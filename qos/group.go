@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"math"
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
@@ -35,6 +36,7 @@ type group struct {
 	bankGen    uint64         // of bankIntent
 
 	checked   time.Time
+	own       float64       // its own limit in cores, 0 without, NaN before it was looked at
 	unlimited bool          // it had no quota when last looked at
 	looked    time.Time     // when its threads' CPU time was last read
 	spins     control.Spins // of its threads while it wants the lane
@@ -54,7 +56,7 @@ func openGroup(t *cgroup.Tree, w *workload.Workload) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &group{Member: control.Member{ID: w.ID}, w: w, cpu: cpu, limitKey: "limit " + w.Path}
+	g := &group{Member: control.Member{ID: w.ID}, w: w, cpu: cpu, limitKey: "limit " + w.Path, own: math.NaN()}
 	if err := g.openFiles(t); err != nil {
 		g.close()
 		return nil, err

@@ -218,6 +218,16 @@ func (e *PolicyError) at(doc *yamlx.Doc) error {
 	return errors.Join(out...)
 }
 
+// options gives the controllers' tuning for a node where best-effort work yields
+// by m; CPUs and Limits are left out. noLimit says that no CPU use can be
+// limited there.
+func (p *Policy) options(m actuate.Mechanism, noLimit bool) control.Options {
+	return control.Options{
+		Suppress: p.suppress(m), Lane: p.lane(), Stall: p.LS.Stall.Std(), Credit: p.LS.Credit, CreditOff: p.Control.CreditAbove,
+		NoCap: p.BE.Suppress == "off" || m == "" && p.BE.Priority != "off" && noLimit,
+	}
+}
+
 // suppress gives the suppressor's options where best-effort work yields by m.
 func (p *Policy) suppress(m actuate.Mechanism) control.SuppressOptions {
 	o := control.DefaultSuppress()

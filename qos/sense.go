@@ -280,7 +280,7 @@ func (e *Engine) sense(now time.Time, dt time.Duration) {
 		delete(e.degraded, "node use")
 	}
 	for _, g := range e.order {
-		if !g.watched() && now.Sub(g.sampled) < idleEvery && !g.sampled.After(now) {
+		if !g.watched() && len(e.taps) == 0 && now.Sub(g.sampled) < idleEvery && !g.sampled.After(now) {
 			g.miss()
 			continue
 		}

@@ -5,13 +5,17 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/qos/burst"
+	"github.com/anole-os/anole/qos/class"
 )
+
+// WantsLimit says whether the member's own CPU limit matters to anything.
+func (m *Member) WantsLimit() bool { return !m.Mode.Off() || m.Class == class.BE }
 
 // SetLimit tells the Node a member's own CPU limit, in CPUs, 0 without one. The
 // bank is opened anew when it is another than before. An error says that there
 // can be no bank; it stays in Bank.Refused.
 func (n *Node) SetLimit(m *Member, cores float64) error {
-	if cores == 0 {
+	if cores == 0 || !m.WantsLimit() {
 		m.Bank = nil
 		return nil
 	}
@@ -36,6 +40,7 @@ func (n *Node) openBank(m *Member) (err error) {
 	if m.Mode.Auto {
 		b.auto, err = burst.NewAuto(burst.AutoOptions{
 			Limit: b.Limit, Limits: n.o.Limits, UpEvery: learnEvery, Max: time.Duration(b.Limit * float64(mostBank)),
+			Initial: m.Learned,
 		})
 		if err != nil {
 			return err
@@ -79,6 +84,14 @@ func (n *Node) replan(b *Bank, budget time.Duration) error {
 	return err
 }
 
+// Learned is the burst that was learned so far, 0 where none is.
+func (b *Bank) Learned() time.Duration {
+	if b == nil || b.auto == nil {
+		return 0
+	}
+	return b.auto.Burst()
+}
+
 // Why says in words what the plan is for.
 func (b *Bank) Why() string {
 	why := fmt.Sprintf("bank %v at %.3g CPUs", b.Plan.Depth.Duration(), b.Limit)
@@ -97,7 +110,7 @@ func (n *Node) learn(m *Member, in Signals) error {
 	if b.auto == nil || !m.Fresh {
 		return nil
 	}
-	a := b.auto.Observe(burst.Usage{At: time.Duration(in.Now.UnixNano()), Dt: in.Dt, Used: m.Delta, Throttled: m.missed(in.Dt)})
+	a := b.auto.Observe(burst.Usage{At: in.Now.Sub(n.began), Dt: in.Dt, Used: m.Delta, Throttled: m.missed(in.Dt)})
 	if !a.Changed || a.Burst == 0 {
 		return nil
 	}

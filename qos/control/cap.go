@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -17,8 +18,8 @@ func (n *Node) recap(in Signals) bool {
 	if d.Cap == n.cap || n.slack(d.Cap) {
 		return false
 	}
-	if d.Why == "" { // it was off until now
-		d.Why = "suppression is on"
+	if d.Why == "" { // it moved earlier, and there was slack or suppression was off
+		d.Why = cmp.Or(n.suppress.why, "suppression is on")
 	}
 	n.cap, n.why = d.Cap, d.Why
 	return true

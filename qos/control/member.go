@@ -14,6 +14,8 @@ type Member struct {
 	Class    class.Class
 	Mode     burst.Mode // of CPU Burst
 	WantLane bool       // it asks for the real-time lane
+	// Learned is the burst at which learning begins, 0 for the default.
+	Learned time.Duration
 
 	// Signals of the last interval. Without Fresh the interval is unknown, and
 	// Used stays what it was.

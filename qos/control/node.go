@@ -53,6 +53,7 @@ type Node struct {
 	cap     float64
 	why     string
 	shareAt time.Time
+	began   time.Time // of the first Step
 	wants   []burst.Want
 	asking  []*Member // of wants
 	lanes   []*Lane   // reused
@@ -126,6 +127,9 @@ type Outcome struct {
 
 // Step takes the signals, the members' own among them, and decides.
 func (n *Node) Step(in Signals) Outcome {
+	if n.began.IsZero() {
+		n.began = in.Now
+	}
 	var out Outcome
 	out.CapMoved = n.recap(in)
 	n.shares(in.Now, out.CapMoved)

@@ -181,3 +181,29 @@ func TestABoundAboveHoldsTheShareForAWhile(t *testing.T) {
 		t.Fatalf("share %v: the bound was never looked at again", be.Share)
 	}
 }
+
+func TestACapThatMovesLateTellsItsReason(t *testing.T) {
+	ls, be := &Member{ID: "ls", Class: class.LS}, &Member{ID: "be", Class: class.BE}
+	n := newTestNode(be, ls)
+	at := time.Unix(1_000_000, 0)
+	moves := 0
+	for i := range 400 {
+		at = at.Add(100 * time.Millisecond)
+		ls.Used = 0.4 + 0.5*math.Sin(float64(i)/30)
+		be.Used = 0.1 // there is slack
+		if i > 200 {
+			be.Used = be.Share // it takes all it may
+		}
+		o := n.Step(Signals{Now: at, Dt: 100 * time.Millisecond, Busy: ls.Used + be.Used, Pressure: math.NaN()})
+		if !o.CapMoved {
+			continue
+		}
+		moves++
+		if _, why := n.Cap(); !strings.HasPrefix(why, "others use ") {
+			t.Errorf("step %d: the cap moved as %q", i, why)
+		}
+	}
+	if moves < 3 {
+		t.Fatalf("%d moves: nothing was tested", moves)
+	}
+}

@@ -74,6 +74,7 @@ const minRunQueueSamples = 100
 type Suppressor struct {
 	o       SuppressOptions
 	cap     float64
+	why     string // of cap
 	last    time.Time
 	calm    time.Time // since when all objectives hold
 	pending float64   // what objectives leave of the room, as a share
@@ -85,6 +86,52 @@ type Suppressor struct {
 // NewSuppressor makes a Suppressor that has no cap in force.
 func NewSuppressor(o SuppressOptions) *Suppressor {
 	return &Suppressor{o: o, cap: math.Inf(1), pending: 1}
+}
+
+// State is what a Suppressor carries from Step to Step, in a form that can be
+// kept. Times are in nanoseconds against some start.
+type State struct {
+	Cap     *float64 `json:"cap"` // nil is no cap
+	Why     string   `json:"why,omitempty"`
+	Last    *int64   `json:"last,omitempty"` // of the last Step, nil before the first
+	Calm    *int64   `json:"calm,omitempty"` // since when all objectives hold, nil if they do not
+	Pending float64  `json:"pending"`
+	Others  float64  `json:"others"`
+	Jumped  bool     `json:"jumped,omitempty"`
+	Leapt   float64  `json:"leapt,omitempty"`
+}
+
+// State gives what the Node's suppressor carries, with times against start.
+func (n *Node) State(start time.Time) State {
+	s := n.suppress
+	at := func(t time.Time) *int64 {
+		if t.IsZero() {
+			return nil
+		}
+		d := int64(t.Sub(start))
+		return &d
+	}
+	out := State{Why: n.why, Last: at(s.last), Calm: at(s.calm), Pending: s.pending, Others: s.others, Jumped: s.jumped, Leapt: s.leapt}
+	if !math.IsInf(n.cap, 1) {
+		c := n.cap
+		out.Cap = &c
+	}
+	return out
+}
+
+// Resume takes over what another Node carried.
+func (n *Node) Resume(start time.Time, in State) {
+	at := func(d *int64) (t time.Time) {
+		if d != nil {
+			t = start.Add(time.Duration(*d))
+		}
+		return t
+	}
+	s := n.suppress
+	s.last, s.calm, s.pending, s.others, s.jumped, s.leapt = at(in.Last), at(in.Calm), in.Pending, in.Others, in.Jumped, in.Leapt
+	if in.Cap != nil {
+		s.cap, n.cap, n.why = *in.Cap, *in.Cap, in.Why
+	}
 }
 
 // SetOptions changes the tuning; the cap in force stays until the next Step.
@@ -229,7 +276,7 @@ func (s *Suppressor) set(cap float64, why string) Decision {
 	if cap == s.cap {
 		return Decision{Cap: cap}
 	}
-	s.cap = cap
+	s.cap, s.why = cap, why
 	return Decision{Cap: cap, Changed: true, Why: why}
 }
 

@@ -26,11 +26,7 @@ func ask(ctx context.Context, method, path string, query url.Values, body []byte
 	}
 	resp, err := env.Agent.Do(req)
 	if err != nil {
-		var exit *core.ExitError
-		if errors.As(err, &exit) {
-			return exit // without the URL, which is no address a user could open
-		}
-		return core.Exit(core.ExitUnreachable, err)
+		return unreachable(err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -44,6 +40,15 @@ func ask(ctx context.Context, method, path string, query url.Values, body []byte
 		return fmt.Errorf("read the agent's answer: %w", err)
 	}
 	return nil
+}
+
+// unreachable is an error of the way to the agent.
+func unreachable(err error) error {
+	var exit *core.ExitError
+	if errors.As(err, &exit) {
+		return exit // without the URL, which is no address a user could open
+	}
+	return core.Exit(core.ExitUnreachable, err)
 }
 
 // refused turns an error answer into an error with its exit code.

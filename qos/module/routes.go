@@ -27,6 +27,7 @@ func (m *Module) Routes(mux *http.ServeMux) {
 		return x, nil
 	}))
 	mux.HandleFunc("GET /api/v1/qos/policy", m.with(m.getPolicy))
+	mux.HandleFunc("GET /api/v1/qos/record", m.getRecord)
 	mux.HandleFunc("POST /api/v1/qos/policy", m.with(m.postPolicy))
 	mux.HandleFunc("DELETE /api/v1/qos/policy", m.with(m.deletePolicy))
 }

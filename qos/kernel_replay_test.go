@@ -1,0 +1,123 @@
+package qos
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/record"
+	"github.com/anole-os/anole/test/fault/groups"
+	"github.com/anole-os/anole/workload"
+)
+
+// recordSteps records while do runs.
+func (r *rig) record(do func()) *bytes.Buffer {
+	r.t.Helper()
+	tap, err := r.Tap()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	w := record.NewWriter(&buf)
+	head := tap.Header()
+	if err := w.Write(&record.Line{Header: &head}); err != nil {
+		r.t.Fatal(err)
+	}
+	do()
+	tap.Close()
+	for lines := range tap.Lines() {
+		for _, l := range lines {
+			if err := w.Write(l); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	if err := tap.Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	return &buf
+}
+
+func replay(t *testing.T, rec []byte, p *Policy) *Replay {
+	t.Helper()
+	rd, err := record.NewReader(bytes.NewReader(rec), "rec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	out, err := ReplayRecording(context.Background(), rd, ReplayOptions{Policy: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// What the agent decided on a real node is what its recording decides again, to
+// the last digit; another policy decides otherwise.
+func TestKernelReplayRepeatsTheAgent(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	ls, be, late := n.Make("ls.service"), n.Make("be.service"), "be2.service"
+	ls.Limit(30_000, 100_000, 0)
+	ls.Spin()
+	be.Spin()
+	p := testPolicy(n)
+	p.Control.Deadband, p.Control.Throttled = 0.02, 0.2
+	r := openRig(t, n, p, nil)
+	rec := r.record(func() {
+		r.until("a share and a bank", func() bool { return be.Quota() > 0 && ls.Burst() > 0 })
+		r.steps(50)
+		n.Make(late).Spin()
+		r.steps(100)
+		r.set(func(p *Policy) { p.BE.Floor = 0.3 })
+		r.steps(50)
+	})
+	own := replay(t, rec.Bytes(), nil)
+	if own.Steps < 150 || own.Same != 1 || own.Agree != 1 || own.CutOff {
+		t.Errorf("%d steps, %v of them identical, %v agree, cut off %v", own.Steps, own.Same, own.Agree, own.CutOff)
+	}
+	if own.Now.Plans == 0 || own.Now.CapMoves == 0 || own.Now.Plans != own.Then.Plans || own.Now.CapMoves != own.Then.CapMoves || own.Now.MeanCap != own.Then.MeanCap {
+		t.Errorf("replayed %+v, recorded %+v", own.Now, own.Then)
+	}
+	other := p
+	other.BE.Floor, other.Control.Target = 0.8, 0.9
+	got := replay(t, rec.Bytes(), &other)
+	if got.Now.LeastCap < 0.8*got.CPUs-1e-9 || got.Then.LeastCap >= got.Now.LeastCap || got.Own {
+		t.Errorf("a floor of 80 %%: replayed %+v, recorded %+v", got.Now, got.Then)
+	}
+	other.Rules = []Rule{{Match: workload.Match{Path: "/**"}, Class: class.BE}}
+	if got = replay(t, rec.Bytes(), &other); got.Now.Capped != 0 {
+		t.Errorf("a cap though nobody is latency-sensitive: %+v", got.Now)
+	}
+	for _, m := range got.Members {
+		if m.Class != class.BE {
+			t.Errorf("%s is %s by a policy that says BE to all", m.ID, m.Class)
+		}
+	}
+}
+
+func TestKernelTapThatNobodyTakesEnds(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	r := openRig(t, n, testPolicy(n), nil)
+	tap, err := r.Tap()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range tapDepth + 5 {
+		r.Step(time.Now())
+	}
+	steps := 0
+	for range tap.Lines() {
+		steps++
+	}
+	if tap.Err() != ErrSlow || steps != tapDepth {
+		t.Errorf("%d steps, then %v", steps, tap.Err())
+	}
+	tap.Close()
+	if _, err := r.Tap(); err != nil {
+		t.Errorf("no recording after one that ended: %v", err)
+	}
+}
