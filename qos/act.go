@@ -96,6 +96,7 @@ func (e *Engine) release(now time.Time, key string, k knob) {
 
 // forget drops a knob, closing what it opened for itself.
 func (e *Engine) forget(key string, k knob) {
+	k.common().close()
 	switch k := k.(type) {
 	case *yieldKnob:
 		if g := e.groups[k.owner()]; g == nil || g.cpu != k.g {

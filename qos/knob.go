@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,8 @@ type held struct {
 	looked  time.Time // when it was last compared with the file
 	round   uint64    // of the last Step that wanted it
 	last    control.Intent
+	reader  *cgroup.File // of peek
+	buf     [64]byte
 }
 
 func (h *held) owner() uint64   { return h.g.CPU.Ino() }
@@ -131,6 +134,7 @@ func (h *held) fileStates(originals map[string]string, files []cgroup.Edit) []Fi
 type yieldKnob struct {
 	held
 	m        actuate.Mechanism
+	edit     cgroup.Edit
 	original map[string]string
 }
 
@@ -158,8 +162,10 @@ func (k *yieldKnob) reset(w *cgroup.Writer) error {
 }
 
 func (k *yieldKnob) drifted() bool {
-	edit, _ := k.g.Yield(k.m)
-	return k.differs(edit)
+	if k.edit.Dir == nil {
+		k.edit, _ = k.g.Yield(k.m)
+	}
+	return k.differs(k.edit)
 }
 
 // adopt takes the weight too if it was written: whoever takes cpu.idle back has
@@ -189,8 +195,31 @@ func (h *held) differs(e cgroup.Edit) bool {
 	if h.value == "" {
 		return false
 	}
-	now, err := e.Dir.ReadFile(e.File)
-	return err == nil && trim(now) != e.Value
+	now, err := h.peek(e)
+	return err == nil && string(now) != e.Value
+}
+
+// peek reads the file of an edit, which stays open for the next time: all knobs
+// are compared once a second, and open, read, close costs 15 times a read. What
+// it gives is valid until the next call.
+func (h *held) peek(e cgroup.Edit) (now []byte, err error) {
+	if h.reader == nil {
+		if h.reader, err = e.Dir.Open(e.File); err != nil {
+			return nil, err
+		}
+	}
+	if now, err = h.reader.Read(h.buf[:]); err == nil && len(now) == len(h.buf) {
+		now, err = e.Dir.ReadFile(e.File) // it is longer
+	}
+	return bytes.TrimSpace(now), err
+}
+
+// close lets go of what peek opened.
+func (h *held) close() {
+	if h.reader != nil {
+		_ = h.reader.Close()
+	}
+	h.reader = nil
 }
 
 func (k *yieldKnob) state() []FileState {

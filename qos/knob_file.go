@@ -61,8 +61,8 @@ func (k *fileKnob) drifted() bool {
 	if k.same == nil || k.value == "" {
 		return k.differs(k.edit(k.value))
 	}
-	now, err := k.dir.ReadFile(k.file)
-	return err == nil && !k.same(k.value, trim(now))
+	now, err := k.peek(k.edit(k.value))
+	return err == nil && !k.same(k.value, string(now))
 }
 
 func (k *fileKnob) adopt(w *cgroup.Writer) error {
