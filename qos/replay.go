@@ -31,23 +31,21 @@ type ReplayOptions struct {
 // written at each moment, not what would have come of it; see package sim for
 // that.
 type Replay struct {
-	Node     string           `json:"node"`
-	Start    time.Time        `json:"start"`
-	Duration float64          `json:"duration_seconds"`
-	Steps    int              `json:"steps"`
-	CPUs     float64          `json:"cpus"`
-	CutOff   bool             `json:"cut_off,omitempty"` // the recording's end is missing
-	Own      bool             `json:"recorded_policy"`   // replayed with the recorded policy
-	Then     ReplaySum        `json:"recorded"`
-	Now      ReplaySum        `json:"replayed"`
-	Agree    float64          `json:"agree"`     // share of steps whose cap is within 1 % of the recorded one
-	Same     float64          `json:"identical"` // share of steps with the very same cap, shares and plans
-	Members  []ReplayMember   `json:"workloads"`
-	Moves    []ReplayMove     `json:"moves"` // of the replayed cap, the first thousand
-	Points   []ReplayPoint    `json:"points"`
-	members  map[uint64]int   // index into Members
-	every    time.Duration    // between two points
-	overall  replayIntegrator // of node use
+	Node     string         `json:"node"`
+	Start    time.Time      `json:"start"`
+	Duration float64        `json:"duration_seconds"`
+	Steps    int            `json:"steps"`
+	CPUs     float64        `json:"cpus"`
+	CutOff   bool           `json:"cut_off,omitempty"` // the recording's end is missing
+	Own      bool           `json:"recorded_policy"`   // replayed with the recorded policy
+	Then     ReplaySum      `json:"recorded"`
+	Now      ReplaySum      `json:"replayed"`
+	Agree    float64        `json:"agree"`     // share of steps whose cap is within 1 % of the recorded one
+	Same     float64        `json:"identical"` // share of steps with the very same cap, shares and plans
+	Members  []ReplayMember `json:"workloads"`
+	Moves    []ReplayMove   `json:"moves"` // of the replayed cap, the first thousand
+	Points   []ReplayPoint  `json:"points"`
+	every    time.Duration  // between two points
 }
 
 // ReplaySum sums up one side.
