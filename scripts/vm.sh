@@ -18,7 +18,6 @@ machines='6.1 v2
 6.12 v2'
 # Packages whose tests ask the kernel something.
 packages='./internal/cgroup ./internal/journal ./workload ./qos ./qos/actuate ./qos/run ./qos/runq ./test/fault'
-modules='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console'
 
 say() { printf 'vm: %s\n' "$*" >&2; }
 
@@ -50,10 +49,11 @@ unpack() {
   rm -rf "$work"
 }
 
-# kernel SERIES SUITE
+# kernel SERIES SUITE: $dir/SERIES/vmlinuz and lib/modules, as installed and
+# with what depmod tells of them.
 kernel() {
-  local series=$1 suite=$2 out=$dir/$1 tree=$dir/apt/tree name m file
-  [ ! -e "$out/vmlinuz" ] || return 0
+  local series=$1 suite=$2 out=$dir/$1 tree=$dir/apt/tree new=$dir/$1/new name
+  [ ! -e "$out/lib" ] || return 0
   apt "$suite" apt-get update -qq
   name=$(apt "$suite" apt-cache depends linux-image-cloud-amd64 | sed -nE 's/^ *Depends: (linux-image-[0-9].*-cloud-amd64)$/\1/p' | sed -n 1p)
   case $name in
@@ -61,48 +61,47 @@ kernel() {
     *) say "$suite has ${name:-no kernel}, not Linux $series"; return 1 ;;
   esac
   say "fetching Debian's $name"
-  rm -rf "$tree"
+  rm -rf "$tree" "$new"
   unpack "$suite" "$name" "$tree"
-  mkdir -p "$out/modules"
-  for m in $modules; do
-    file=$(find "$tree" -name "$m.ko" -o -name "$m.ko.xz" | sed -n 1p)
-    case $file in
-      *.xz) xz -dc "$file" >"$out/modules/$m.ko" ;;
-      ?*) cp "$file" "$out/modules/" ;;
-    esac
-  done
-  cp "$tree"/boot/vmlinuz-* "$out/vmlinuz.new"
-  mv "$out/vmlinuz.new" "$out/vmlinuz" # last: what is there is whole
-  rm -rf "$tree"
+  mkdir -p "$new/lib"
+  mv "$(find "$tree" -path '*lib/modules' -type d)" "$new/lib/"
+  find "$new" -name '*.ko.xz' -exec "$dir/busybox" unxz {} +
+  "$dir/busybox" depmod -b "$new" "${name#linux-image-}"
+  cp "$tree"/boot/vmlinuz-* "$out/vmlinuz"
+  mv "$new/lib" "$out/" # last: what is there is whole
+  rm -rf "$tree" "$new"
 }
 
 setup() {
   local series suite
+  mkdir -p "$dir"
+  exec 9>"$dir/lock"
+  flock 9 # trees may share what is fetched
   if ! command -v qemu-system-x86_64 >/dev/null; then
     say "installing Debian's qemu-system-x86"
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 >/dev/null
   fi
-  while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
   if [ ! -e "$dir/busybox" ]; then
+    apt bookworm apt-get update -qq
     unpack bookworm busybox-static "$dir/apt/tree"
-    cp "$dir/apt/tree/bin/busybox" "$dir/busybox"
+    cp "$dir/apt/tree/bin/busybox" "$dir/busybox.new"
+    mv "$dir/busybox.new" "$dir/busybox"
     rm -rf "$dir/apt/tree"
   fi
+  while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
+  exec 9>&-
 }
 
 # --- test -------------------------------------------------------------------------
 
 run() {
-  local series cgroup status=0
-  mkdir -p "$dir"
-  CGO_ENABLED=0 go build -o "$dir/guest" ./test/vm/guest
-  CGO_ENABLED=0 go build -o "$dir/with" ./test/vm/with
-  CGO_ENABLED=0 go build -o "$dir/exec" ./test/vm/exec
+  local series cgroup status=0 bin=$PWD/bin/vm
+  for tool in guest with exec; do CGO_ENABLED=0 go build -o "$bin/$tool" "./test/vm/$tool"; done
   export ANOLE_SKIPS
   while read -r series cgroup <&3; do
     ANOLE_SKIPS=$(mktemp)
-    CGO_ENABLED=0 "$dir/with" -kernel "$series" -cgroup "$cgroup" -dir "$dir" -- \
-      go test -count=1 -p 1 -timeout 15m -exec "$dir/exec" "$@" || status=1
+    CGO_ENABLED=0 "$bin/with" -kernel "$series" -cgroup "$cgroup" -dir "$dir" -init "$bin/guest" -- \
+      go test -count=1 -p 1 -timeout 15m -exec "$bin/exec" "$@" || status=1
     go run ./test/expected-skips -on "vm-$cgroup" "$ANOLE_SKIPS" || status=1
     rm -f "$ANOLE_SKIPS"
   done 3<<<"$machines"

@@ -30,8 +30,7 @@ func boot(t *testing.T, cgroup string) *VM {
 		t.Fatalf("%v: %s", err, out)
 	}
 	v, err := Boot(context.Background(), Options{
-		Kernel:  Kernel{Image: filepath.Join(dir, "6.1/vmlinuz"), Modules: filepath.Join(dir, "6.1/modules")},
-		Busybox: filepath.Join(dir, "busybox"), Init: init, Cgroup: cgroup,
+		Kernel: filepath.Join(dir, "6.1"), Busybox: filepath.Join(dir, "busybox"), Init: init, Cgroup: cgroup,
 	})
 	if err != nil {
 		t.Fatal(err)
