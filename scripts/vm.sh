@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Virtual machines for tests of the real kernel.
 #
-#	vm.sh setup              fetch Debian's kernels and busybox, install QEMU, once
-#	vm.sh test [PACKAGE…]    run those packages' tests in each machine below
+#	vm.sh setup    fetch Debian's kernels and busybox, install QEMU, once
+#	vm.sh test [-on "6.1 v1,6.12 v2"] [PACKAGE…] [-- GO TEST'S FLAGS]
+#	               run tests in virtual machines, by default what needs a kernel in all
+#	vm.sh with [-kernel 6.1] [-cgroup v2] -- COMMAND
+#	               run a command that uses one machine: go test -exec "$PWD/bin/vm/exec" -v -run X ./qos
 #
 # A package is unpacked here and not installed, so that it touches nothing else.
 set -euo pipefail
@@ -12,12 +15,6 @@ dir=$PWD/.cache/vm
 # kernel series, the suite that has it
 kernels='6.1 bookworm
 6.12 trixie'
-# kernel series, cgroup version of the machine
-machines='6.1 v2
-6.1 v1
-6.12 v2'
-# Packages whose tests ask the kernel something.
-packages='./internal/cgroup ./internal/journal ./workload ./qos ./qos/actuate ./qos/run ./qos/runq ./test/fault'
 
 say() { printf 'vm: %s\n' "$*" >&2; }
 
@@ -25,8 +22,10 @@ say() { printf 'vm: %s\n' "$*" >&2; }
 
 # archive: where this machine gets Debian from.
 archive() {
-  sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p
+  local found
+  found=$(sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p)
+  echo "${found:-http://deb.debian.org/debian}"
 }
 
 # apt SUITE COMMAND…: apt-get or apt-cache that knows that suite alone.
@@ -94,18 +93,9 @@ setup() {
 
 # --- test -------------------------------------------------------------------------
 
-run() {
-  local series cgroup status=0 bin=$PWD/bin/vm
-  for tool in guest with exec; do CGO_ENABLED=0 go build -o "$bin/$tool" "./test/vm/$tool"; done
-  export ANOLE_SKIPS
-  while read -r series cgroup <&3; do
-    ANOLE_SKIPS=$(mktemp)
-    CGO_ENABLED=0 "$bin/with" -kernel "$series" -cgroup "$cgroup" -dir "$dir" -init "$bin/guest" -- \
-      go test -count=1 -p 1 -timeout 15m -exec "$bin/exec" "$@" || status=1
-    go run ./test/expected-skips -on "vm-$cgroup" "$ANOLE_SKIPS" || status=1
-    rm -f "$ANOLE_SKIPS"
-  done 3<<<"$machines"
-  return "$status"
+tools() {
+  local tool
+  for tool in guest exec "$@"; do CGO_ENABLED=0 go build -o "bin/vm/$tool" "./test/vm/$tool"; done
 }
 
 case "${1:-}" in
@@ -113,8 +103,14 @@ case "${1:-}" in
   test)
     shift
     setup
-    # shellcheck disable=SC2086
-    run ${@:-$packages}
+    tools matrix
+    exec bin/vm/matrix -dir "$dir" "$@"
     ;;
-  *) say "usage: vm.sh setup|test [PACKAGE…]"; exit 2 ;;
+  with)
+    shift
+    setup
+    tools with
+    exec bin/vm/with -dir "$dir" "$@"
+    ;;
+  *) sed -nE '2,/^set/ { s/^# ?//p }' "$0" >&2; exit 2 ;;
 esac

@@ -35,14 +35,19 @@ type Options struct {
 	QEMU    string // qemu-system-x86_64 when empty
 	Accel   string // "kvm" or "tcg"; what Accelerator says when empty
 	Console string // a file for all that the console says; none when empty
+	// Silence is after how long without a heartbeat the guest hangs; two minutes
+	// when 0. The heart beats each second, and slowly where many share a CPU.
+	Silence time.Duration
 }
 
 // VM is a running machine. One program runs at a time; its methods are safe for
 // concurrent use.
 type VM struct {
-	Release string // of its kernel
+	Release string        // of its kernel
+	Quiet   time.Duration // for programs that Serve runs, as in Program
 
 	dir     string
+	silence time.Duration
 	cmd     *exec.Cmd
 	console *console
 	dead    chan struct{} // closed when QEMU ended
@@ -55,16 +60,12 @@ type VM struct {
 	lost error // no answer can be trusted any more, because
 }
 
-// silence is how long a machine that runs may say nothing: the guest's heart
-// beats each five seconds, and slowly where many share a CPU.
-const silence = 2 * time.Minute
-
 // Boot starts a machine and waits until it answers. Close ends it; so does the
 // end of this process. Without QEMU, a kernel or memory for it the error is, or
 // wraps, a *feature.UnsupportedError.
 func Boot(ctx context.Context, o Options) (*VM, error) {
 	o.CPUs, o.Memory, o.Cgroup = cmp.Or(o.CPUs, 2), cmp.Or(o.Memory, 1024), cmp.Or(o.Cgroup, "v2")
-	o.QEMU = cmp.Or(o.QEMU, "qemu-system-x86_64")
+	o.QEMU, o.Silence = cmp.Or(o.QEMU, "qemu-system-x86_64"), cmp.Or(o.Silence, 2*time.Minute)
 	if err := o.lack(); err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func Boot(ctx context.Context, o Options) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &VM{dir: dir, console: &console{}, dead: make(chan struct{}), closed: make(chan struct{}), in: make(chan wire.Message)}
+	v := &VM{dir: dir, silence: o.Silence, console: &console{}, dead: make(chan struct{}), closed: make(chan struct{}), in: make(chan wire.Message)}
 	if err := v.start(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("boot %s: %w", o.Kernel, err), v.Close())
 	}
@@ -214,7 +215,7 @@ func (v *VM) ask(ctx context.Context, m wire.Message, p *Program) (wire.Message,
 				_, _ = p.Stdout.Write(a.Data)
 			}
 		case <-w.silent.C:
-			return m, v.lose(fmt.Errorf("the guest hangs: no heartbeat for %s%s", silence, v.console))
+			return m, v.lose(fmt.Errorf("the guest hangs: no heartbeat for %s%s", v.silence, v.console))
 		case <-w.quiet.C:
 			if !w.press() {
 				return m, v.lose(fmt.Errorf("%w, and it does not die%s", w.err, v.console))
@@ -226,7 +227,7 @@ func (v *VM) ask(ctx context.Context, m wire.Message, p *Program) (wire.Message,
 }
 
 func (v *VM) say(m wire.Message) error {
-	_ = v.conn.SetWriteDeadline(time.Now().Add(silence))
+	_ = v.conn.SetWriteDeadline(time.Now().Add(v.silence))
 	if err := v.out.Encode(m); err != nil {
 		return fmt.Errorf("the guest is gone: %w%s", err, v.console)
 	}

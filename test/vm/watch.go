@@ -23,7 +23,7 @@ type watch struct {
 }
 
 func newWatch(v *VM, limit time.Duration) *watch {
-	w := &watch{vm: v, limit: limit, silent: time.NewTimer(silence), quiet: time.NewTimer(limit)}
+	w := &watch{vm: v, limit: limit, silent: time.NewTimer(v.silence), quiet: time.NewTimer(limit)}
 	if limit == 0 {
 		w.quiet.Stop()
 	}
@@ -36,7 +36,7 @@ func (w *watch) stop() {
 }
 
 func (w *watch) heard(m wire.Message) {
-	w.silent.Reset(silence)
+	w.silent.Reset(w.vm.silence)
 	if m.Kind == wire.Out && w.limit > 0 && w.err == nil {
 		w.quiet.Reset(w.limit)
 	}

@@ -13,7 +13,7 @@ const (
 	Out               // Data from standard output, or standard error if Err
 	Done              // the end of what was asked; Text is an error, if any
 	Off               // reboot, which ends the virtual machine; not answered
-	Beat              // the guest is alive; sent each five seconds, also during a Run
+	Beat              // the guest is alive; sent each second, also during a Run
 	Dump              // during a Run: what its program and the kernel's tasks do; not answered
 	Kill              // during a Run: all processes but the first; not answered
 )
