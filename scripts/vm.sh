@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Virtual machines for tests of the real kernel.
 #
-#	vm.sh setup              fetch Debian's kernels and busybox, install QEMU, once
-#	vm.sh test [PACKAGE…]    run those packages' tests in each machine below
+#	vm.sh setup    fetch Debian's kernels and busybox, install QEMU, once
+#	vm.sh test [-on "6.1 v1,6.12 v2"] [PACKAGE…] [-- GO TEST'S FLAGS]
+#	               run tests in virtual machines, by default what needs a kernel in all
+#	vm.sh with [-kernel 6.1] [-cgroup v2] -- COMMAND
+#	               run a command that uses one machine: go test -exec "$PWD/bin/vm/exec" -v -run X ./qos
 #
 # A package is unpacked here and not installed, so that it touches nothing else.
 set -euo pipefail
@@ -12,13 +15,6 @@ dir=$PWD/.cache/vm
 # kernel series, the suite that has it
 kernels='6.1 bookworm
 6.12 trixie'
-# kernel series, cgroup version of the machine
-machines='6.1 v2
-6.1 v1
-6.12 v2'
-# Packages whose tests ask the kernel something.
-packages='./internal/cgroup ./internal/journal ./workload ./qos ./qos/actuate ./qos/run ./qos/runq ./test/fault'
-modules='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console'
 
 say() { printf 'vm: %s\n' "$*" >&2; }
 
@@ -26,8 +22,10 @@ say() { printf 'vm: %s\n' "$*" >&2; }
 
 # archive: where this machine gets Debian from.
 archive() {
-  sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p
+  local found
+  found=$(sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p)
+  echo "${found:-http://deb.debian.org/debian}"
 }
 
 # apt SUITE COMMAND…: apt-get or apt-cache that knows that suite alone.
@@ -50,10 +48,11 @@ unpack() {
   rm -rf "$work"
 }
 
-# kernel SERIES SUITE
+# kernel SERIES SUITE: $dir/SERIES/vmlinuz and lib/modules, as installed and
+# with what depmod tells of them.
 kernel() {
-  local series=$1 suite=$2 out=$dir/$1 tree=$dir/apt/tree name m file
-  [ ! -e "$out/vmlinuz" ] || return 0
+  local series=$1 suite=$2 out=$dir/$1 tree=$dir/apt/tree new=$dir/$1/new name
+  [ ! -e "$out/lib" ] || return 0
   apt "$suite" apt-get update -qq
   name=$(apt "$suite" apt-cache depends linux-image-cloud-amd64 | sed -nE 's/^ *Depends: (linux-image-[0-9].*-cloud-amd64)$/\1/p' | sed -n 1p)
   case $name in
@@ -61,52 +60,42 @@ kernel() {
     *) say "$suite has ${name:-no kernel}, not Linux $series"; return 1 ;;
   esac
   say "fetching Debian's $name"
-  rm -rf "$tree"
+  rm -rf "$tree" "$new"
   unpack "$suite" "$name" "$tree"
-  mkdir -p "$out/modules"
-  for m in $modules; do
-    file=$(find "$tree" -name "$m.ko" -o -name "$m.ko.xz" | sed -n 1p)
-    case $file in
-      *.xz) xz -dc "$file" >"$out/modules/$m.ko" ;;
-      ?*) cp "$file" "$out/modules/" ;;
-    esac
-  done
-  cp "$tree"/boot/vmlinuz-* "$out/vmlinuz.new"
-  mv "$out/vmlinuz.new" "$out/vmlinuz" # last: what is there is whole
-  rm -rf "$tree"
+  mkdir -p "$new/lib"
+  mv "$(find "$tree" -path '*lib/modules' -type d)" "$new/lib/"
+  find "$new" -name '*.ko.xz' -exec "$dir/busybox" unxz {} +
+  "$dir/busybox" depmod -b "$new" "${name#linux-image-}"
+  cp "$tree"/boot/vmlinuz-* "$out/vmlinuz"
+  mv "$new/lib" "$out/" # last: what is there is whole
+  rm -rf "$tree" "$new"
 }
 
 setup() {
   local series suite
+  mkdir -p "$dir"
+  exec 9>"$dir/lock"
+  flock 9 # trees may share what is fetched
   if ! command -v qemu-system-x86_64 >/dev/null; then
     say "installing Debian's qemu-system-x86"
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 >/dev/null
   fi
-  while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
   if [ ! -e "$dir/busybox" ]; then
+    apt bookworm apt-get update -qq
     unpack bookworm busybox-static "$dir/apt/tree"
-    cp "$dir/apt/tree/bin/busybox" "$dir/busybox"
+    cp "$dir/apt/tree/bin/busybox" "$dir/busybox.new"
+    mv "$dir/busybox.new" "$dir/busybox"
     rm -rf "$dir/apt/tree"
   fi
+  while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
+  exec 9>&-
 }
 
 # --- test -------------------------------------------------------------------------
 
-run() {
-  local series cgroup status=0
-  mkdir -p "$dir"
-  CGO_ENABLED=0 go build -o "$dir/guest" ./test/vm/guest
-  CGO_ENABLED=0 go build -o "$dir/with" ./test/vm/with
-  CGO_ENABLED=0 go build -o "$dir/exec" ./test/vm/exec
-  export ANOLE_SKIPS
-  while read -r series cgroup <&3; do
-    ANOLE_SKIPS=$(mktemp)
-    CGO_ENABLED=0 "$dir/with" -kernel "$series" -cgroup "$cgroup" -dir "$dir" -- \
-      go test -count=1 -p 1 -timeout 15m -exec "$dir/exec" "$@" || status=1
-    go run ./test/expected-skips -on "vm-$cgroup" "$ANOLE_SKIPS" || status=1
-    rm -f "$ANOLE_SKIPS"
-  done 3<<<"$machines"
-  return "$status"
+tools() {
+  local tool
+  for tool in guest exec "$@"; do CGO_ENABLED=0 go build -o "bin/vm/$tool" "./test/vm/$tool"; done
 }
 
 case "${1:-}" in
@@ -114,8 +103,14 @@ case "${1:-}" in
   test)
     shift
     setup
-    # shellcheck disable=SC2086
-    run ${@:-$packages}
+    tools matrix
+    exec bin/vm/matrix -dir "$dir" "$@"
     ;;
-  *) say "usage: vm.sh setup|test [PACKAGE…]"; exit 2 ;;
+  with)
+    shift
+    setup
+    tools with
+    exec bin/vm/with -dir "$dir" "$@"
+    ;;
+  *) sed -nE '2,/^set/ { s/^# ?//p }' "$0" >&2; exit 2 ;;
 esac

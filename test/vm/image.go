@@ -6,25 +6,19 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
-// needed are the modules without which the guest has no serial port, in the
-// order in which they load; a kernel that has one built in has no such file.
-var needed = []string{
-	"virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_console",
-}
-
 // image makes the initial RAM disk: the guest's init, busybox with a link for
 // each of its programs, and the modules.
-func image(kernel Kernel, busybox, init string) ([]byte, error) {
+func image(kernel, busybox, init string) ([]byte, error) {
 	var out bytes.Buffer
 	w := &archive{w: &out}
-	for _, d := range []string{"bin", "dev", "etc", "modules", "proc", "root", "run", "sys", "tmp", "usr"} {
+	for _, d := range []string{"bin", "dev", "etc", "lib", "proc", "root", "run", "sys", "tmp", "usr"} {
 		w.dir(d)
 	}
 	w.link("usr/bin", "../bin")
+	w.link("sbin", "bin") // the kernel calls /sbin/modprobe
 	w.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
 	w.file("etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n"))
 	w.copy("init", init)
@@ -38,15 +32,13 @@ func image(kernel Kernel, busybox, init string) ([]byte, error) {
 			w.link("bin/"+n, "busybox")
 		}
 	}
-	var order []string
-	for _, m := range needed {
-		path := filepath.Join(kernel.Modules, m+".ko")
-		if _, err := os.Stat(path); err == nil {
-			w.copy("modules/"+m+".ko", path)
-			order = append(order, m+".ko")
-		}
+	t, err := openTree(kernel)
+	if err != nil {
+		return nil, err
 	}
-	w.file("modules/order", 0o644, []byte(strings.Join(order, "\n")+"\n"))
+	if err := t.add(w); err != nil {
+		return nil, err
+	}
 	return out.Bytes(), w.close()
 }
 

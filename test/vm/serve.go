@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"bytes"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -67,20 +68,14 @@ func (v *VM) test(ctx context.Context, r *request, out *gob.Encoder) (int, error
 		return 0, err
 	}
 	code, err := v.Run(ctx, Program{
-		Argv: append([]string{r.Binary}, r.Args...), Dir: r.Dir, Stdout: sink{out, false}, Stderr: sink{out, true},
+		Argv: append([]string{r.Binary}, r.Args...), Dir: r.Dir, Stdout: sink{out, false}, Stderr: sink{out, true}, Quiet: v.Quiet,
 		Env: append([]string{"PATH=/bin", "HOME=/root", "TMPDIR=/tmp", "USER=root", "ANOLE_SKIPS=" + guestSkips}, r.Env...),
 	})
 	if err != nil {
 		return code, err
 	}
-	for _, path := range outputs(r.Args) {
-		data, err := v.Get(ctx, path)
-		if err != nil {
-			continue // the test ended before it wrote one, and says why itself
-		}
-		if err := out.Encode(wire.Message{Kind: wire.Put, Path: path, Data: data}); err != nil {
-			return code, err
-		}
+	if err := v.fetch(ctx, r, out); err != nil {
+		return code, err
 	}
 	if data, err := v.Get(ctx, guestSkips); err == nil && r.Skips {
 		err = out.Encode(wire.Message{Kind: wire.Put, Data: data})
@@ -92,6 +87,33 @@ func (v *VM) test(ctx context.Context, r *request, out *gob.Encoder) (int, error
 	return code, err
 }
 
+// fetch brings what the test wrote for its flags.
+func (v *VM) fetch(ctx context.Context, r *request, out *gob.Encoder) error {
+	files, dir := outputs(r.Args, r.Dir)
+	if dir != "" {
+		var names bytes.Buffer
+		if _, err := v.Run(ctx, Program{Argv: []string{"/bin/ls", "-1", dir}, Dir: "/", Stdout: &names}); err != nil {
+			return err
+		}
+		for _, n := range strings.Fields(names.String()) {
+			files = append(files, filepath.Join(dir, n))
+		}
+	}
+	for _, path := range files {
+		data, err := v.Get(ctx, path)
+		if err != nil {
+			if v.lost != nil {
+				return err
+			}
+			continue // the test ended before it wrote one, and says why itself
+		}
+		if err := out.Encode(wire.Message{Kind: wire.Put, Path: path, Data: data}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (v *VM) send(ctx context.Context, r *request) error {
 	b, err := os.ReadFile(r.Binary)
 	if err != nil {
@@ -100,8 +122,18 @@ func (v *VM) send(ctx context.Context, r *request) error {
 	if err := v.Put(ctx, r.Binary, 0o755, b); err != nil {
 		return fmt.Errorf("put %s into the guest: %w", r.Binary, err)
 	}
-	if err := v.Put(ctx, r.Dir, fs.ModeDir|0o755, nil); err != nil {
-		return err
+	files, cover := outputs(r.Args, r.Dir)
+	dirs := []string{r.Dir}
+	for _, f := range files {
+		dirs = append(dirs, filepath.Dir(f))
+	}
+	if cover != "" {
+		dirs = append(dirs, cover)
+	}
+	for _, d := range dirs {
+		if err := v.Put(ctx, d, fs.ModeDir|0o755, nil); err != nil {
+			return err
+		}
 	}
 	if mod := module(r.Dir); mod != "" { // tests tell by it which package they are of
 		b, err := os.ReadFile(mod)
@@ -143,16 +175,27 @@ func module(dir string) string {
 	}
 }
 
-// outputs lists the files that flags of the test binary tell it to write.
-func outputs(args []string) (paths []string) {
+// outputs lists the files that flags of the test binary tell it to write, and
+// the directory for its coverage counters, if any. A relative path is from
+// -test.outputdir, or else from where it runs.
+func outputs(args []string, dir string) (files []string, cover string) {
 	for _, a := range args {
 		name, value, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
 		switch name {
-		case "test.coverprofile", "test.cpuprofile", "test.memprofile", "test.trace":
-			paths = append(paths, value)
+		case "test.coverprofile", "test.cpuprofile", "test.memprofile", "test.blockprofile", "test.mutexprofile", "test.trace":
+			files = append(files, value)
+		case "test.outputdir":
+			dir = value
+		case "test.gocoverdir":
+			cover = value
 		}
 	}
-	return paths
+	for i, f := range files {
+		if !filepath.IsAbs(f) {
+			files[i] = filepath.Join(dir, f)
+		}
+	}
+	return files, cover
 }
 
 // sink sends a program's output on.

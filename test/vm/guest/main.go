@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,8 +39,10 @@ func serve() error {
 	if err := mounts(); err != nil {
 		return err
 	}
-	if err := modules("/modules"); err != nil {
-		return err
+	for _, m := range []string{"virtio_pci", "virtio_console"} {
+		if out, err := exec.Command("/bin/modprobe", m).CombinedOutput(); err != nil {
+			return fmt.Errorf("load module %s: %w: %s", m, err, out)
+		}
 	}
 	if err := loopback(); err != nil {
 		return err
@@ -57,18 +60,46 @@ func serve() error {
 	if err := g.send(wire.Message{Kind: wire.Hello, Text: unix.ByteSliceToString(u.Release[:])}); err != nil {
 		return err
 	}
+	go g.beat()
 	in := gob.NewDecoder(port)
 	for {
 		var m wire.Message
 		if err := in.Decode(&m); err != nil {
 			return fmt.Errorf("read from host: %w", err)
 		}
-		if m.Kind == wire.Off {
+		switch m.Kind {
+		case wire.Off:
 			return nil
+		case wire.Dump:
+			g.dump()
+		case wire.Kill:
+			_ = unix.Kill(-1, unix.SIGKILL)
+		case wire.Run: // the host asks one thing at a time, but for the above
+			go func() { _ = g.send(g.do(&m)) }()
+		default:
+			if err := g.send(g.do(&m)); err != nil {
+				return err
+			}
 		}
-		if err := g.send(g.do(&m)); err != nil {
-			return err
-		}
+	}
+}
+
+// beat shows the host that this machine is alive.
+func (g *guest) beat() {
+	for range time.Tick(time.Second) {
+		_ = g.send(wire.Message{Kind: wire.Beat})
+	}
+}
+
+// dump has the kernel tell on the console what its tasks wait for and what the
+// CPUs do, and the program print its goroutines, which ends it.
+func (g *guest) dump() {
+	_ = os.WriteFile("/proc/sys/kernel/printk", []byte("8"), 0)
+	for _, key := range []string{"w", "l", "t"} { // Documentation/admin-guide/sysrq.rst
+		_ = os.WriteFile("/proc/sysrq-trigger", []byte(key), 0)
+	}
+	if pid := g.pid.Load(); pid > 0 {
+		_ = unix.Kill(int(pid), unix.SIGQUIT)
 	}
 }
 
@@ -92,7 +123,25 @@ func mounts() error {
 	if strings.Contains(string(cmdline), "anole.cgroup=v1") {
 		return cgroupV1()
 	}
-	return mount{"cgroup2", "/sys/fs/cgroup", ""}.do()
+	if err := (mount{"cgroup2", "/sys/fs/cgroup", ""}).do(); err != nil {
+		return err
+	}
+	return handDown("/sys/fs/cgroup")
+}
+
+// handDown enables all controllers for the groups below the root, as systemd
+// does for those that its units ask for.
+func handDown(dir string) error {
+	names, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	for _, c := range strings.Fields(string(names)) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0); err != nil {
+			return fmt.Errorf("hand down the controller %s: %w", c, err)
+		}
+	}
+	return nil
 }
 
 func (m mount) do() error {
@@ -130,29 +179,6 @@ func cgroupV1() error {
 	return mount{"cgroup2", at, ""}.do()
 }
 
-// modules loads those that the image has, in the order of its list.
-func modules(dir string) error {
-	list, err := os.ReadFile(filepath.Join(dir, "order"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, name := range strings.Fields(string(list)) {
-		f, err := os.Open(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		err = unix.FinitModule(int(f.Fd()), "", 0)
-		_ = f.Close()
-		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("load module %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
 // loopback brings the interface lo up.
 func loopback() error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -184,6 +210,7 @@ func openPort() (*os.File, error) {
 type guest struct {
 	mu  sync.Mutex
 	out *gob.Encoder
+	pid atomic.Int64 // of the program that runs
 }
 
 func (g *guest) send(m wire.Message) error {
@@ -233,6 +260,8 @@ func (g *guest) run(m *wire.Message) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 127, err
 	}
+	g.pid.Store(int64(cmd.Process.Pid))
+	defer g.pid.Store(0)
 	var ws unix.WaitStatus
 	for {
 		pid, err := unix.Wait4(-1, &ws, 0, nil)

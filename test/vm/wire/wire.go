@@ -13,6 +13,9 @@ const (
 	Out               // Data from standard output, or standard error if Err
 	Done              // the end of what was asked; Text is an error, if any
 	Off               // reboot, which ends the virtual machine; not answered
+	Beat              // the guest is alive; sent each second, also during a Run
+	Dump              // during a Run: what its program and the kernel's tasks do; not answered
+	Kill              // during a Run: all processes but the first; not answered
 )
 
 // Message is what goes over the serial port between host and guest, as a gob

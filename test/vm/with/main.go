@@ -1,9 +1,9 @@
 // With boots a virtual machine, runs a command that uses it by test/vm/exec, and
 // gives the command's exit code:
 //
-//	with [-kernel 6.1] [-cgroup v2] [-dir .cache/vm] -- go test -exec … ./…
+//	with [-kernel 6.1] [-cgroup v2] [-dir .cache/vm] [-init bin/vm/guest] -- go test -exec … ./…
 //
-// The kernels, busybox and QEMU come from `scripts/setup.sh vm`.
+// The kernels, busybox and QEMU come from `scripts/vm.sh setup`.
 package main
 
 import (
@@ -34,7 +34,8 @@ func main() {
 func run() (int, error) {
 	kernel := flag.String("kernel", "6.1", "Debian's kernel: a directory below -dir")
 	cgroup := flag.String("cgroup", "v2", "v2, or v1: hybrid with the controllers on v1")
-	dir := flag.String("dir", ".cache/vm", "where scripts/setup.sh vm put things")
+	dir := flag.String("dir", ".cache/vm", "where scripts/vm.sh setup put things")
+	init := flag.String("init", "bin/vm/guest", "the built test/vm/guest")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		return 2, errors.New("no command")
@@ -43,8 +44,7 @@ func run() (int, error) {
 	defer stop()
 	began := time.Now()
 	v, err := vm.Boot(ctx, vm.Options{
-		Kernel:  vm.Kernel{Image: filepath.Join(*dir, *kernel, "vmlinuz"), Modules: filepath.Join(*dir, *kernel, "modules")},
-		Busybox: filepath.Join(*dir, "busybox"), Init: filepath.Join(*dir, "guest"), Cgroup: *cgroup,
+		Kernel: filepath.Join(*dir, *kernel), Busybox: filepath.Join(*dir, "busybox"), Init: *init, Cgroup: *cgroup,
 	})
 	if err != nil {
 		return 1, err

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/anole-os/anole/test/vm"
+)
+
+// all are the machines and the packages whose tests ask the kernel something.
+func all() []*machine {
+	tree := []string{"./internal/cgroup", "./internal/journal", "./internal/testkit", "./workload"}
+	qos := []string{"./qos", "./qos/actuate", "./qos/run", "./qos/runq", "./test/fault"}
+	both := append(tree, qos...)
+	return []*machine{
+		{Kernel: "6.1", Cgroup: "v2", packages: both},
+		{Kernel: "6.1", Cgroup: "v1", packages: both},
+		{Kernel: "6.12", Cgroup: "v2", packages: both},
+		{Kernel: "6.12", Cgroup: "v1", packages: both},
+	}
+}
+
+// test boots the machine and runs the packages there.
+func (m *machine) test(ctx context.Context, s *settings) error {
+	began := time.Now()
+	console := filepath.Join(s.bin, fmt.Sprintf("console-%s-%s.log", m.Kernel, m.Cgroup))
+	v, err := vm.Boot(ctx, vm.Options{
+		Kernel: filepath.Join(s.dir, m.Kernel), Busybox: filepath.Join(s.dir, "busybox"), Init: filepath.Join(s.bin, "guest"),
+		Cgroup: m.Cgroup, Console: console,
+	})
+	if err != nil {
+		return err
+	}
+	s.show.line("%-7s Linux %s, cgroup %s, booted in %.1f s", m.name(), v.Release, m.Cgroup, time.Since(began).Seconds())
+	v.Quiet = m.limit
+	tmp, err := os.MkdirTemp("", "anole-vm-")
+	if err != nil {
+		return errors.Join(err, v.Close())
+	}
+	err = m.serve(ctx, s, v, tmp)
+	return errors.Join(err, v.Close(), os.RemoveAll(tmp))
+}
+
+func (m *machine) serve(ctx context.Context, s *settings, v *vm.VM, tmp string) error {
+	socket, skips := filepath.Join(tmp, "exec"), filepath.Join(tmp, "skips")
+	l, err := net.Listen("unix", socket)
+	if err == nil {
+		err = os.WriteFile(skips, nil, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- v.Serve(ctx, l) }()
+	err = m.goTest(ctx, s, socket, skips)
+	_ = l.Close()
+	return errors.Join(err, <-served, m.expected(ctx, s, skips))
+}
+
+func (m *machine) goTest(ctx context.Context, s *settings, socket, skips string) error {
+	client, err := filepath.Abs(filepath.Join(s.bin, "exec"))
+	if err != nil {
+		return err
+	}
+	args := []string{"test", "-json", "-count=1", "-p=1", "-timeout=15m", "-exec=" + client}
+	for _, f := range s.flags {
+		args = append(args, strings.ReplaceAll(f, "MACHINE", m.Kernel+"-"+m.Cgroup))
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, m.packages...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", vm.SocketEnv+"="+socket, "ANOLE_SKIPS="+skips)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	m.follow(out, s.show)
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	return nil
+}
+
+// follow reads the events of `go test -json`, `go doc test2json`, and what else
+// it prints.
+func (m *machine) follow(out io.Reader, show *screen) {
+	r := &report{machine: m, show: show, output: map[string]*strings.Builder{}}
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.Action == "" {
+			show.line("%-7s %s", m.name(), lines.Text())
+			continue
+		}
+		r.take(&e)
+	}
+	if err := lines.Err(); err != nil {
+		show.line("%-7s read the tests' events: %v", m.name(), err)
+		_, _ = io.Copy(io.Discard, out)
+	}
+}
+
+// expected holds the skips to the machine's list.
+func (m *machine) expected(ctx context.Context, s *settings, skips string) error {
+	out, err := exec.CommandContext(ctx, "go", "run", "./test/expected-skips", "-on", "vm-"+m.Cgroup, skips).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	for line := range strings.Lines(string(out)) {
+		s.show.line("%-7s %s", m.name(), strings.TrimRight(line, "\n"))
+	}
+	return fmt.Errorf("skips that are not expected: %w", err)
+}
