@@ -255,3 +255,6 @@ func (f *FS) Foreign(own ...string) (map[int]bool, error) {
 	}
 	return out, nil
 }
+
+// Default gives the group that has every thread which is in no other.
+func (f *FS) Default() *Group { return &Group{dir: f.Mount.Dir, fs: f} }
