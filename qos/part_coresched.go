@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
-	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
 	"github.com/anole-os/anole/qos/coresched"
@@ -46,13 +45,13 @@ func (p *corePart) install(pol *Policy) {
 	if p.per = c.CoreSchedPer; c.CoreSched == "off" || p.on {
 		return
 	}
-	if err := coresched.Probe(p.k); err != nil {
+	if err := coresched.Probe(p.e.root, p.k); err != nil {
 		if p.why = err; c.CoreSched == "on" {
 			p.e.degrade(p.name(), err)
 		}
 		return
 	}
-	p.on, p.keeper = true, coresched.NewKeeper(p.k, func(es ...journal.Entry) error { return p.e.w.Record(es...) })
+	p.on, p.keeper = true, coresched.NewKeeper(p.k, p.e.w.Record)
 	p.all = p.keeper.NewSet()
 }
 

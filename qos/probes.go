@@ -59,7 +59,7 @@ func Probes(root string) []*feature.Probe {
 	probe("real-time lane", "SCHED_RR for chosen LS workloads, bounded", askLane)
 	probe("CPI (PMU)", "feedback: what an instruction costs in cycles; used where the cache is shared out, or with cpi.objective", askCPI)
 	probe("resctrl", "best-effort work is held to a share of the cache and of the memory bandwidth", func(*cgroup.Tree) (string, error) { return resctrl.Probe(root) })
-	probe("core scheduling", "no best-effort thread on the sibling of a CPU that runs anything else; used with control.coreSched", askCoreSched)
+	probe("core scheduling", "no best-effort thread on the sibling of a CPU that runs anything else; used with control.coreSched", askCoreSched(root))
 	return out
 }
 
@@ -165,8 +165,10 @@ func askCPI(t *cgroup.Tree) (string, error) {
 	return "cycles and instructions by cgroup, in " + d.Path(), d.Close()
 }
 
-func askCoreSched(*cgroup.Tree) (string, error) {
-	return "SMT is on: switch it on with control.coreSched", coresched.Probe(coresched.Linux{})
+func askCoreSched(root string) func(*cgroup.Tree) (string, error) {
+	return func(*cgroup.Tree) (string, error) {
+		return "the CPUs have siblings; off unless control.coreSched asks for it", coresched.Probe(root, coresched.Linux{})
+	}
 }
 
 // Recover puts back what an Engine that was killed left beyond the journal: a

@@ -3,6 +3,9 @@ package coresched
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -36,10 +39,14 @@ func (Linux) ShareFrom(tid int) error { return sys.CoreShareFrom(tid) }
 
 const featureName = "core scheduling"
 
-// Probe asks whether the node has core scheduling and this process may use it
-// on the threads of others. It changes nothing.
-func Probe(k Kernel) error {
-	if err := explain(probe(k)); err != nil {
+// Probe asks whether the node whose /sys is below root has core scheduling and
+// this process may use it on the threads of others. It changes nothing.
+func Probe(root string, k Kernel) error {
+	err := probe(k)
+	if errors.Is(err, unix.EINVAL) && !smt(root) {
+		err = unix.ENODEV // what the kernel lacks is not needed here
+	}
+	if err = explain(err); err != nil {
 		return err
 	}
 	may, err := sys.Capable(unix.CAP_SYS_PTRACE)
@@ -47,6 +54,12 @@ func Probe(k Kernel) error {
 		err = explain(unix.EPERM)
 	}
 	return err
+}
+
+// smt says whether CPUs have siblings; where that is not told they may.
+func smt(root string) bool {
+	b, err := os.ReadFile(filepath.Join(root, "/sys/devices/system/cpu/smt/active"))
+	return err != nil || strings.TrimSpace(string(b)) != "0"
 }
 
 // probe asks for the caller's own cookie, which must be none: threads are taken
