@@ -48,6 +48,7 @@ func (e *Engine) signals(now time.Time, dt time.Duration) control.Signals {
 	if e.runq.ok {
 		in.RunQueueP99, in.RunQueueSamples = e.runq.waits(now)
 	}
+	in.CPI, in.CPIOf = e.cpi.worst()
 	return in
 }
 

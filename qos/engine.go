@@ -79,6 +79,8 @@ type Engine struct {
 	because    string // what the ladder's probe found
 	limits     burst.Limits
 	parts      []part
+	cpi        *cpiPart
+	cache      *cachePart
 	kinds      []string // of all knobs: the first words of their keys
 	knobs      map[string]knob
 	round      uint64           // counts Steps

@@ -43,7 +43,10 @@ type part interface {
 }
 
 // newParts makes the parts, in the order of their calls.
-func newParts(*Engine) []part { return nil }
+func newParts(e *Engine) []part {
+	e.cache, e.cpi = newCachePart(e), newCPIPart(e) // cpi after who asks for it
+	return []part{e.cache, e.cpi, newCorePart(e)}
+}
 
 // each calls do for all parts.
 func (e *Engine) each(do func(part)) {

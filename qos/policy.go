@@ -18,11 +18,13 @@ import (
 // Policy says who is in which class and what the classes get. Its zero value
 // is not usable: start from DefaultPolicy.
 type Policy struct {
-	Version int        `yaml:"version" json:"version" doc:"Format of this file: 1."`
-	Rules   []Rule     `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. The built-in rules follow: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
-	LS      LSPolicy   `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
-	BE      BEPolicy   `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
-	Control LoopPolicy `yaml:"control" json:"control" doc:"The control loop."`
+	Version int         `yaml:"version" json:"version" doc:"Format of this file: 1."`
+	Rules   []Rule      `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. The built-in rules follow: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
+	LS      LSPolicy    `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
+	BE      BEPolicy    `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
+	Control LoopPolicy  `yaml:"control" json:"control" doc:"The control loop."`
+	Cache   CachePolicy `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
+	CPI     CPIPolicy   `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
 }
 
 // Rule puts the workloads that match into a class.
@@ -72,6 +74,8 @@ type LoopPolicy struct {
 	CreditAbove  float64        `yaml:"creditOffAbove" json:"credit_off_above" doc:"Node use above which no credit is given."`
 	RunQueue     string         `yaml:"runQueue" json:"run_queue" doc:"Run-queue latency by eBPF: auto or off."`
 	PressureFrom string         `yaml:"pressureStall" json:"pressure_stall" doc:"PSI of the LS class: auto (on cgroup v1 through a shadow cgroup2 group) or off."`
+	CoreSched    string         `yaml:"coreSched" json:"core_sched" doc:"Core scheduling: no best-effort thread runs on the sibling of a CPU that runs anything else: auto (where the node has it), on (say so where it has not) or off. A sibling with nothing that fits idles, so the node does less."`
+	CoreSchedPer string         `yaml:"coreSchedPer" json:"core_sched_per" doc:"Who shares a core: class (best-effort workloads with each other) or container (each only with itself)."`
 }
 
 // BurstMode is off, auto, or a budget. The zero value means "as the class".
@@ -99,8 +103,9 @@ func DefaultPolicy() Policy {
 		Control: LoopPolicy{
 			Interval: yamlx.Duration(100 * time.Millisecond), Target: s.Target, Deadband: s.Deadband, Rise: s.RisePerSecond,
 			Settle: yamlx.Duration(s.Settle), RunQueueP99: yamlx.Duration(s.RunQueueP99), Pressure: s.Pressure, Throttled: s.Throttled,
-			CreditAbove: 0.8, RunQueue: "auto", PressureFrom: "auto",
+			CreditAbove: 0.8, RunQueue: "auto", PressureFrom: "auto", CoreSched: "off", CoreSchedPer: "class",
 		},
+		Cache: defaultCache(), CPI: defaultCPI(),
 	}
 }
 
@@ -165,6 +170,10 @@ func (p *Policy) Validate() error {
 	oneOf("be.suppress", p.BE.Suppress, "quota", "cpuset", "off")
 	oneOf("control.runQueue", p.Control.RunQueue, "auto", "off")
 	oneOf("control.pressureStall", p.Control.PressureFrom, "auto", "off")
+	oneOf("control.coreSched", p.Control.CoreSched, "auto", "on", "off")
+	oneOf("control.coreSchedPer", p.Control.CoreSchedPer, "class", "container")
+	bad = append(bad, p.Cache.problems()...)
+	bad = append(bad, p.CPI.problems()...)
 	if len(bad) > 0 {
 		return &PolicyError{Problems: bad}
 	}
@@ -234,6 +243,7 @@ func (p *Policy) suppress(m actuate.Mechanism) control.SuppressOptions {
 	c := p.Control
 	o.Target, o.Floor, o.Deadband, o.RisePerSecond = c.Target, p.BE.Floor, c.Deadband, c.Rise
 	o.Settle, o.RunQueueP99, o.Pressure, o.Throttled = c.Settle.Std(), c.RunQueueP99.Std(), c.Pressure, c.Throttled
+	o.CPI = p.CPI.Objective
 	if m != "" && m != actuate.Weight {
 		o.Slack = prioritySlack
 	}

@@ -1,12 +1,10 @@
 package qos
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +14,9 @@ import (
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/coresched"
+	"github.com/anole-os/anole/qos/cpi"
+	"github.com/anole-os/anole/qos/resctrl"
 	"github.com/anole-os/anole/qos/runq"
 )
 
@@ -56,9 +57,9 @@ func Probes(root string) []*feature.Probe {
 	probe("run-queue latency (eBPF)", "feedback: how long LS threads wait behind best-effort work", func(*cgroup.Tree) (string, error) { return "", runq.Probe() })
 	probe("steering", "waking LS threads are moved from behind each other to a CPU that runs only BE", askSteering)
 	probe("real-time lane", "SCHED_RR for chosen LS workloads, bounded", askLane)
-	probe("CPI (PMU)", "not used yet: what an instruction costs in cycles, as feedback", askPMU(root))
-	probe("resctrl", "not used yet: cache and memory bandwidth by class", askResctrl(root))
-	probe("core scheduling", "not used yet: no best-effort sibling on an LS core", askCoreSched)
+	probe("CPI (PMU)", "feedback: what an instruction costs in cycles; used where the cache is shared out, or with cpi.objective", askCPI)
+	probe("resctrl", "best-effort work is held to a share of the cache and of the memory bandwidth", func(*cgroup.Tree) (string, error) { return resctrl.Probe(root) })
+	probe("core scheduling", "no best-effort thread on the sibling of a CPU that runs anything else; used with control.coreSched", askCoreSched(root))
 	return out
 }
 
@@ -152,42 +153,22 @@ func mayFIFO() error {
 	return <-tried
 }
 
-// unused is an error of a probe for a feature that no controller makes use of:
-// nobody need get it.
-func unused(err error) error {
-	var u *feature.UnsupportedError
-	if !errors.As(err, &u) {
-		return err
+// askCPI asks for the counters, and for cgroups to count by.
+func askCPI(t *cgroup.Tree) (string, error) {
+	if err := cpi.Probe(cpi.Hardware()); err != nil {
+		return "", err
 	}
-	quiet := *u
-	quiet.Fix = "none needed, nothing uses it yet"
-	return &quiet
+	d, err := cpi.Dir(t, "/")
+	if err != nil {
+		return "", err
+	}
+	return "cycles and instructions by cgroup, in " + d.Path(), d.Close()
 }
 
-func askPMU(root string) func(*cgroup.Tree) (string, error) {
+func askCoreSched(root string) func(*cgroup.Tree) (string, error) {
 	return func(*cgroup.Tree) (string, error) {
-		if _, err := os.Stat(root + "/sys/bus/event_source/devices/cpu"); err != nil {
-			return "", unused(&feature.UnsupportedError{Feature: "CPI", Reason: feature.NoHardware, Need: "a CPU performance counter unit", Err: err})
-		}
-		return "PMU present", nil
+		return "the CPUs have siblings; off unless control.coreSched asks for it", coresched.Probe(root, coresched.Linux{})
 	}
-}
-
-func askResctrl(root string) func(*cgroup.Tree) (string, error) {
-	return func(*cgroup.Tree) (string, error) {
-		b, err := os.ReadFile(root + "/proc/filesystems")
-		if err != nil {
-			return "", err
-		}
-		if !strings.Contains(string(b), "resctrl") {
-			return "", unused(missing("resctrl", "CONFIG_X86_CPU_RESCTRL and a CPU with RDT or PQoS", ""))
-		}
-		return "file system known", nil
-	}
-}
-
-func askCoreSched(*cgroup.Tree) (string, error) {
-	return "", unused(actuate.CoreScheduling())
 }
 
 // Recover puts back what an Engine that was killed left beyond the journal: a

@@ -60,6 +60,12 @@ type ClassStatus struct {
 	RunqP50   float64     `json:"runq_p50_us"`     // since the start
 	RunqP99   float64     `json:"runq_p99_us"`
 	PSI       float64     `json:"psi_cpu"` // share of the last interval
+	// What the hardware counts, absent where it does not: cycles per instruction
+	// over about a second, and of the memory system, where LS is all
+	// latency-sensitive classes.
+	CPI       *float64 `json:"cpi,omitempty"`
+	Occupancy *uint64  `json:"llc_occupancy_bytes,omitempty"`
+	Traffic   *uint64  `json:"memory_bandwidth_bytes,omitempty"` // since the start
 }
 
 // WorkloadStatus is one workload.
@@ -199,12 +205,25 @@ func (e *Engine) classes() []ClassStatus {
 		if t.Periods > 0 {
 			s.Throttled = round3(float64(t.Throttled) / float64(t.Periods))
 		}
+		s.hardware(t)
 		if c == class.LS && !math.IsNaN(e.pressure.share) {
 			s.PSI = round3(e.pressure.share)
 		}
 		out = append(out, s)
 	}
 	return out
+}
+
+// hardware adds what only some nodes count.
+func (s *ClassStatus) hardware(t *ClassTotals) {
+	if t.CPI > 0 {
+		v := round3(t.CPI)
+		s.CPI = &v
+	}
+	if t.Cache.Known {
+		o, m := t.Cache.Occupancy, t.Cache.Traffic
+		s.Occupancy, s.Traffic = &o, &m
+	}
 }
 
 func (g *group) status() WorkloadStatus {

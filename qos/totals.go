@@ -22,6 +22,17 @@ type ClassTotals struct {
 	RunQueue      runq.Hist
 	BehindBE      runq.Hist // waits that ended by taking the CPU from best-effort work
 	Used          float64   // cores, smoothed over about a second
+	// CPI is cycles per instruction over the last second, 0 while unknown.
+	CPI   float64
+	Cache CacheTotals
+}
+
+// CacheTotals is what a class does to the memory system. Without Known nothing
+// on this node tells it.
+type CacheTotals struct {
+	Known     bool
+	Occupancy uint64 // bytes of the last-level cache
+	Traffic   uint64 // bytes from and to memory
 }
 
 // Totals are the Engine's counters since Open.

@@ -49,6 +49,10 @@ func (d *Dir) Path() string { return d.path }
 // Ino gives the directory's inode number, which is the kernel's cgroup id.
 func (d *Dir) Ino() uint64 { return d.ino }
 
+// FD gives the directory's descriptor, by which perf_event_open(2) knows the
+// cgroup. It is the Dir's and is not to be closed.
+func (d *Dir) FD() int { return d.fd }
+
 // Has says whether the cgroup has a file of that name.
 func (d *Dir) Has(name string) bool {
 	return unix.Faccessat(d.fd, name, unix.F_OK, 0) == nil

@@ -128,6 +128,15 @@ func (w *Writer) Sched(d *Dir, s SchedUndo) error {
 	return w.j.Record(journal.Entry{Op: journal.OpSched, Path: d.path, Ino: d.ino, Old: old, Owner: w.owner})
 }
 
+// Record journals what is about to be done beside control files; Undo must know
+// the operations, see Handle.
+func (w *Writer) Record(entries ...journal.Entry) error {
+	for i := range entries {
+		entries[i].Owner = w.owner
+	}
+	return w.j.Record(entries...)
+}
+
 // Restore undoes the journal entries that which selects, whoever wrote them.
 func (w *Writer) Restore(which func(*journal.Entry) bool) []error {
 	return w.j.RestoreWhere(contextBackground, Undo, which).Failed

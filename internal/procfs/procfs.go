@@ -97,3 +97,40 @@ func RSS(pid int) (int64, error) {
 	pages, err := strconv.ParseInt(string(f[1]), 10, 40)
 	return pages * int64(os.Getpagesize()), err
 }
+
+// AllThreads lists the ids of all threads of the node. What ends meanwhile is
+// left out.
+func AllThreads(root string) ([]int, error) {
+	procs, err := ids(root + "/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var out []int
+	for _, pid := range procs {
+		tids, err := ids(root + "/proc/" + strconv.Itoa(pid) + "/task")
+		if err == nil {
+			out = append(out, tids...)
+		}
+	}
+	return out, nil
+}
+
+// ids lists the entries of a directory that are numbers.
+func ids(dir string) ([]int, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, n := range names {
+		if id, err := strconv.Atoi(n); err == nil {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}

@@ -37,6 +37,11 @@ type Signals struct {
 	RunQueueOK      bool    // the run queue is measured
 	RunQueueP99     time.Duration
 	RunQueueSamples uint64
+	// CPI is the largest factor by which an LS workload's cycles per
+	// instruction exceed the most that is usual, NaN or 0 while unknown, and
+	// CPIOf that workload.
+	CPI   float64
+	CPIOf string
 }
 
 // Node decides for the CPUs of one node: how much best-effort work may use, who

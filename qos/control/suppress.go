@@ -21,13 +21,15 @@ type SuppressOptions struct {
 	Cut float64
 	// Settle is how long all objectives must hold before the cap may rise.
 	Settle time.Duration
-	// RunQueueP99, Pressure and Throttled are the objectives of the
+	// RunQueueP99, Pressure, Throttled and CPI are the objectives of the
 	// latency-sensitive class; 0 switches one off. Pressure is the share of
 	// time in which some task waited for a CPU, Throttled the share of
-	// enforcement periods that ran out of quota.
+	// enforcement periods that ran out of quota, CPI the factor by which the
+	// cycles of an instruction may exceed the most that is usual.
 	RunQueueP99 time.Duration
 	Pressure    float64
 	Throttled   float64
+	CPI         float64
 }
 
 // DefaultSuppress gives the options that a node runs with unless told
@@ -51,6 +53,8 @@ type Sample struct {
 	RunQueueSamples     uint64
 	Pressure            float64 // share of time
 	Throttled           float64 // share of periods
+	CPI                 float64 // the largest factor, see Verdict.Factor; 0 is missing too
+	CPIOf               string  // the workload that has it
 	Sensitives          int     // number of latency-sensitive workloads
 }
 
@@ -229,6 +233,11 @@ func (s *Suppressor) breach(in Sample) (why string, over bool) {
 	if s.o.Throttled > 0 && !bad(in.Throttled) {
 		if f := in.Throttled / s.o.Throttled; f > worst {
 			worst, why = f, fmt.Sprintf("LS throttled in %.0f %% of periods > %.0f %%", in.Throttled*100, s.o.Throttled*100)
+		}
+	}
+	if s.o.CPI > 0 && !bad(in.CPI) {
+		if f := in.CPI / s.o.CPI; f > worst {
+			worst, why = f, fmt.Sprintf("cycles per instruction of %s %.2f times the most that is usual > %.2f", in.CPIOf, in.CPI, s.o.CPI)
 		}
 	}
 	return why, worst > 1

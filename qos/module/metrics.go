@@ -38,6 +38,9 @@ var (
 	burstTime     = desc(core.Counter, "cpu_burst_seconds_total", "Banked CPU time used.", "class")
 	runQueue      = desc(core.Histogram, "runqueue_latency_seconds", "Time from runnable to running.", "class")
 	behindBE      = desc(core.Histogram, "runqueue_behind_be_seconds", "Time from runnable to running of waits that ended by taking the CPU from best-effort work.", "class")
+	cpiOf         = desc(core.Gauge, "cpi", "Cycles per instruction over about a second, where they are counted.", "class")
+	llc           = desc(core.Gauge, "llc_occupancy_bytes", "Last-level cache that the class fills, where resctrl tells it; LS is all latency-sensitive classes.", "class")
+	traffic       = desc(core.Counter, "memory_bandwidth_bytes_total", "Bytes that the class moved from and to memory, where resctrl tells it; LS is all latency-sensitive classes.", "class")
 	pressure      = desc(core.Counter, "pressure_stall_seconds_total", "Time in which tasks waited (PSI).", "class", "resource", "kind")
 
 	writes    = desc(core.Counter, "knob_writes_total", "Writes to kernel control files.", "knob", "result")
@@ -123,6 +126,13 @@ func classMetrics(c class.Class, t *qos.ClassTotals, emit func(core.Metric)) {
 		{burstTime, t.BurstTime.Seconds()},
 	} {
 		emit(core.Metric{Desc: v.d, Values: label, Value: v.v})
+	}
+	if t.CPI > 0 {
+		emit(core.Metric{Desc: cpiOf, Values: label, Value: t.CPI})
+	}
+	if t.Cache.Known {
+		emit(core.Metric{Desc: llc, Values: label, Value: float64(t.Cache.Occupancy)})
+		emit(core.Metric{Desc: traffic, Values: label, Value: float64(t.Cache.Traffic)})
 	}
 	if t.RunQueue.Count() > 0 {
 		emit(core.Metric{Desc: runQueue, Values: label, Hist: queueHist(&t.RunQueue)})
