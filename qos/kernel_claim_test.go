@@ -3,13 +3,16 @@ package qos
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/anole-os/anole/internal/journal"
-	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/test/fault/groups"
 )
 
@@ -45,13 +48,35 @@ func TestKernelOneEngineOnANode(t *testing.T) {
 	}
 }
 
-// lockAs has a user hold the lock.
+// lockEnv has TestLock hold a lock on the file that it names.
+const lockEnv = "ANOLE_LOCK"
+
+// TestLock is the other process of TestKernelOneEngineOnANode.
+func TestLock(t *testing.T) {
+	path := os.Getenv(lockEnv)
+	if path == "" {
+		return // run as a test
+	}
+	f, err := os.Open(path)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	fmt.Println("locked:", err)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed, or its parent ends
+}
+
+// lockAs has a user hold the lock. The program is this one, by a name that
+// needs no right to its directory.
 func lockAs(t *testing.T, uid uint32, path string) *exec.Cmd {
 	t.Helper()
-	script := `$| = 1; open(F, "<", $ARGV[0]) && flock(F, 6) or die $!; print "locked\n"; sleep 1000`
-	cmd := exec.Command(testkit.NeedTool(t, "perl"), "-e", script, path)
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestLock$")
+	cmd.Env = append(os.Environ(), lockEnv+"="+path)
+	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.StdoutPipe()
+	if err == nil {
+		_, err = cmd.StdinPipe()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +84,7 @@ func lockAs(t *testing.T, uid uint32, path string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked\n" {
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked: <nil>\n" {
 		t.Fatalf("lock %s: %q, %v", path, line, err)
 	}
 	return cmd

@@ -2,7 +2,7 @@
 # Virtual machines for tests of the real kernel.
 #
 #	vm.sh setup    fetch Debian's kernels and busybox, install QEMU, once
-#	vm.sh test [-on "6.1 v1,6.12 v2"] [PACKAGE…] [-- GO TEST'S FLAGS]
+#	vm.sh test [-on "6.1 v1,6.12 v2"] [GO TEST'S FLAGS AND PACKAGES…]
 #	               run tests in virtual machines, by default what needs a kernel in all
 #	vm.sh with [-kernel 6.1] [-cgroup v2] -- COMMAND
 #	               run a command that uses one machine: go test -exec "$PWD/bin/vm/exec" -v -run X ./qos

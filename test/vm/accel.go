@@ -18,6 +18,12 @@ const Fix = "run scripts/vm.sh setup as root, online"
 
 // base are QEMU's arguments for every machine.
 func base(accel string) []string {
+	if accel == "tcg" {
+		// One thread for all virtual CPUs: with one each, QEMU 7.2 may translate
+		// code while another CPU patches it, as the kernel does at each static
+		// key, and run the old code from then on: int3 oopses, hangs.
+		accel = "tcg,thread=single"
+	}
 	// Without arch-capabilities: nested hosts tell of a register that they do not let QEMU write.
 	return []string{"-M", "pc", "-accel", accel, "-cpu", "max,-arch-capabilities", "-display", "none", "-nodefaults", "-no-user-config"}
 }

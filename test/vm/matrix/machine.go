@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +74,8 @@ func (m *machine) goTest(ctx context.Context, s *settings, socket, skips string)
 		return err
 	}
 	args := []string{"test", "-json", "-count=1", "-p=1", "-timeout=15m", "-exec=" + client}
-	for _, f := range s.flags {
-		args = append(args, strings.ReplaceAll(f, "MACHINE", m.Kernel+"-"+m.Cgroup))
+	for _, a := range s.args {
+		args = append(args, strings.ReplaceAll(a, "MACHINE", m.Kernel+"-"+m.Cgroup))
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, m.packages...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -88,7 +89,7 @@ func (m *machine) goTest(ctx context.Context, s *settings, socket, skips string)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	m.follow(out, s.show)
+	m.follow(out, s.show, slices.ContainsFunc(s.args, func(a string) bool { return a == "-v" || a == "-test.v" || a == "-v=true" }))
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("go test: %w", err)
 	}
@@ -97,8 +98,8 @@ func (m *machine) goTest(ctx context.Context, s *settings, socket, skips string)
 
 // follow reads the events of `go test -json`, `go doc test2json`, and what else
 // it prints.
-func (m *machine) follow(out io.Reader, show *screen) {
-	r := &report{machine: m, show: show, output: map[string]*strings.Builder{}}
+func (m *machine) follow(out io.Reader, show *screen, verbose bool) {
+	r := &report{machine: m, show: show, verbose: verbose, output: map[string]*strings.Builder{}}
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {

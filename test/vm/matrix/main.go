@@ -1,8 +1,9 @@
 // Matrix runs tests in virtual machines, one for each kernel and cgroup version,
 // some at a time:
 //
-//	matrix [-on "6.1 v1,6.12 v2"] [-at-once 2] [PACKAGE…] [-- GO TEST'S FLAGS]
+//	matrix [-on "6.1 v1,6.12 v2"] [-at-once 2] [GO TEST'S FLAGS AND PACKAGES…]
 //
+// Its own flags come first. Without packages each machine has its list of them.
 // MACHINE in a flag stands for the machine, as in -coverprofile=MACHINE.out. It
 // streams what fails, tells on a terminal what runs, and ends with one line
 // for each machine. Skips are held to test/expected-skips. The exit code is 1 if
@@ -52,7 +53,7 @@ func (m *machine) name() string { return m.Kernel + " " + m.Cgroup }
 // settings of a run.
 type settings struct {
 	dir, bin string
-	flags    []string // of go test
+	args     []string // flags of go test, and packages if any
 	show     *screen
 }
 
@@ -64,9 +65,9 @@ func run() int {
 	on := flag.String("on", "", "the machines, as \"6.1 v1,6.12 v2\"; all when empty")
 	atOnce := flag.Int("at-once", 2, "how many machines run at a time")
 	quiet := flag.Duration("quiet", 5*time.Minute, "a test without output for so long hangs")
-	flag.Parse()
-	packages, flags := split(flag.Args())
-	machines, err := choose(*on, packages)
+	own, rest := split(os.Args[1:], func(name string) bool { return flag.Lookup(name) != nil })
+	_ = flag.CommandLine.Parse(own) // it exits
+	machines, err := choose(*on, slices.ContainsFunc(rest, isPackage))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 		return usage
@@ -77,7 +78,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 		return failed
 	}
-	s := &settings{dir: *dir, bin: *bin, flags: flags, show: newScreen(os.Stdout)}
+	s := &settings{dir: *dir, bin: *bin, args: rest, show: newScreen(os.Stdout)}
 	slots := make(chan struct{}, max(*atOnce, 1))
 	var wg sync.WaitGroup
 	for _, m := range machines {
@@ -95,17 +96,33 @@ func run() int {
 	return summary(machines)
 }
 
-// split parts the packages from the flags behind "--".
-func split(args []string) (packages, flags []string) {
-	if i := slices.Index(args, "--"); i >= 0 {
-		return args[:i], args[i+1:]
+// split parts the leading flags that are known from the rest, which is for go
+// test; "--" ends them too.
+func split(args []string, known func(string) bool) (own, rest []string) {
+	for len(args) > 0 {
+		name, _, value := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+		switch {
+		case args[0] == "--":
+			return own, args[1:]
+		case !strings.HasPrefix(args[0], "-") || !known(name):
+			return own, args
+		case value || len(args) == 1:
+			own, args = append(own, args[0]), args[1:]
+		default:
+			own, args = append(own, args[:2]...), args[2:]
+		}
 	}
-	return args, nil
+	return own, nil
 }
 
-// choose gives the machines that were asked for; packages, if any, replace what
-// each would run.
-func choose(on string, packages []string) ([]*machine, error) {
+// isPackage says whether an argument of go test is a package and no flag's value.
+func isPackage(arg string) bool {
+	return arg == "." || strings.HasPrefix(arg, "./") || strings.HasPrefix(arg, module)
+}
+
+// choose gives the machines that were asked for, without lists of packages if
+// others are given.
+func choose(on string, given bool) ([]*machine, error) {
 	var out []*machine
 	var names []string
 	for _, m := range all() {
@@ -113,8 +130,8 @@ func choose(on string, packages []string) ([]*machine, error) {
 		if on != "" && !slices.Contains(strings.Split(on, ","), m.name()) {
 			continue
 		}
-		if len(packages) > 0 {
-			m.packages = packages
+		if given {
+			m.packages = nil
 		}
 		out = append(out, m)
 	}

@@ -25,6 +25,7 @@ type event struct {
 type report struct {
 	machine *machine
 	show    *screen
+	verbose bool                        // all output at once
 	output  map[string]*strings.Builder // of what has not ended yet
 	tests   int                         // of this package that ended
 }
@@ -38,6 +39,10 @@ func (r *report) take(e *event) {
 	case "run":
 		r.show.status(r.machine.name(), fmt.Sprintf("%s %s (%d done)", folder, e.Test, r.tests))
 	case "output":
+		if r.verbose {
+			r.print(e.Output)
+			return
+		}
 		if r.output[key] == nil {
 			r.output[key] = &strings.Builder{}
 		}
