@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what a build (setup.sh go) or the tests (setup.sh test) need and is
-# not there yet, from Debian's packages, and says so. The tests' tools are
+# Installs what a build (setup.sh go), the tests (setup.sh test) or those in
+# virtual machines alone (setup.sh vm) need and is not there yet, from Debian's
+# packages, and says so. The tests' tools are
 # pinned to the releases of Debian 12; on other systems it names what is
 # missing. With ANOLE_DRY=1 it says what it would install and does not.
 set -euo pipefail
@@ -124,19 +125,22 @@ llvm-strip-14 llvm-14
 promtool prometheus
 chromium chromium
 systemd-analyze systemd
-tmux tmux'
+tmux tmux
+qemu-system-x86_64 qemu-system-x86'
+vm_tools='qemu-system-x86_64 qemu-system-x86'
 
 missing_packages() {
   local tool package
   while read -r tool package; do
     command -v "$tool" >/dev/null || printf '%s ' "$package"
-  done <<<"$test_tools"
-  [ -e /usr/include/bpf/bpf_helpers.h ] || printf 'libbpf-dev '
+  done <<<"$1"
+  [ "$1" = "$vm_tools" ] || [ -e /usr/include/bpf/bpf_helpers.h ] || printf 'libbpf-dev '
 }
 
+# need_tools LIST
 need_tools() {
   local packages
-  packages=$(missing_packages)
+  packages=$(missing_packages "$1")
   [ -n "$packages" ] || return 0
   if can_install; then
     # shellcheck disable=SC2086
@@ -151,6 +155,7 @@ need_tools() {
 
 case "${1:-go}" in
   go) need_go ;;
-  test) need_go; need_tools ;;
-  *) say "usage: setup.sh go|test"; exit 2 ;;
+  test) need_go; need_tools "$test_tools" ;;
+  vm) need_go; need_tools "$vm_tools" ;;
+  *) say "usage: setup.sh go|test|vm"; exit 2 ;;
 esac

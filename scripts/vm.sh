@@ -7,11 +7,12 @@
 #	vm.sh with [-kernel 6.1] [-cgroup v2] -- COMMAND
 #	               run a command that uses one machine: go test -exec "$PWD/bin/vm/exec" -v -run X ./qos
 #
-# A package is unpacked here and not installed, so that it touches nothing else.
+# The exit code is 6 where there is no QEMU or kernel to be had. A package is unpacked here and not installed, so that it touches nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 dir=$PWD/.cache/vm
+unsupported=6 # exit code: this node cannot have them
 # kernel series, the suite that has it
 kernels='6.1 bookworm
 6.12 trixie'
@@ -53,7 +54,7 @@ unpack() {
 kernel() {
   local series=$1 suite=$2 out=$dir/$1 tree=$dir/apt/tree new=$dir/$1/new name
   [ ! -e "$out/lib" ] || return 0
-  apt "$suite" apt-get update -qq
+  lists "$suite"
   name=$(apt "$suite" apt-cache depends linux-image-cloud-amd64 | sed -nE 's/^ *Depends: (linux-image-[0-9].*-cloud-amd64)$/\1/p' | sed -n 1p)
   case $name in
     "linux-image-$series"[.+-]*) ;;
@@ -71,22 +72,31 @@ kernel() {
   rm -rf "$tree" "$new"
 }
 
+# lists SUITE: what the archive has now.
+lists() {
+  apt "$1" apt-get update -qq -o APT::Update::Error-Mode=any || {
+    say "$(archive) does not tell what is in $1; is this machine offline?"
+    exit "$unsupported"
+  }
+}
+
+busybox() {
+  [ ! -e "$dir/busybox" ] || return 0
+  lists bookworm
+  unpack bookworm busybox-static "$dir/apt/tree"
+  cp "$dir/apt/tree/bin/busybox" "$dir/busybox.new"
+  mv "$dir/busybox.new" "$dir/busybox"
+  rm -rf "$dir/apt/tree"
+}
+
 setup() {
   local series suite
   mkdir -p "$dir"
   exec 9>"$dir/lock"
   flock 9 # trees may share what is fetched
-  if ! command -v qemu-system-x86_64 >/dev/null; then
-    say "installing Debian's qemu-system-x86"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 >/dev/null
-  fi
-  if [ ! -e "$dir/busybox" ]; then
-    apt bookworm apt-get update -qq
-    unpack bookworm busybox-static "$dir/apt/tree"
-    cp "$dir/apt/tree/bin/busybox" "$dir/busybox.new"
-    mv "$dir/busybox.new" "$dir/busybox"
-    rm -rf "$dir/apt/tree"
-  fi
+  scripts/setup.sh vm
+  command -v qemu-system-x86_64 >/dev/null || { say "QEMU is not installed"; exit "$unsupported"; }
+  busybox
   while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
   exec 9>&-
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -93,7 +94,7 @@ func run() int {
 	}
 	wg.Wait()
 	s.show.end()
-	return summary(machines)
+	return summary(os.Stdout, os.Stderr, machines)
 }
 
 // split parts the leading flags that are known from the rest, which is for go
@@ -141,7 +142,8 @@ func choose(on string, given bool) ([]*machine, error) {
 	return out, nil
 }
 
-func summary(machines []*machine) int {
+// summary prints how each machine did, and gives the exit code.
+func summary(stdout, stderr io.Writer, machines []*machine) int {
 	var broke, cannot bool
 	t := term.NewTable("MACHINE", "RESULT", "PASSED", "FAILED", "SKIPPED", "TIME")
 	for _, m := range machines {
@@ -154,12 +156,14 @@ func summary(machines []*machine) int {
 		}
 		t.Row(m.name(), result, strconv.Itoa(m.passed), strconv.Itoa(m.failed), strconv.Itoa(m.skipped), term.Duration(m.took))
 	}
-	if err := t.Write(os.Stdout); err != nil {
+	if err := t.Write(stdout); err != nil {
 		return failed
 	}
+	said := map[string]bool{} // what all lack is said once
 	for _, m := range machines {
-		if m.err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", m.name(), m.err)
+		if m.err != nil && !said[m.err.Error()] {
+			said[m.err.Error()] = true
+			fmt.Fprintf(stderr, "%s: %v\n", m.name(), m.err)
 		}
 	}
 	switch {
