@@ -183,6 +183,7 @@ func TestKernelForeignPriorityIsAdopted(t *testing.T) {
 func TestKernelForeignCPUSetIsAdopted(t *testing.T) {
 	n := groups.Open(t)
 	n.Either()
+	n.CPUSets()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	all := be.Read("cpuset.cpus")
 	ls.Spin()
@@ -416,6 +417,7 @@ func TestKernelSchedIdle(t *testing.T) {
 func TestKernelSuppressByCPUSet(t *testing.T) {
 	n := groups.Open(t)
 	n.Either()
+	n.CPUSets()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	was := groups.Snapshot(ls, be)
 	all := be.Read("cpuset.cpus")

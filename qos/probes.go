@@ -39,13 +39,7 @@ func Probes(root string) []*feature.Probe {
 	}
 	probe("CPU Burst", "unused quota banked and spent by the kernel", askBurst)
 	probe("CPU Burst above the quota", "a bank deeper than one quota without a longer period", askDeep)
-	probe("cpuset", "suppression by CPU set", func(t *cgroup.Tree) (string, error) {
-		v, ok := t.Version("cpuset")
-		if !ok {
-			return "", missing("cpuset", "the cpuset controller", "boot with it, or delegate it on cgroup v2")
-		}
-		return fmt.Sprintf("cgroup v%d", v), nil
-	})
+	probe("cpuset", "suppression by CPU set", askCPUSet)
 	probe("pressure (PSI)", "feedback: how long LS tasks wait for a CPU", func(t *cgroup.Tree) (string, error) {
 		var p pressureSense
 		if err := p.open(root, t, nil); err != nil {
@@ -73,6 +67,20 @@ func askController(t *cgroup.Tree) (string, error) {
 		return "", missing("cgroup cpu controller", "the cpu controller", "on cgroup v2: echo +cpu > /sys/fs/cgroup/cgroup.subtree_control")
 	}
 	return fmt.Sprintf("cgroup v%d at %s", v, t.Mount("cpu")), actuate.InProbe(t, "cgroup cpu controller", func(*actuate.Group) error { return nil })
+}
+
+// askCPUSet wants cpuset beside cpu: a kernel without CPUSETS_V1 has it on v2
+// even where cpu is on v1, and there no group has it.
+func askCPUSet(t *cgroup.Tree) (string, error) {
+	v, ok := t.Version("cpuset")
+	if !ok {
+		return "", missing("cpuset", "the cpuset controller", "boot with it, or delegate it on cgroup v2")
+	}
+	if of, ok := t.Version("cpu"); ok && of != v {
+		return "", missing("cpuset", fmt.Sprintf("cpu and cpuset on one version of cgroups, they are on v%d and v%d", of, v),
+			"boot with systemd.unified_cgroup_hierarchy=1, or leave be.suppress at quota")
+	}
+	return fmt.Sprintf("cgroup v%d", v), nil
 }
 
 func askBurst(t *cgroup.Tree) (string, error) {

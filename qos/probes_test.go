@@ -1,7 +1,10 @@
 package qos
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -71,15 +74,35 @@ func realTimeThread(t *testing.T) bool {
 	})
 }
 
-// What nothing uses says so and asks nobody to get it.
-func TestProbesOfWhatIsNotUsed(t *testing.T) {
-	for _, name := range []string{"CPI (PMU)", "resctrl", "core scheduling"} {
-		r := probed(t, name)
-		if !strings.HasPrefix(r.Doc, "not used yet") {
-			t.Errorf("%s gives %q", name, r.Doc)
+// CPU sets are of use where the groups have them.
+func TestProbeOfCPUSet(t *testing.T) {
+	for what, c := range map[string]struct {
+		v1, v2 string // controllers
+		want   feature.Answer
+	}{
+		"v1":              {"rw,cpu rw,cpuset", "", feature.Yes},
+		"v2":              {"", "cpu cpuset", feature.Yes},
+		"none":            {"rw,cpu", "memory", feature.No},
+		"another version": {"rw,cpu", "cpuset memory", feature.No},
+	} {
+		root := t.TempDir()
+		table := "20 1 0:20 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n21 20 0:21 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+		for i, opts := range strings.Fields(c.v1) {
+			table += fmt.Sprintf("%d 20 0:%d / /sys/fs/cgroup/v1-%d rw - cgroup cgroup %s\n", 30+i, 30+i, i, opts)
 		}
-		if r.Answer == feature.No && !strings.HasPrefix(r.Fix, "none needed") {
-			t.Errorf("%s asks for %q", name, r.Fix)
+		for name, text := range map[string]string{"proc/self/mountinfo": table, "sys/fs/cgroup/unified/cgroup.controllers": c.v2 + "\n"} {
+			path := filepath.Join(root, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range Probes(root) {
+			if p.Name() != "cpuset" {
+				continue
+			}
+			if r := p.Result(); r.Answer != c.want || r.Answer == feature.No && r.Fix == "" {
+				t.Errorf("%s: %+v", what, r)
+			}
 		}
 	}
 }

@@ -93,6 +93,21 @@ func (n *Node) Either() {
 	n.handDown(n.Tree.Mount("cpu"))
 }
 
+// Confines says whether the groups have CPU sets. A hybrid node's cpuset may be
+// on cgroup v2 alone, where nobody hands it down.
+func (n *Node) Confines() bool {
+	v, ok := n.Tree.Version("cpuset")
+	return ok && v == n.version()
+}
+
+// CPUSets skips the test where the groups have none.
+func (n *Node) CPUSets() {
+	n.tb.Helper()
+	if !n.Confines() {
+		testkit.Need(n.tb, &feature.UnsupportedError{Feature: "cpuset", Reason: feature.NoKernel, Need: "the cpuset controller on the cgroup version of cpu"})
+	}
+}
+
 // handDown enables what the tests need for the groups below one. A group with
 // processes of its own has none below it that could take it.
 func (n *Node) handDown(dir string) {
