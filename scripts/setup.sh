@@ -124,7 +124,8 @@ llvm-strip-14 llvm-14
 promtool prometheus
 chromium chromium
 systemd-analyze systemd
-tmux tmux'
+tmux tmux
+fio fio'
 
 missing_packages() {
   local tool package
