@@ -104,13 +104,13 @@ func (d *IODevice) wrong(uses []string, oneOf func(key, v string, of ...string))
 
 // ioSettings are those in force for one disk.
 type ioSettings struct {
-	use, scheduler string
-	options        blkio.Options
+	use, elevator string
+	options       blkio.Options
 }
 
 // of gives the settings of the disk that entry by is about, -1 for none.
 func (p *IOPolicy) of(by int) ioSettings {
-	s := ioSettings{use: p.Use, scheduler: p.Scheduler, options: blkio.Options{
+	s := ioSettings{use: p.Use, elevator: p.Scheduler, options: blkio.Options{
 		Latency: p.Latency.Std(), Factor: p.Factor, Floor: p.Floor, Rise: p.Rise,
 		Settle: p.Settle.Std(), Relearn: p.Relearn.Std(), Capacity: p.Capacity.rates(),
 	}}
@@ -122,7 +122,7 @@ func (p *IOPolicy) of(by int) ioSettings {
 		s.use = d.Use
 	}
 	if d.Scheduler != "" {
-		s.scheduler = d.Scheduler
+		s.elevator = d.Scheduler
 	}
 	if d.Latency != nil {
 		s.options.Latency = d.Latency.Std()

@@ -75,18 +75,45 @@ func (w *Writer) SetKeyed(k Keyed) (old string, wrote bool, err error) {
 	if old != "" && Holds(old, k.Value) {
 		return old, false, nil
 	}
+	e, err := k.entry(w.owner, old)
+	if err != nil {
+		return old, false, err
+	}
+	if err := w.j.Record(e); err != nil {
+		return old, false, err
+	}
+	return old, true, w.write(Edit{Dir: k.Dir, File: k.File, Value: k.Key + " " + k.Value})
+}
+
+// JournalKeyed records what lines read now, with one fsync for all. SetKeyed
+// does so too; calling this first saves fsyncs.
+func (w *Writer) JournalKeyed(lines ...Keyed) error {
+	entries := make([]journal.Entry, 0, len(lines))
+	for i := range lines {
+		k := &lines[i]
+		b, err := k.Dir.ReadFile(k.File)
+		if Gone(err) {
+			continue // SetKeyed will say so
+		}
+		if err != nil {
+			return fmt.Errorf("read old line: %w", err)
+		}
+		e, err := k.entry(w.owner, Line(b, k.Key))
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	return w.j.Record(entries...)
+}
+
+func (k *Keyed) entry(owner, old string) (journal.Entry, error) {
 	undo := keyedUndo{Line: old, Back: old}
 	if k.Back != nil {
 		undo.Back = k.Back(old)
 	}
 	body, err := json.Marshal(undo)
-	if err != nil {
-		return old, false, err
-	}
-	if err := w.j.Record(journal.Entry{Op: OpKeyed, Path: k.Path(), Ino: k.Dir.ino, Old: body, Owner: w.owner}); err != nil {
-		return old, false, err
-	}
-	return old, true, w.write(Edit{Dir: k.Dir, File: k.File, Value: k.Key + " " + k.Value})
+	return journal.Entry{Op: OpKeyed, Path: k.Path(), Ino: k.Dir.ino, Old: body, Owner: owner}, err
 }
 
 // Keys selects the journal's entries of lines: of one file, or of all files of

@@ -209,3 +209,28 @@ func mark(all []Disk, d *Disk, i int, named map[string]int, depth int) {
 		}
 	}
 }
+
+// Names lists what /sys/block shows, to tell at little cost whether something
+// came or went.
+func Names(root string) string {
+	names, err := os.ReadDir(root + "/sys/block")
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, n := range names {
+		b.WriteString(n.Name())
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+// Scheduler gives the IO scheduler that a disk has in use.
+func Scheduler(root, name string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(root, "/sys/block", name, "queue/scheduler"))
+	if err != nil {
+		return "", fmt.Errorf("read scheduler of %s: %w", name, err)
+	}
+	in, _ := Schedulers(string(b))
+	return in, nil
+}

@@ -23,6 +23,8 @@ type Options struct {
 	Relearn time.Duration
 	// Capacity is what the disk can do; what is 0 is learned.
 	Capacity Rates
+	// Passive only learns: nothing is ever limited.
+	Passive bool
 }
 
 // DefaultOptions gives those that a node runs with unless told otherwise.
@@ -203,6 +205,8 @@ func (g *Governor) resume(now time.Time) {
 	g.restart(now)
 	if g.known > 0 && g.known < 1 {
 		g.level, g.why = g.known, "latency-sensitive IO is back"
+	} else {
+		g.why = ""
 	}
 	g.calm = time.Time{}
 }
@@ -249,7 +253,7 @@ func (g *Governor) judge(now time.Time) {
 		return
 	}
 	used := g.share(g.win.BE.Per(age))
-	quiet := used <= g.floor()*1.5
+	quiet := g.atFloor(g.win.BE.Per(age))
 	means := g.means()
 	if quiet {
 		g.quiet(now, means)
@@ -259,6 +263,9 @@ func (g *Governor) judge(now time.Time) {
 	}
 	ratio, why := g.worst(means)
 	g.ratio = ratio
+	if g.o.Passive {
+		return
+	}
 	if ratio > 1 && !quiet {
 		g.down(now, ratio, used, why)
 		return
@@ -278,19 +285,30 @@ func (g *Governor) share(r Rates) float64 {
 	return out
 }
 
-// whole is the capacity, a direction that never was seen taken for the other.
+// whole is the capacity. A direction that was hardly seen is taken for half of
+// the other.
 func (g *Governor) whole() Rates {
-	c := g.capacity
-	or := func(a *float64, b float64) {
-		if *a == 0 {
-			*a = b
+	c, f := g.capacity, g.o.Capacity
+	half := func(a, fixed, b float64) float64 {
+		if fixed > 0 {
+			return a
 		}
+		return max(a, b/2)
 	}
-	or(&c.ReadBytes, c.WriteBytes)
-	or(&c.WriteBytes, c.ReadBytes)
-	or(&c.ReadOps, c.WriteOps)
-	or(&c.WriteOps, c.ReadOps)
-	return c
+	return Rates{
+		half(c.ReadBytes, f.ReadBytes, c.WriteBytes), half(c.WriteBytes, f.WriteBytes, c.ReadBytes),
+		half(c.ReadOps, f.ReadOps, c.WriteOps), half(c.WriteOps, f.WriteOps, c.ReadOps),
+	}
+}
+
+// atFloor says whether rates are no more than what is always given.
+func (g *Governor) atFloor(r Rates) bool {
+	f := g.whole().Times(g.o.Floor * 1.5).atLeast(least.Times(1.5))
+	return r.ReadBytes <= f.ReadBytes && r.WriteBytes <= f.WriteBytes && r.ReadOps <= f.ReadOps && r.WriteOps <= f.WriteOps
+}
+
+func (r Rates) atLeast(o Rates) Rates {
+	return Rates{max(r.ReadBytes, o.ReadBytes), max(r.WriteBytes, o.WriteBytes), max(r.ReadOps, o.ReadOps), max(r.WriteOps, o.WriteOps)}
 }
 
 // means gives each signal's mean of the window, 0 where it says nothing. A
@@ -333,7 +351,7 @@ func (g *Governor) quiet(now time.Time, means [signals]time.Duration) {
 // probe says whether the window was for measuring only. It holds best-effort
 // work at the floor when it is not known what the disk needs without.
 func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool) bool {
-	if g.o.Latency > 0 {
+	if g.o.Latency > 0 || g.o.Passive {
 		return false
 	}
 	unknown := true // nothing that speaks now has a baseline
@@ -360,7 +378,7 @@ func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool
 			g.known = g.level
 		}
 		g.probing, g.probed = true, now
-		g.level, g.why = g.floor(), "to measure the disk without best-effort IO"
+		g.level, g.why = g.o.Floor, "to measure the disk without best-effort IO"
 		return true
 	}
 	return false
@@ -371,7 +389,7 @@ func (g *Governor) after() float64 {
 	if g.known > 0 && g.known < 1 {
 		return g.known
 	}
-	return min(1, g.floor()*4)
+	return min(1, g.o.Floor*4)
 }
 
 // worst gives the signal that misses its objective by the largest factor.
@@ -401,7 +419,7 @@ const (
 )
 
 func (g *Governor) down(now time.Time, ratio, used float64, why string) {
-	floor := g.floor()
+	floor := g.o.Floor
 	from := min(g.level, max(used, floor))
 	if from <= floor*1.01 {
 		g.level, g.why = floor, why
@@ -447,9 +465,6 @@ func (g *Governor) up(now time.Time, age time.Duration, used float64) {
 // Least limit that is ever set, whatever was learned.
 var least = Rates{256 << 10, 256 << 10, 4, 4}
 
-// floor is the least level.
-func (g *Governor) floor() float64 { return min(1, max(g.o.Floor, g.share(least))) }
-
 // decide turns the level into a limit. A level that moved little stays as it is
 // in the files.
 func (g *Governor) decide(active bool) Decision {
@@ -459,8 +474,7 @@ func (g *Governor) decide(active bool) Decision {
 		g.on, g.limit = false, Rates{}
 		return Decision{Changed: changed, Why: g.why}
 	}
-	l := c.Times(g.level)
-	l = Rates{max(l.ReadBytes, least.ReadBytes), max(l.WriteBytes, least.WriteBytes), max(l.ReadOps, least.ReadOps), max(l.WriteOps, least.WriteOps)}
+	l := c.Times(g.level).atLeast(least)
 	changed := !g.on || far(l.ReadBytes, g.limit.ReadBytes) || far(l.WriteBytes, g.limit.WriteBytes) ||
 		far(l.ReadOps, g.limit.ReadOps) || far(l.WriteOps, g.limit.WriteOps)
 	if changed {

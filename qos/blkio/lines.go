@@ -69,8 +69,8 @@ const (
 	FileReadOps  = "blkio.throttle.read_iops_device"
 	FileWriteOps = "blkio.throttle.write_iops_device"
 
-	fileServiced = "blkio.throttle.io_serviced_recursive"
-	fileBytes    = "blkio.throttle.io_service_bytes_recursive"
+	FileServiced      = "blkio.throttle.io_serviced_recursive"
+	FileServicedBytes = "blkio.throttle.io_service_bytes_recursive"
 )
 
 // LimitLines says a limit to a mechanism that is one.
