@@ -25,9 +25,11 @@ func (l *keyedLine) same(o keyedLine) bool { return l.file == o.file && l.key ==
 // lists all that it is to hold, a []keyedLine. Lines of others stay theirs.
 type keyedKnob struct {
 	held
-	dir      *cgroup.Dir // owned by the knob: closed with it
-	checked  time.Time   // when its maker last looked whether the cgroup is there
-	lines    []keyedLine // in force
+	dir      *cgroup.Dir             // owned by the knob: closed with it
+	checked  time.Time               // when its maker last looked whether the cgroup is there
+	lines    []keyedLine             // in force
+	files    map[string]*cgroup.File // that were compared, held open
+	scratch  []byte                  // to read those into, the maker's
 	original map[string]string
 }
 
@@ -48,6 +50,14 @@ func (k *keyedKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) 
 		i := slices.IndexFunc(k.lines, l.same)
 		if i >= 0 && k.lines[i].value == l.value {
 			continue
+		}
+		if i >= 0 && k.foreign(k.lines[i]) {
+			// Somebody wrote it since: theirs is what a restore leaves.
+			if err := w.ForgetWhere(k.dir.Keys(l.file, l.key)); err != nil {
+				return out, err
+			}
+			k.drop(i)
+			i = -1
 		}
 		line := k.keyed(l)
 		old, wrote, err := w.SetKeyed(line)
@@ -123,6 +133,40 @@ func (k *keyedKnob) reset(w *cgroup.Writer) error {
 // ours selects the journal's entries of the knob's files.
 func (k *keyedKnob) ours(e *journal.Entry) bool { return k.dir.Keys("", "")(e) }
 
+// peekAt reads a file that stays open for the next time, as held.peek does; what
+// it gives is the caller's.
+func (k *keyedKnob) peekAt(file string) ([]byte, error) {
+	f := k.files[file]
+	if f == nil {
+		var err error
+		if f, err = k.dir.Open(file); err != nil {
+			return nil, err
+		}
+		if k.files == nil {
+			k.files = map[string]*cgroup.File{}
+		}
+		k.files[file] = f
+	}
+	b, err := f.Read(k.scratch)
+	if err == nil && len(b) == len(k.scratch) {
+		return k.dir.ReadFile(file) // it is longer
+	}
+	return slices.Clone(b), err
+}
+
+func (k *keyedKnob) closeFiles() {
+	for _, f := range k.files {
+		_ = f.Close()
+	}
+	k.files = nil
+}
+
+// foreign says whether a line reads otherwise than it was set.
+func (k *keyedKnob) foreign(l keyedLine) bool {
+	b, err := k.peekAt(l.file)
+	return err == nil && !cgroup.Holds(cgroup.Line(b, l.key), l.value)
+}
+
 // astray lists the lines that read otherwise than they were set.
 func (k *keyedKnob) astray() (out []int) {
 	content := map[string][]byte{}
@@ -130,7 +174,7 @@ func (k *keyedKnob) astray() (out []int) {
 		b, ok := content[l.file]
 		if !ok {
 			var err error
-			if b, err = k.dir.ReadFile(l.file); err != nil {
+			if b, err = k.peekAt(l.file); err != nil {
 				return nil // it went away
 			}
 			content[l.file] = b

@@ -357,7 +357,7 @@ func (p *ioPart) open(u *ioUnit, now time.Time) *keyedKnob {
 	if u.g != nil && u.rel == u.g.w.Path {
 		act = u.g.cpu
 	}
-	return &keyedKnob{held: held{g: act}, dir: d, checked: now}
+	return &keyedKnob{held: held{g: act}, dir: d, checked: now, scratch: p.buf[:]}
 }
 
 // enter opens a cgroup in the controller's hierarchy. On v2 its parents are made

@@ -266,11 +266,14 @@ func (g *Governor) judge(now time.Time) {
 	if g.o.Passive {
 		return
 	}
-	if ratio > 1 && !quiet {
+	switch {
+	case ratio > 1 && !quiet:
 		g.down(now, ratio, used, why)
-		return
+	case ratio > 1:
+		g.calm = time.Time{} // not best-effort work's doing; no time to give it more
+	default:
+		g.up(now, age, used)
 	}
-	g.up(now, age, used)
 }
 
 // share is the part of the disk that rates are: the largest of the four.
