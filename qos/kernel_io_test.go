@@ -133,10 +133,22 @@ func (r *ioRig) held(file string) {
 	r.until("limited", func() bool { return line(r.be, r.d, file) != "" })
 }
 
+// floor brings it to where best-effort IO is at its floor.
+func (r *ioRig) floor() {
+	r.t.Helper()
+	r.until("at the floor", func() bool {
+		s := r.status()
+		return s.Limit != nil && s.Limit.WriteBytes <= 0.011*s.Capacity.WriteBytes+256<<10
+	})
+}
+
 func TestKernelIOForeignLimitIsAdopted(t *testing.T) {
 	n, d, ls, be := loopRig(t)
 	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
 	r.held(blkio.FileWriteOps)
+	be.Write(blkio.FileReadOps, d.Number+" 999")
+	r.until("a limit that moves is set over theirs", func() bool { return line(be, d, blkio.FileReadOps) != "999" })
+	r.floor()
 	be.Write(blkio.FileReadOps, d.Number+" 12345")
 	r.until("theirs is adopted", func() bool {
 		for _, x := range r.Status().Decisions {
@@ -311,10 +323,7 @@ func TestKernelIOSteadyStateWritesNothing(t *testing.T) {
 	n, d, ls, be := loopRig(t)
 	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
 	r.held(blkio.FileWriteBps)
-	r.until("at the floor", func() bool {
-		s := r.status()
-		return s.Limit != nil && s.Limit.WriteBytes <= 0.011*s.Capacity.WriteBytes+256<<10
-	})
+	r.floor()
 	before := r.writes()
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		r.Step(time.Now())

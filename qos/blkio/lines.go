@@ -109,13 +109,18 @@ func (m Mechanism) WeightLines(unified bool) []Line {
 
 // CostLines are the root's lines that switch io.cost on for a disk. Without an
 // objective and a capacity the kernel's own parameters hold, which it has for
-// each kind of disk. The objective is of the 95th percentile of all requests;
-// the rate that the kernel gives out by its model moves by a hundred either way
-// to meet it, as it does by default.
+// each kind of disk. The objective is of the 95th percentile of all requests.
+// The rate that the kernel gives out by its model moves to meet it: by a hundred
+// either way, as it does by default, or by half when the capacity is given.
 func CostLines(objective time.Duration, capacity Rates) []Line {
-	qos := "enable=1 ctrl=auto"
-	if us := objective.Microseconds(); us > 0 {
-		qos = fmt.Sprintf("enable=1 ctrl=user rpct=95.00 rlat=%d wpct=95.00 wlat=%d min=1.00 max=10000.00", us, us)
+	qos, bounds := "enable=1 ctrl=auto", "min=1.00 max=10000.00"
+	us := objective.Microseconds()
+	if !capacity.Zero() {
+		bounds = "min=50.00 max=150.00"
+		qos = "enable=1 ctrl=user rpct=0.00 wpct=0.00 " + bounds
+	}
+	if us > 0 {
+		qos = fmt.Sprintf("enable=1 ctrl=user rpct=95.00 rlat=%d wpct=95.00 wlat=%d %s", us, us, bounds)
 	}
 	out := []Line{{FileQoS, qos, "enable=0 ctrl=auto"}}
 	if capacity.Zero() {
