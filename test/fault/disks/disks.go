@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/testkit"
 )
 
@@ -22,10 +23,23 @@ type Disk struct {
 // size of a disk in bytes.
 const size = 128 << 20
 
-// Loop makes a loop device whose requests go to a file past the page cache.
+// Any gives a disk of some kind.
+func Any(t testing.TB) *Disk {
+	t.Helper()
+	if testkit.Guest() {
+		return Null(t)
+	}
+	return Loop(t)
+}
+
+// Loop makes a loop device whose requests go to a file past the page cache. A
+// guest has no file system for that.
 func Loop(t testing.TB) *Disk {
 	t.Helper()
 	testkit.NeedRoot(t)
+	if testkit.Guest() {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "loop device with direct IO", Reason: feature.NoPeer, Need: "a file system on a disk", Fix: "run the test on a host"})
+	}
 	losetup := testkit.NeedTool(t, "losetup")
 	file := filepath.Join(t.TempDir(), "disk")
 	f, err := os.Create(file)
