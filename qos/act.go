@@ -102,6 +102,9 @@ func (e *Engine) forget(key string, k knob) {
 		if g := e.groups[k.owner()]; g == nil || g.cpu != k.g {
 			_ = k.g.Close()
 		}
+	case *keyedKnob:
+		k.closeFiles()
+		_ = k.dir.Close()
 	case placed:
 		_ = k.place().Close()
 	}

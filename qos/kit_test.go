@@ -39,7 +39,7 @@ func testPolicy(n *groups.Node) Policy {
 		{Match: matchPath(n.Prefix + "kubepods/besteffort/**"), Class: class.BE},
 		{Match: matchPath("/**"), Class: class.None},
 	}
-	p.Control.RunQueue, p.Control.PressureFrom = "off", "off"
+	p.Control.RunQueue, p.Control.PressureFrom, p.IO.Use = "off", "off", "off"
 	p.Control.RunQueueP99, p.Control.Pressure, p.Control.Throttled = 0, 0, 0
 	p.Control.Interval = yamlx.Duration(20 * time.Millisecond)
 	p.Control.Deadband = 1

@@ -25,6 +25,7 @@ type Policy struct {
 	Control LoopPolicy  `yaml:"control" json:"control" doc:"The control loop."`
 	Cache   CachePolicy `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
 	CPI     CPIPolicy   `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
+	IO      IOPolicy    `yaml:"io" json:"io" doc:"Block IO by class."`
 }
 
 // Rule puts the workloads that match into a class.
@@ -106,6 +107,7 @@ func DefaultPolicy() Policy {
 			CreditAbove: 0.8, RunQueue: "auto", PressureFrom: "auto", CoreSched: "off", CoreSchedPer: "class",
 		},
 		Cache: defaultCache(), CPI: defaultCPI(),
+		IO: defaultIO(),
 	}
 }
 
@@ -174,6 +176,7 @@ func (p *Policy) Validate() error {
 	oneOf("control.coreSchedPer", p.Control.CoreSchedPer, "class", "container")
 	bad = append(bad, p.Cache.problems()...)
 	bad = append(bad, p.CPI.problems()...)
+	p.IO.validate(say, oneOf)
 	if len(bad) > 0 {
 		return &PolicyError{Problems: bad}
 	}

@@ -28,6 +28,7 @@ type Status struct {
 	CapWhy     string           `json:"be_cap_why"`
 	Classes    []ClassStatus    `json:"classes"`
 	Workloads  []WorkloadStatus `json:"workloads"`
+	IO         []IOStatus       `json:"io"`
 	Decisions  []Decision       `json:"decisions"`
 	Degraded   []Degradation    `json:"degraded"`
 }
@@ -113,7 +114,7 @@ func (e *Engine) Status() Status {
 	cores, why := e.ctl.Cap()
 	s := Status{
 		Time: e.last.UnixMilli(), Node: e.nodeStatus(), Mechanisms: e.mechanisms(), CapWhy: why,
-		Classes: e.classes(), Workloads: []WorkloadStatus{}, Decisions: e.history.newest(nil), Degraded: []Degradation{},
+		Classes: e.classes(), Workloads: []WorkloadStatus{}, IO: e.ioStatus(), Decisions: e.history.newest(nil), Degraded: []Degradation{},
 	}
 	if !math.IsInf(cores, 1) {
 		s.Cap = &cores

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/qos/blkio"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/runq"
 )
@@ -38,7 +39,8 @@ type CacheTotals struct {
 // Totals are the Engine's counters since Open.
 type Totals struct {
 	Class     [class.Count]ClassTotals
-	Pressure  cgroup.Pressure // of the latency-sensitive class
+	IO        [class.Count]blkio.Flow // on the disks that are controlled
+	Pressure  cgroup.Pressure         // of the latency-sensitive class
 	Writes    map[WriteKey]uint64
 	Grants    uint64
 	Demotions uint64
@@ -128,7 +130,8 @@ func (t *Totals) wrote(file, result string) {
 // ("limit") where no file was reached. It never names a workload.
 func knobName(file string) string {
 	if strings.HasPrefix(file, "/") {
-		return filepath.Base(file)
+		base, _, _ := strings.Cut(filepath.Base(file), " ") // without the key of a line
+		return base
 	}
 	kind, _, _ := strings.Cut(file, " ")
 	return kind

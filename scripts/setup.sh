@@ -126,6 +126,7 @@ promtool prometheus
 chromium chromium
 systemd-analyze systemd
 tmux tmux
+fio fio
 qemu-system-x86_64 qemu-system-x86'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 

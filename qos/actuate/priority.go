@@ -114,11 +114,36 @@ func InProbe(t *cgroup.Tree, what string, ask func(*Group) error) error {
 	return ask(g)
 }
 
+// ProbeIn runs ask on a fresh cgroup of a controller's hierarchy that it removes
+// again.
+func ProbeIn(t *cgroup.Tree, controller string, ask func(*cgroup.Dir) error) error {
+	root := t.Path(controller, "/")
+	if root == "" {
+		return &feature.UnsupportedError{Feature: controller, Reason: feature.NoKernel, Need: "the " + controller + " cgroup controller"}
+	}
+	path, err := os.MkdirTemp(root, probePrefix+strconv.Itoa(os.Getpid())+"-")
+	if err != nil {
+		return fmt.Errorf("probe %s: %w", controller, denied(controller, err))
+	}
+	defer os.Remove(path)
+	d, err := cgroup.OpenDir(path)
+	if err != nil {
+		return fmt.Errorf("probe %s: %w", controller, err)
+	}
+	defer d.Close()
+	return ask(d)
+}
+
 const probePrefix = "anole-probe-"
 
 // Sweep removes the cgroups of probes whose process was killed before it could.
 func Sweep(t *cgroup.Tree) {
-	root := t.Path("cpu", "/")
+	for _, controller := range []string{"cpu", "blkio", "io"} {
+		sweep(t.Path(controller, "/"))
+	}
+}
+
+func sweep(root string) {
 	left, err := filepath.Glob(filepath.Join(root, probePrefix+"*"))
 	if err != nil || root == "" {
 		return

@@ -44,6 +44,7 @@ var cases = []benchCase{
 	{"latency", "LS p99 beside best-effort work, and what that work gets done", (*bencher).latency},
 	{"burst", "bursts under a CPU limit, beside rivals' settings", (*bencher).burst},
 	{"limit", "long-run use of a limited hog", (*bencher).limit},
+	{"io", "p99 of an LS reader beside a best-effort writer on one disk", (*bencher).io},
 	{"reaction", "time from a step of the LS load to the cap", (*bencher).reaction},
 	{"cost", "the agent's own use with 200 and 1,000 cgroups", (*bencher).cost},
 	{"start", "time from exec to ready, size of the binary", (*bencher).startUp},

@@ -52,6 +52,13 @@ var (
 	demotions = desc(core.Counter, "rt_demotions_total", "Workloads taken out of the real-time lane for using too much.")
 	degraded  = desc(core.Gauge, "degraded", "Parts that do not work on this node.", "feature", "reason")
 
+	ioBytes  = desc(core.Counter, "io_bytes_total", "Bytes read and written on the disks that are controlled.", "class", "direction")
+	ioOps    = desc(core.Counter, "io_requests_total", "Requests to the disks that are controlled.", "class", "direction")
+	ioDisk   = desc(core.Gauge, "io_disk_info", "By what means best-effort IO is held on a disk, the first 32 by name; always 1.", "disk", "mechanism")
+	ioLimit  = desc(core.Gauge, "io_be_limit_bytes_per_second", "What best-effort IO may do on a disk; absent when it is not limited there.", "disk", "direction")
+	ioLimits = desc(core.Gauge, "io_be_limit_requests_per_second", "Requests that best-effort IO may make on a disk; absent when it is not limited there.", "disk", "direction")
+	ioRatio  = desc(core.Gauge, "io_ls_latency_ratio", "How long latency-sensitive requests take on a disk, as a share of the objective; absent while that is not known.", "disk")
+
 	workloadUsage     = desc(core.Counter, "workload_cpu_usage_seconds_total", "CPU time used by each of the 32 workloads that used most.", "class", "workload")
 	workloadThrottled = desc(core.Counter, "workload_throttled_periods_total", "Periods in which each of them ran out of quota.", "class", "workload")
 )
@@ -93,7 +100,36 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	for _, d := range features(s.Degraded) {
 		value(degraded, 1, d.Feature, d.Reason)
 	}
+	ioMetrics(&s, &t, value)
 	workloadMetrics(s.Workloads, value)
+}
+
+// maxDisks bounds the series of single disks.
+const maxDisks = 32
+
+func ioMetrics(s *qos.Status, t *qos.Totals, value func(*core.Desc, float64, ...string)) {
+	for _, c := range class.All() {
+		f := &t.IO[c]
+		if f.Ops() == 0 {
+			continue
+		}
+		value(ioBytes, float64(f.ReadBytes), c.String(), "read")
+		value(ioBytes, float64(f.WriteBytes), c.String(), "write")
+		value(ioOps, float64(f.ReadOps), c.String(), "read")
+		value(ioOps, float64(f.WriteOps), c.String(), "write")
+	}
+	for _, d := range s.IO[:min(len(s.IO), maxDisks)] {
+		value(ioDisk, 1, d.Disk, d.Mechanism)
+		if d.Limit != nil {
+			value(ioLimit, d.Limit.ReadBytes, d.Disk, "read")
+			value(ioLimit, d.Limit.WriteBytes, d.Disk, "write")
+			value(ioLimits, d.Limit.ReadOps, d.Disk, "read")
+			value(ioLimits, d.Limit.WriteOps, d.Disk, "write")
+		}
+		if d.Latency > 0 {
+			value(ioRatio, d.Latency, d.Disk)
+		}
+	}
 }
 
 // features drops what names single workloads from the label, which would have

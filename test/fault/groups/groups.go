@@ -125,7 +125,7 @@ type Group struct {
 	node *Node
 }
 
-var controllers = []string{"cpu", "cpuacct", "cpuset"}
+var controllers = []string{"cpu", "cpuacct", "cpuset", "blkio", "io"}
 
 // Make makes the group called Prefix+name. It is removed after the test, its
 // processes killed.
@@ -376,6 +376,8 @@ func (g *Group) Threads() []int {
 var touched = []string{
 	"cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.shares", "cpu.idle", "cpu.rt_runtime_us", "cpu.rt_period_us",
 	"cpu.max", "cpu.max.burst", "cpu.weight", "cpu.bvt_warp_ns", "cpu.qos_level", "cpuset.cpus", "cpuset.mems",
+	"io.max", "io.weight", "io.bfq.weight", "blkio.bfq.weight_device",
+	"blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.read_iops_device", "blkio.throttle.write_iops_device",
 }
 
 // Snapshot gives the content of every file of the groups that the qos room may

@@ -1,0 +1,492 @@
+package blkio
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Options tunes a Governor.
+type Options struct {
+	// Latency is the objective of latency-sensitive IO: the mean of a window's
+	// requests. 0 learns what the disk needs without best-effort IO and takes
+	// Factor times that.
+	Latency time.Duration
+	Factor  float64
+	Floor   float64 // share of the disk that best-effort IO always gets
+	// Rise is the factor by which the limit grows in a second while the
+	// objective holds.
+	Rise   float64
+	Settle time.Duration // how long the objective must hold before that
+	// Relearn is the age of what was learned at which best-effort IO is held at
+	// the floor for about a second, to measure anew.
+	Relearn time.Duration
+	// Capacity is what the disk can do; what is 0 is learned.
+	Capacity Rates
+	// Passive only learns: nothing is ever limited.
+	Passive bool
+}
+
+// DefaultOptions gives those that a node runs with unless told otherwise.
+func DefaultOptions() Options {
+	return Options{Factor: 1.2, Floor: 0.01, Rise: 1.3, Settle: 500 * time.Millisecond, Relearn: 2 * time.Minute}
+}
+
+// Sample is what happened on one disk since the last one.
+type Sample struct {
+	Now  time.Time
+	Disk DiskStat // growth
+	LS   Flow     // of the latency-sensitive classes
+	BE   Flow     // of best-effort work
+	// Stall is the time in which some latency-sensitive task waited for IO (PSI)
+	// while all their IO was on this disk; negative where that is not known.
+	Stall time.Duration
+}
+
+// Decision is a Governor's answer.
+type Decision struct {
+	Limit   Rates // of all best-effort IO on the disk together; only if Limited
+	Limited bool
+	Changed bool // since the last decision
+	Why     string
+}
+
+// Numbers that hold a window together: it is judged when it saw enoughOps
+// requests of the latency-sensitive class, or fewOps by the time it is long.
+const (
+	shortWindow = 200 * time.Millisecond
+	longWindow  = 2 * time.Second
+	enoughOps   = 40
+	fewOps      = 8
+	// linger is how long that class is taken to be at work after a request.
+	linger = 5 * time.Second
+	// longProbe bounds the time that best-effort work is held for a measurement.
+	longProbe = 5 * time.Second
+	// grain is the resolution of a disk's times, so that a window's are known
+	// to that; slack is a difference in the mean that nobody's objective is.
+	grain = time.Millisecond
+	slack = 20 * time.Microsecond
+)
+
+// Governor holds best-effort IO on one disk to what latency-sensitive IO
+// leaves: fast down, slow up, nothing at all while the latter does no IO there,
+// never below a floor.
+type Governor struct {
+	o     Options
+	level float64 // share of the capacity; +Inf is no limit
+	limit Rates   // that the level means
+	on    bool    // the limit is in force
+	why   string  // of the level
+
+	capacity Rates
+	base     [signals]baseline
+	lastLS   time.Time
+	began    time.Time // of the window
+	last     time.Time
+	win      Sample // sums of the window
+	ratio    float64
+
+	known   float64 // the level to begin with when the class comes back; 0 if there is none
+	bad     float64 // the last level that broke the objective, 0 if none
+	hold    time.Duration
+	again   time.Time // when bad may be tried again
+	calm    time.Time // since when the objective holds
+	probing bool
+	probed  time.Time // when the last probe began
+}
+
+// The signals of how long latency-sensitive requests take.
+const (
+	readWait = iota
+	writeWait
+	stallWait
+	signals
+)
+
+var signalNames = [signals]string{"reads take", "writes take", "LS waits"}
+
+// baseline is what a signal reads without best-effort IO.
+type baseline struct {
+	mean time.Duration
+	at   time.Time
+}
+
+// NewGovernor makes a Governor without a limit in force.
+func NewGovernor(o Options) *Governor {
+	return &Governor{o: o, level: math.Inf(1), capacity: o.Capacity, ratio: math.NaN()}
+}
+
+// SetOptions changes the tuning.
+func (g *Governor) SetOptions(o Options) {
+	if o.Capacity != g.o.Capacity {
+		g.capacity = o.Capacity
+	}
+	g.o = o
+}
+
+// Capacity is what the disk was seen, or is said, to do.
+func (g *Governor) Capacity() Rates { return g.capacity }
+
+// Ratio is how long latency-sensitive requests took in the last window, as a
+// share of the objective; NaN while that is not known.
+func (g *Governor) Ratio() float64 { return g.ratio }
+
+// Baseline is the mean that such requests take on the quiet disk, by the signal
+// that speaks loudest of their kind; 0 while that is not known.
+func (g *Governor) Baseline() time.Duration {
+	var out time.Duration
+	for _, b := range g.base {
+		out = max(out, b.mean)
+	}
+	return out
+}
+
+// Step takes a sample and gives the limit to hold from now on.
+func (g *Governor) Step(s Sample) Decision {
+	if g.last.IsZero() || !s.Now.After(g.last) || s.Now.Sub(g.last) > 10*time.Second {
+		g.restart(s.Now) // the first, or the clock jumped
+		g.forgive(s.Now)
+		return g.decide(false)
+	}
+	g.last = s.Now
+	g.add(s)
+	if s.LS.Ops() > 0 {
+		if s.Now.Sub(g.lastLS) >= linger {
+			g.resume(s.Now)
+		}
+		g.lastLS = s.Now
+	}
+	if g.lastLS.IsZero() || s.Now.Sub(g.lastLS) >= linger {
+		g.rest(s.Now)
+		return g.decide(false)
+	}
+	if !g.due(s.Now) {
+		return g.decide(true)
+	}
+	g.judge(s.Now)
+	g.restart(s.Now)
+	return g.decide(true)
+}
+
+func (g *Governor) restart(now time.Time) {
+	g.last, g.began, g.win = now, now, Sample{}
+}
+
+// forgive takes times that a clock set back has left in the future for now.
+func (g *Governor) forgive(now time.Time) {
+	for _, t := range []*time.Time{&g.lastLS, &g.again, &g.calm, &g.probed} {
+		if t.After(now.Add(time.Minute)) {
+			*t = now
+		}
+	}
+	for i := range g.base {
+		if g.base[i].at.After(now) {
+			g.base[i].at = now
+		}
+	}
+}
+
+func (g *Governor) add(s Sample) {
+	w := &g.win
+	w.Disk.Add(s.Disk.Flow)
+	w.Disk.ReadTime += max(0, s.Disk.ReadTime)
+	w.Disk.WriteTime += max(0, s.Disk.WriteTime)
+	w.LS.Add(s.LS)
+	w.BE.Add(s.BE)
+	if s.Stall < 0 || w.Stall < 0 {
+		w.Stall = -1
+	} else {
+		w.Stall += s.Stall
+	}
+}
+
+// resume begins anew where the class left off.
+func (g *Governor) resume(now time.Time) {
+	g.restart(now)
+	if g.known > 0 && g.known < 1 {
+		g.level, g.why = g.known, "latency-sensitive IO is back"
+	} else {
+		g.why = ""
+	}
+	g.calm = time.Time{}
+}
+
+// rest is the disk without latency-sensitive IO: only what it can do is learned.
+func (g *Governor) rest(now time.Time) {
+	if !math.IsInf(g.level, 1) && !g.probing {
+		g.known = g.level
+	}
+	g.level, g.probing, g.ratio = math.Inf(1), false, math.NaN()
+	g.why = "no latency-sensitive IO on the disk"
+	if now.Sub(g.began) >= shortWindow {
+		g.learn(now.Sub(g.began))
+		g.restart(now)
+	}
+}
+
+// due says whether the window can be judged.
+func (g *Governor) due(now time.Time) bool {
+	age := now.Sub(g.began)
+	return age >= longWindow || age >= shortWindow && g.win.LS.Ops() >= enoughOps
+}
+
+// learn takes what the disk just did for what it can do, if that is more.
+func (g *Governor) learn(age time.Duration) {
+	seen := g.win.Disk.Per(age)
+	more := func(have *float64, fixed, seen float64) {
+		if fixed == 0 {
+			*have = max(*have, seen)
+		}
+	}
+	c, f := &g.capacity, g.o.Capacity
+	more(&c.ReadBytes, f.ReadBytes, seen.ReadBytes)
+	more(&c.WriteBytes, f.WriteBytes, seen.WriteBytes)
+	more(&c.ReadOps, f.ReadOps, seen.ReadOps)
+	more(&c.WriteOps, f.WriteOps, seen.WriteOps)
+}
+
+// judge looks at a whole window.
+func (g *Governor) judge(now time.Time) {
+	age := now.Sub(g.began)
+	g.learn(age)
+	if g.win.LS.Ops() < fewOps {
+		return
+	}
+	used := g.share(g.win.BE.Per(age))
+	quiet := g.atFloor(g.win.BE.Per(age))
+	means := g.means()
+	if quiet {
+		g.quiet(now, means)
+	}
+	if g.probe(now, means, quiet) {
+		return
+	}
+	ratio, why := g.worst(means)
+	g.ratio = ratio
+	if g.o.Passive {
+		return
+	}
+	switch {
+	case ratio > 1 && !quiet:
+		g.down(now, ratio, used, why)
+	case ratio > 1:
+		g.calm = time.Time{} // not best-effort work's doing; no time to give it more
+	default:
+		g.up(now, age, used)
+	}
+}
+
+// share is the part of the disk that rates are: the largest of the four.
+func (g *Governor) share(r Rates) float64 {
+	c := g.whole()
+	out := 0.0
+	for _, x := range [][2]float64{{r.ReadBytes, c.ReadBytes}, {r.WriteBytes, c.WriteBytes}, {r.ReadOps, c.ReadOps}, {r.WriteOps, c.WriteOps}} {
+		if x[1] > 0 {
+			out = max(out, x[0]/x[1])
+		}
+	}
+	return out
+}
+
+// whole is the capacity. A direction that was hardly seen is taken for half of
+// the other.
+func (g *Governor) whole() Rates {
+	c, f := g.capacity, g.o.Capacity
+	half := func(a, fixed, b float64) float64 {
+		if fixed > 0 {
+			return a
+		}
+		return max(a, b/2)
+	}
+	return Rates{
+		half(c.ReadBytes, f.ReadBytes, c.WriteBytes), half(c.WriteBytes, f.WriteBytes, c.ReadBytes),
+		half(c.ReadOps, f.ReadOps, c.WriteOps), half(c.WriteOps, f.WriteOps, c.ReadOps),
+	}
+}
+
+// atFloor says whether rates are no more than what is always given.
+func (g *Governor) atFloor(r Rates) bool {
+	f := g.whole().Times(g.o.Floor * 1.5).atLeast(least.Times(1.5))
+	return r.ReadBytes <= f.ReadBytes && r.WriteBytes <= f.WriteBytes && r.ReadOps <= f.ReadOps && r.WriteOps <= f.WriteOps
+}
+
+func (r Rates) atLeast(o Rates) Rates {
+	return Rates{max(r.ReadBytes, o.ReadBytes), max(r.WriteBytes, o.WriteBytes), max(r.ReadOps, o.ReadOps), max(r.WriteOps, o.WriteOps)}
+}
+
+// means gives each signal's mean of the window, 0 where it says nothing. A
+// disk's times are of all requests: a direction in which best-effort work did
+// most of them speaks of its own waits, and counts only where nothing else does.
+func (g *Governor) means() (out [signals]time.Duration) {
+	w := &g.win
+	if n := w.LS.Ops(); n > 0 && w.Stall > 0 {
+		out[stallWait] = w.Stall / time.Duration(n)
+	}
+	wait := func(total time.Duration, all, ls, be uint64) time.Duration {
+		if ls == 0 || all == 0 || total <= grain {
+			return 0
+		}
+		if out[stallWait] > 0 && be > ls {
+			return 0
+		}
+		return (total - grain/2) / time.Duration(all)
+	}
+	out[readWait] = wait(w.Disk.ReadTime, w.Disk.ReadOps, w.LS.ReadOps, w.BE.ReadOps)
+	out[writeWait] = wait(w.Disk.WriteTime, w.Disk.WriteOps, w.LS.WriteOps, w.BE.WriteOps)
+	return out
+}
+
+// quiet learns from a window in which best-effort work did next to nothing.
+func (g *Governor) quiet(now time.Time, means [signals]time.Duration) {
+	for i, m := range means {
+		if m == 0 {
+			continue
+		}
+		b := &g.base[i]
+		if b.mean == 0 {
+			b.mean = m
+		}
+		b.mean += (m - b.mean) / 4
+		b.at = now
+	}
+}
+
+// probe says whether the window was for measuring only. It holds best-effort
+// work at the floor when it is not known what the disk needs without.
+func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool) bool {
+	if g.o.Latency > 0 || g.o.Passive {
+		return false
+	}
+	unknown := true // nothing that speaks now has a baseline
+	stale := false
+	for i, m := range means {
+		if m > 0 && g.base[i].mean > 0 {
+			unknown = false
+			stale = stale || now.Sub(g.base[i].at) > g.o.Relearn
+		}
+	}
+	switch {
+	case g.probing && quiet:
+		g.probing = false
+		g.level, g.why = g.after(), "measured the quiet disk"
+		g.calm = now
+		return true
+	case g.probing && now.Sub(g.probed) < longProbe:
+		return true // what was under way before is not done yet
+	case g.probing:
+		g.probing = false // somebody else keeps the disk busy in that name
+		return true
+	case !quiet && (unknown || stale) && (g.probed.IsZero() || now.Sub(g.probed) > g.o.Relearn || unknown && now.Sub(g.probed) > 10*time.Second):
+		if !math.IsInf(g.level, 1) {
+			g.known = g.level
+		}
+		g.probing, g.probed = true, now
+		g.level, g.why = g.o.Floor, "to measure the disk without best-effort IO"
+		return true
+	}
+	return false
+}
+
+// after is the level to go on with after a probe.
+func (g *Governor) after() float64 {
+	if g.known > 0 && g.known < 1 {
+		return g.known
+	}
+	return min(1, g.o.Floor*4)
+}
+
+// worst gives the signal that misses its objective by the largest factor.
+func (g *Governor) worst(means [signals]time.Duration) (ratio float64, why string) {
+	ratio = math.NaN()
+	for i, m := range means {
+		target := g.o.Latency
+		if target == 0 && g.base[i].mean > 0 {
+			b := g.base[i].mean
+			target = max(time.Duration(float64(b)*g.o.Factor), b+slack)
+		}
+		if m == 0 || target == 0 {
+			continue
+		}
+		if r := float64(m) / float64(target); math.IsNaN(ratio) || r > ratio {
+			ratio = r
+			why = fmt.Sprintf("%s %v > %v", signalNames[i], round(m), round(target))
+		}
+	}
+	return ratio, why
+}
+
+// Bounds of one step down.
+const (
+	leastCut = 0.8
+	mostCut  = 0.1
+)
+
+func (g *Governor) down(now time.Time, ratio, used float64, why string) {
+	floor := g.o.Floor
+	from := min(g.level, max(used, floor))
+	if from <= floor*1.01 {
+		g.level, g.why = floor, why
+		return
+	}
+	cut := max(mostCut, min(leastCut, 1/ratio))
+	g.bad = from
+	g.hold = min(time.Minute, max(4*time.Second, g.hold*2))
+	g.again = now.Add(g.hold)
+	g.level, g.why = max(floor, from*cut), why
+	g.calm = time.Time{}
+}
+
+// nearBad is how close below a level that broke the objective the limit stays
+// until it may be tried again.
+const nearBad = 0.8
+
+func (g *Governor) up(now time.Time, age time.Duration, used float64) {
+	if g.calm.IsZero() {
+		g.calm = now
+	}
+	if math.IsInf(g.level, 1) || now.Sub(g.calm) < g.o.Settle || used < g.level*0.7 {
+		return
+	}
+	next := g.level * math.Pow(g.o.Rise, age.Seconds())
+	if g.bad == 0 {
+		next = g.level * math.Pow(g.o.Rise, 4*age.Seconds()) // no bound is known yet
+	}
+	if g.bad > 0 && now.Before(g.again) {
+		next = max(g.level, min(next, g.bad*nearBad))
+	} else if g.bad > 0 && next > g.bad {
+		g.bad, g.hold = 0, g.hold/4 // it holds today
+	}
+	if next == g.level {
+		return
+	}
+	g.level, g.why = next, "the objective holds"
+	if g.level >= 1 {
+		g.level = math.Inf(1)
+	}
+}
+
+// Least limit that is ever set, whatever was learned.
+var least = Rates{256 << 10, 256 << 10, 4, 4}
+
+// decide turns the level into a limit. A level that moved little stays as it is
+// in the files.
+func (g *Governor) decide(active bool) Decision {
+	c := g.whole()
+	if !active || math.IsInf(g.level, 1) || c.Zero() {
+		changed := g.on
+		g.on, g.limit = false, Rates{}
+		return Decision{Changed: changed, Why: g.why}
+	}
+	l := c.Times(g.level).atLeast(least)
+	changed := !g.on || far(l.ReadBytes, g.limit.ReadBytes) || far(l.WriteBytes, g.limit.WriteBytes) ||
+		far(l.ReadOps, g.limit.ReadOps) || far(l.WriteOps, g.limit.WriteOps)
+	if changed {
+		g.limit, g.on = l, true
+	}
+	return Decision{Limit: g.limit, Limited: true, Changed: changed, Why: g.why}
+}
+
+// far says whether a limit moved by more than a twentieth.
+func far(a, b float64) bool { return math.Abs(a-b) > b/20 }
+
+func round(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
