@@ -63,6 +63,10 @@ func Order(nodes []Node, r Rules) ([]Step, error) {
 	return order(nodes, r), nil
 }
 
+// Way is Order for a single group, whether the kernel takes the end of it or
+// not.
+func Way(from, to Limit, r Rules) []Step { return order([]Node{{Parent: -1, Now: from, Want: to}}, r) }
+
 // above finds a node that wants more than the nearest limited one above it
 // will have.
 func above(nodes []Node, r Rules) error {
