@@ -243,6 +243,7 @@ func (e *Engine) arrange() {
 		all[i] = &g.Member
 	}
 	e.ctl.SetMembers(all)
+	e.arrangePods()
 	e.tops, e.laneDirty = nil, true
 	seen := map[string]bool{}
 	for _, g := range e.order {
