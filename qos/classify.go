@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/class"
@@ -287,6 +289,9 @@ func reasonOf(err error) string {
 	var u *feature.UnsupportedError
 	if errors.As(err, &u) {
 		return string(u.Reason)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return string(feature.NoPrivilege)
 	}
 	return "error"
 }

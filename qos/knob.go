@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/actuate"
@@ -329,6 +330,12 @@ type cpusetKnob struct {
 // the CPUs online let it have them. On v1 that is none until somebody fills the
 // set, and no task can be there so long.
 func (k *cpusetKnob) own() error {
+	if !k.cpuset.Has("cpuset.cpus") {
+		return &feature.UnsupportedError{
+			Feature: "CPU sets of " + k.g.Rel, Reason: feature.Conflict, Need: "the cpuset controller handed down to the group",
+			Fix: "echo +cpuset > " + filepath.Join(filepath.Dir(k.cpuset.Path()), "cgroup.subtree_control") + ", or be.suppress: quota",
+		}
+	}
 	for _, file := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"} { // v2, v1, old
 		b, err := k.cpuset.ReadFile(file)
 		if err != nil {
