@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/control"
@@ -30,21 +28,34 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 			continue
 		}
 		h.touched = true
+		if limit, ok := k.(*bandwidthKnob); ok {
+			e.sets = append(e.sets, limitSet{key: in.File, k: limit, in: in})
+			continue
+		}
 		changes, err := k.set(e.w, in)
 		if err != nil {
 			h.value = "" // part of it may be done: the node holds no known value
-			if errors.Is(err, unix.EINVAL) && e.boundAbove(k, now) {
-				continue // the next split stays below that
-			}
 		}
 		e.record(in, changes, err)
 		e.settle(h, in.File, now, err)
 	}
 	for key, k := range e.knobs {
 		if h := k.common(); h.round != e.round && !e.resting(h, now) {
+			if limit, ok := k.(*bandwidthKnob); ok && h.touched {
+				e.sets = append(e.sets, limitSet{key: key, k: limit, in: unwanted(key)})
+				continue
+			}
 			e.release(now, key, k)
 		}
 	}
+	e.setLimits(now, e.sets)
+	clear(e.sets)
+	e.sets = e.sets[:0]
+}
+
+// unwanted is the intent of nobody.
+func unwanted(key string) *control.Intent {
+	return &control.Intent{Group: groupOf(key), File: key, Controller: strings.Fields(key)[0], Why: "no longer wanted"}
 }
 
 // ownedEvery is how often files that others may write are compared.
@@ -81,7 +92,7 @@ func (e *Engine) release(now time.Time, key string, k knob) {
 		return
 	}
 	err := k.reset(e.w)
-	in := &control.Intent{Group: groupOf(key), File: key, Controller: strings.Fields(key)[0], Why: "no longer wanted"}
+	in := unwanted(key)
 	var changes []change
 	for _, s := range k.state() {
 		changes = append(changes, change{file: s.File, old: s.Wanted, new: s.Current})
@@ -105,6 +116,10 @@ func (e *Engine) forget(key string, k knob) {
 	case *keyedKnob:
 		k.closeFiles()
 		_ = k.dir.Close()
+	case *bandwidthKnob:
+		if k.mine {
+			_ = k.g.Close()
+		}
 	case placed:
 		_ = k.place().Close()
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/class"
@@ -243,6 +245,7 @@ func (e *Engine) arrange() {
 		all[i] = &g.Member
 	}
 	e.ctl.SetMembers(all)
+	e.arrangePods()
 	e.tops, e.laneDirty = nil, true
 	seen := map[string]bool{}
 	for _, g := range e.order {
@@ -286,6 +289,9 @@ func reasonOf(err error) string {
 	var u *feature.UnsupportedError
 	if errors.As(err, &u) {
 		return string(u.Reason)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return string(feature.NoPrivilege)
 	}
 	return "error"
 }

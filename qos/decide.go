@@ -113,7 +113,7 @@ func (e *Engine) limitsOf(out []control.Intent, moved bool) []control.Intent {
 			out = e.limit(out, g, e.bankOf(g))
 		}
 	}
-	return out
+	return e.banksAbove(out)
 }
 
 // boundAbove is asked when the kernel refused a limit, and says whether one
@@ -121,9 +121,9 @@ func (e *Engine) limitsOf(out []control.Intent, moved bool) []control.Intent {
 // parent has (tg_cfs_schedulable_down in kernel/sched/core.c). That limit then
 // bounds the group's share. Looking for it only now saves reading all parents
 // all the time.
-func (e *Engine) boundAbove(k knob, now time.Time) bool {
+func (e *Engine) boundAbove(k *bandwidthKnob, now time.Time) bool {
 	g := e.groups[k.owner()]
-	if _, ok := k.(*bandwidthKnob); !ok || g == nil || g.Class != class.BE {
+	if g == nil || g.Class != class.BE {
 		return false
 	}
 	least := math.Inf(1)

@@ -83,6 +83,9 @@ type Engine struct {
 	cache      *cachePart
 	kinds      []string // of all knobs: the first words of their keys
 	knobs      map[string]knob
+	pods       []*pod           // by path
+	podAt      map[string]*pod  // the same
+	sets       []limitSet       // reused by each Step
 	round      uint64           // counts Steps
 	intents    []control.Intent // reused by each Step, as is verdicts
 	verdicts   []control.LaneVerdict
@@ -221,6 +224,9 @@ func (e *Engine) install(p Policy) error {
 	}
 	e.senseBy(p)
 	e.each(func(part part) { part.install(&p) })
+	for _, p := range e.pods {
+		p.depth = -1 // planned anew
+	}
 	e.classify()
 	return nil
 }
@@ -376,6 +382,9 @@ func (e *Engine) Close() error {
 	err = errors.Join(err, e.restore())
 	for _, g := range e.groups {
 		g.close()
+	}
+	for _, p := range e.pods {
+		p.close()
 	}
 	e.runq.close()
 	e.pressure.close()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/actuate"
@@ -233,6 +234,7 @@ type bandwidthKnob struct {
 	now      burst.Bandwidth // what the kernel holds
 	native   burst.Bandwidth // what it held before the first set
 	started  bool
+	mine     bool // g is the knob's own
 	original map[string]string
 }
 
@@ -245,39 +247,49 @@ func bandwidthValue(b burst.Bandwidth) string {
 	return fmt.Sprintf("quota %s period %d burst %d µs", q, b.Period, b.Burst)
 }
 
+// set is for one knob what Engine.setLimits is for all.
 func (k *bandwidthKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
-	to, ok := in.Payload.(burst.Bandwidth)
-	if !ok {
-		return nil, fmt.Errorf("set limit of %s: intent of %s has no bandwidth", k.g.Rel, in.Controller)
-	}
-	if !k.started {
-		if err := k.begin(w); err != nil {
-			return nil, err
-		}
-	}
-	out, err := write(w, k.g.Steps(k.now, to))
+	to, err := k.goal(in)
 	if err != nil {
-		// Part of the way may be done: look where the kernel stands.
-		if now, rerr := k.g.Bandwidth(); rerr == nil {
-			k.now = now
-		}
-		return out, err
+		return nil, err
 	}
-	k.now, k.value, k.last = to, in.Value, *in
-	return out, nil
+	wrote, errs := actuate.Apply(w, []actuate.Change{{Group: k.g, To: to}}, to.Burst > to.Quota)
+	if errs != nil {
+		err = errs[0]
+	}
+	k.reached(in, to, err)
+	return changesOf(wrote), err
 }
 
-func (k *bandwidthKnob) begin(w *cgroup.Writer) (err error) {
-	if k.native, err = k.g.Bandwidth(); err != nil {
-		return err
+// goal is what an intent asks for. The first one finds what the group has.
+func (k *bandwidthKnob) goal(in *control.Intent) (to burst.Bandwidth, err error) {
+	if !k.started {
+		if k.native, err = k.g.Bandwidth(); err != nil {
+			return to, err
+		}
+		k.original = remember(nil, k.g.Originals())
+		k.now, k.started = k.native, true
 	}
-	originals := k.g.Originals()
-	if err := w.Journal(originals...); err != nil {
-		return err
+	if in.Value == "" {
+		return k.native, nil
 	}
-	k.original = remember(nil, originals)
-	k.now, k.started = k.native, true
-	return nil
+	to, ok := in.Payload.(burst.Bandwidth)
+	if !ok {
+		return to, fmt.Errorf("set limit of %s: intent of %s has no bandwidth", k.g.Rel, in.Controller)
+	}
+	return to, nil
+}
+
+// reached books a change.
+func (k *bandwidthKnob) reached(in *control.Intent, to burst.Bandwidth, err error) {
+	if err == nil {
+		k.now, k.value, k.last = to, in.Value, *in
+		return
+	}
+	k.value = "" // part of the way may be done: look where the kernel stands
+	if now, rerr := k.g.Bandwidth(); rerr == nil {
+		k.now = now
+	}
 }
 
 func (k *bandwidthKnob) reset(w *cgroup.Writer) error {
@@ -318,6 +330,12 @@ type cpusetKnob struct {
 // the CPUs online let it have them. On v1 that is none until somebody fills the
 // set, and no task can be there so long.
 func (k *cpusetKnob) own() error {
+	if !k.cpuset.Has("cpuset.cpus") {
+		return &feature.UnsupportedError{
+			Feature: "CPU sets of " + k.g.Rel, Reason: feature.Conflict, Need: "the cpuset controller handed down to the group",
+			Fix: "echo +cpuset > " + filepath.Join(filepath.Dir(k.cpuset.Path()), "cgroup.subtree_control") + ", or be.suppress: quota",
+		}
+	}
 	for _, file := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"} { // v2, v1, old
 		b, err := k.cpuset.ReadFile(file)
 		if err != nil {

@@ -18,6 +18,14 @@ type Undo func(*Entry) error
 // went away, or another one took its name.
 var ErrGone = errors.New("gone")
 
+// together puts entries back that depend on one another.
+var together []func(*Journal, []Entry)
+
+// Together makes Restore call f, before it undoes entries one by one, with all
+// that it is to undo: f puts back in one go those that depend on one another,
+// which then have their old value already. It is called from init.
+func Together(f func(j *Journal, entries []Entry)) { together = append(together, f) }
+
 // Report counts what Restore did.
 type Report struct {
 	Restored int     `json:"restored"`
@@ -25,9 +33,9 @@ type Report struct {
 	Failed   []error `json:"-"`
 }
 
-// Restore undoes all live entries, newest first. The kernel refuses some
-// orders (cpu.shares while cpu.idle is 1, a burst above the quota), so what is
-// refused is tried again after the rest for as long as a pass undoes
+// Restore undoes all live entries, newest first, after those that Together
+// knows. The kernel refuses some orders (cpu.shares while cpu.idle is 1), so
+// what is refused is tried again after the rest for as long as a pass undoes
 // anything. What could not be undone stays in the journal and is in the
 // report; every other entry is forgotten. Until it returns, nobody may write
 // what is being restored: a Record of it would be taken for known.
@@ -43,6 +51,9 @@ func (j *Journal) RestoreWhere(ctx context.Context, undo Undo, which func(*Entry
 func (j *Journal) restore(ctx context.Context, undo Undo, which func(*Entry) bool) Report {
 	todo := slices.DeleteFunc(j.Pending(), func(e Entry) bool { return !which(&e) })
 	slices.Reverse(todo)
+	for _, f := range together {
+		f(j, slices.Clone(todo))
+	}
 	var rep Report
 	done := map[string]bool{}
 	for len(todo) > 0 && ctx.Err() == nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/anole-os/anole/internal/cfs"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/burst"
 )
@@ -170,44 +171,44 @@ func micros(n uint64) burst.Micros {
 	return burst.Micros(min(n, math.MaxInt64))
 }
 
-// Steps lists the writes that lead from one limit to another, in an order in
-// which the kernel accepts each (kernel/sched/core.c, tg_set_cfs_bandwidth:
-// burst ≤ quota) and no state between exceeds the larger of the two: bursts
-// shrink first and grow last, a longer period comes before its quota and a
-// shorter one after.
+// Steps lists the writes that lead from one limit to another in the order of
+// cfs.Order, for a group with no other's limit above or below it: see Apply.
 func (g *Group) Steps(from, to burst.Bandwidth) []cgroup.Edit {
-	var out []cgroup.Edit
-	bursts := g.HasBurst()
-	if bursts && to.Burst < from.Burst {
-		out = append(out, g.edit(g.burstFile(), number(to.Burst)))
+	r := cfs.Rules{Unified: g.v == cgroup.V2, Deep: from.Burst > from.Quota || to.Burst > to.Quota}
+	if !g.HasBurst() {
+		to.Burst = from.Burst
 	}
-	out = append(out, g.limitSteps(from, to)...)
-	if bursts && to.Burst > from.Burst {
-		out = append(out, g.edit(g.burstFile(), number(to.Burst)))
+	var out []cgroup.Edit
+	for _, s := range cfs.Way(limitOf(from), limitOf(to), r) {
+		out = append(out, g.CPU.LimitEdit(s, r.Unified))
 	}
 	return out
 }
 
-func (g *Group) limitSteps(from, to burst.Bandwidth) []cgroup.Edit {
-	if g.v == cgroup.V2 {
-		if from.Quota == to.Quota && from.Period == to.Period {
-			return nil
+func limitOf(b burst.Bandwidth) cfs.Limit {
+	return cfs.Limit{Period: int64(b.Period), Quota: int64(b.Quota), Burst: int64(b.Burst)}
+}
+
+// Change asks for the limit of one group.
+type Change struct {
+	Group *Group
+	To    burst.Bandwidth
+}
+
+// Apply changes the limits of several groups, each once, in an order in which
+// the kernel takes every write and no group has more on the way than before or
+// after, see cgroup.Writer.SetLimits. It gives the writes and an error for each
+// change that was not made, nil if all were. deep says that the kernel takes a
+// burst above the quota.
+func Apply(w *cgroup.Writer, changes []Change, deep bool) ([]cgroup.Wrote, []error) {
+	all := make([]cgroup.LimitChange, len(changes))
+	for i, c := range changes {
+		all[i] = cgroup.LimitChange{Dir: c.Group.CPU, Want: limitOf(c.To)}
+		if !c.Group.HasBurst() {
+			all[i].Want.Burst = 0
 		}
-		return []cgroup.Edit{g.edit(fileMax, limit(to.Quota, "max")+" "+number(to.Period))}
 	}
-	quota, period := g.edit(fileQuota, limit(to.Quota, "-1")), g.edit(filePeriod, number(to.Period))
-	switch {
-	case from.Period == to.Period && from.Quota == to.Quota:
-		return nil
-	case from.Period == to.Period:
-		return []cgroup.Edit{quota}
-	case from.Quota == to.Quota:
-		return []cgroup.Edit{period}
-	case to.Quota == burst.Unlimited || to.Period < from.Period:
-		return []cgroup.Edit{quota, period}
-	default:
-		return []cgroup.Edit{period, quota}
-	}
+	return w.SetLimits(all, deep)
 }
 
 // Originals lists the files that Steps may write, in the order in which they

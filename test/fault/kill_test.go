@@ -107,7 +107,12 @@ func killGroups(n *groups.Node) (gs []*groups.Group) {
 // killOnce runs the agent until some random moment of its life.
 func killOnce(t *testing.T, n *groups.Node, dir string, rng *rand.Rand) {
 	t.Helper()
-	cmd := child(t, "flip", dir, n)
+	killRole(t, n, "flip", dir, rng)
+}
+
+func killRole(t *testing.T, n *groups.Node, role, dir string, rng *rand.Rand) {
+	t.Helper()
+	cmd := child(t, role, dir, n)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,12 @@ func report(dir, prefix string, all bool) error {
 	if all {
 		p.Control.RunQueue, p.Control.PressureFrom = "auto", "auto"
 	}
+	return tell(dir, p, func(s qos.Status) bool { return all && len(s.Degraded) > 0 })
+}
+
+// tell runs an Engine with a policy for a second, or until what its status says
+// is enough, and prints that.
+func tell(dir string, p qos.Policy, enough func(qos.Status) bool) error {
 	e, j, err := engine(dir, p, nil)
 	if err != nil {
 		return err
@@ -35,7 +41,7 @@ func report(dir, prefix string, all bool) error {
 	for range 100 { // the tracer is loaded beside the loop
 		e.Step(time.Now())
 		time.Sleep(10 * time.Millisecond)
-		if s := e.Status(); all && len(s.Degraded) > 0 {
+		if enough(e.Status()) {
 			break
 		}
 	}
@@ -69,7 +75,7 @@ func readonly(dir, prefix string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return err
 		}
-		if err := remount(); err != nil {
+		if err := remount(func(string) bool { return true }); err != nil {
 			return err
 		}
 		return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), "ANOLE_FAULT_INSIDE=1"))
@@ -77,14 +83,15 @@ func readonly(dir, prefix string) error {
 	return report(dir, prefix, false)
 }
 
-func remount() error {
+// remount makes the hierarchies read-only of whose mount the options say so.
+func remount(which func(opts string) bool) error {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
 	}
 	for line := range strings.Lines(string(b)) {
 		head, tail, _ := strings.Cut(line, " - ")
-		if !strings.HasPrefix(tail, "cgroup") {
+		if f := strings.Fields(tail); !strings.HasPrefix(tail, "cgroup") || !which(f[len(f)-1]) {
 			continue
 		}
 		at := strings.Fields(head)[4]
