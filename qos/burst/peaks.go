@@ -2,6 +2,7 @@ package burst
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -12,6 +13,7 @@ type peaks struct {
 	index int64 // part that slot[index%slots] belongs to
 	begun bool
 	slot  [slots]float64
+	most  float64       // of slot
 	hist  [bins]float64 // seconds spent at a depth
 }
 
@@ -30,6 +32,7 @@ func (p *peaks) add(now, dt time.Duration, depth float64) {
 	p.roll(int64(now / p.part))
 	s := &p.slot[((p.index%slots)+slots)%slots]
 	*s = max(*s, depth)
+	p.most = max(p.most, depth)
 	p.hist[bin(depth)] += dt.Seconds()
 }
 
@@ -49,16 +52,11 @@ func (p *peaks) roll(to int64) {
 			p.hist[i] *= decay
 		}
 		p.index = to
+		p.most = slices.Max(p.slot[:])
 	}
 }
 
-func (p *peaks) max() float64 {
-	most := 0.0
-	for _, v := range p.slot {
-		most = max(most, v)
-	}
-	return most
-}
+func (p *peaks) max() float64 { return p.most }
 
 // quantile is the depth not exceeded for the part q of the time, rounded up to a bin and never above the highest peak in the window.
 func (p *peaks) quantile(q float64) float64 {

@@ -56,7 +56,10 @@ type Node struct {
 	began   time.Time // of the first Step
 	wants   []burst.Want
 	asking  []*Member // of wants
-	lanes   []*Lane   // reused
+	// Reused from step to step.
+	lanes    []*Lane
+	claims   []Claim
+	splitter splitter
 
 	// Demotions counts those from the real-time lane.
 	Demotions uint64

@@ -155,8 +155,8 @@ func (s *Suppressor) Step(in Sample) Decision {
 	}
 	s.track(in, dt)
 	room := s.room(in)
-	if why, over := s.breach(in); over {
-		return s.down(in, room, why)
+	if g, over := s.breach(in); over {
+		return s.down(in, room, g)
 	}
 	return s.up(in, room, dt)
 }
@@ -212,29 +212,49 @@ func (s *Suppressor) floored(in Sample, cores float64) float64 {
 	return max(cores, s.o.Floor*in.CPUs)
 }
 
+// signal is one of the objectives.
+type signal uint8
+
+const (
+	runQueue signal = iota
+	pressure
+	throttled
+)
+
 // breach finds the dominant signal: the objective that is missed by the
 // largest factor.
-func (s *Suppressor) breach(in Sample) (why string, over bool) {
+func (s *Suppressor) breach(in Sample) (g signal, over bool) {
 	worst := 1.0
 	if s.o.RunQueueP99 > 0 && in.RunQueueSamples >= minRunQueueSamples {
 		if f := float64(in.RunQueueP99) / float64(s.o.RunQueueP99); f > worst {
-			worst, why = f, fmt.Sprintf("LS run-queue p99 %v > %v", round(in.RunQueueP99), s.o.RunQueueP99)
+			worst, g = f, runQueue
 		}
 	}
 	if s.o.Pressure > 0 && !bad(in.Pressure) {
 		if f := in.Pressure / s.o.Pressure; f > worst {
-			worst, why = f, fmt.Sprintf("LS CPU pressure %.0f %% > %.0f %%", in.Pressure*100, s.o.Pressure*100)
+			worst, g = f, pressure
 		}
 	}
 	if s.o.Throttled > 0 && !bad(in.Throttled) {
 		if f := in.Throttled / s.o.Throttled; f > worst {
-			worst, why = f, fmt.Sprintf("LS throttled in %.0f %% of periods > %.0f %%", in.Throttled*100, s.o.Throttled*100)
+			worst, g = f, throttled
 		}
 	}
-	return why, worst > 1
+	return g, worst > 1
 }
 
-func (s *Suppressor) down(in Sample, room float64, why string) Decision {
+// missed says which objective was missed, and by what.
+func (s *Suppressor) missed(g signal, in Sample) string {
+	switch g {
+	case runQueue:
+		return fmt.Sprintf("LS run-queue p99 %v > %v", round(in.RunQueueP99), s.o.RunQueueP99)
+	case pressure:
+		return fmt.Sprintf("LS CPU pressure %.0f %% > %.0f %%", in.Pressure*100, s.o.Pressure*100)
+	}
+	return fmt.Sprintf("LS throttled in %.0f %% of periods > %.0f %%", in.Throttled*100, s.o.Throttled*100)
+}
+
+func (s *Suppressor) down(in Sample, room float64, g signal) Decision {
 	s.calm = time.Time{}
 	s.pending *= s.o.Cut
 	// Below the floor a smaller share changes nothing and would only make the
@@ -242,7 +262,13 @@ func (s *Suppressor) down(in Sample, room float64, why string) Decision {
 	if low := s.o.Floor * in.CPUs / room; s.pending < low {
 		s.pending = low
 	}
-	return s.set(s.floored(in, min(s.cap, room*s.pending)), why)
+	// The reason is put into words only if there is something to explain: most
+	// steps change nothing, and words are most of what one costs.
+	cap := s.floored(in, min(s.cap, room*s.pending))
+	if cap == s.cap {
+		return Decision{Cap: cap}
+	}
+	return s.set(cap, s.missed(g, in))
 }
 
 func (s *Suppressor) up(in Sample, room float64, dt time.Duration) Decision {
@@ -255,16 +281,20 @@ func (s *Suppressor) up(in Sample, room float64, dt time.Duration) Decision {
 	}
 	want := s.floored(in, room*s.pending)
 	dead := s.o.Deadband * in.CPUs
-	others := fmt.Sprintf("others use %.2f of %.0f CPUs, target %.0f %%", s.others, in.CPUs, s.o.Target*100)
 	switch {
 	case math.IsInf(s.cap, 1), want < s.cap-dead:
-		return s.set(want, others)
+		return s.set(want, s.use(in))
 	case want > s.cap+dead && in.Now.Sub(s.calm) >= s.o.Settle:
 		// The rise is a step of at least the deadband, so that a slow way up
 		// is a stair and not a write each interval.
-		return s.set(min(want, s.cap+max(s.climb(in, dt), dead)), others)
+		return s.set(min(want, s.cap+max(s.climb(in, dt), dead)), s.use(in))
 	}
 	return Decision{Cap: s.cap}
+}
+
+// use says what leaves the room that there is.
+func (s *Suppressor) use(in Sample) string {
+	return fmt.Sprintf("others use %.2f of %.0f CPUs, target %.0f %%", s.others, in.CPUs, s.o.Target*100)
 }
 
 // climb is how much the cap may rise now.
