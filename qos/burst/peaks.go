@@ -14,6 +14,7 @@ type peaks struct {
 	begun bool
 	slot  [slots]float64
 	most  float64       // of slot
+	times bool          // hist is kept: quantile is asked
 	hist  [bins]float64 // seconds spent at a depth
 }
 
@@ -25,7 +26,9 @@ const (
 	binStep = 1.1
 )
 
-func newPeaks(window time.Duration) *peaks { return &peaks{part: max(window/slots, time.Millisecond)} }
+func newPeaks(window time.Duration, times bool) *peaks {
+	return &peaks{part: max(window/slots, time.Millisecond), times: times}
+}
 
 // add notes that the process was at depth for dt.
 func (p *peaks) add(now, dt time.Duration, depth float64) {
@@ -33,7 +36,9 @@ func (p *peaks) add(now, dt time.Duration, depth float64) {
 	s := &p.slot[((p.index%slots)+slots)%slots]
 	*s = max(*s, depth)
 	p.most = max(p.most, depth)
-	p.hist[bin(depth)] += dt.Seconds()
+	if p.times {
+		p.hist[bin(depth)] += dt.Seconds()
+	}
 }
 
 // roll forgets the parts that left the window.
@@ -46,14 +51,17 @@ func (p *peaks) roll(to int64) {
 	for i := int64(1); i <= gone; i++ {
 		p.slot[(((p.index+i)%slots)+slots)%slots] = 0
 	}
-	if gone > 0 {
+	if gone <= 0 {
+		return
+	}
+	if p.times {
 		decay := math.Pow(0.5, float64(to-p.index)/slots)
 		for i := range p.hist {
 			p.hist[i] *= decay
 		}
-		p.index = to
-		p.most = slices.Max(p.slot[:])
 	}
+	p.index = to
+	p.most = slices.Max(p.slot[:])
 }
 
 func (p *peaks) max() float64 { return p.most }

@@ -13,13 +13,13 @@ import (
 func (n *Node) recap(in Signals) bool {
 	d := n.suppress.Step(n.sample(in))
 	if n.o.NoCap {
-		d = Decision{Cap: math.Inf(1), Why: "suppression is off"}
+		d = Decision{Cap: math.Inf(1), Why: Reason{kind: suppressionOff}}
 	}
 	if d.Cap == n.cap || n.slack(d.Cap) {
 		return false
 	}
-	if d.Why == "" { // it moved earlier, and there was slack or suppression was off
-		d.Why = cmp.Or(n.suppress.why, "suppression is on")
+	if d.Why.IsZero() { // it moved earlier, and there was slack or suppression was off
+		d.Why = cmp.Or(n.suppress.why, Reason{kind: suppressionOn})
 	}
 	n.cap, n.why = d.Cap, d.Why
 	return true

@@ -51,7 +51,7 @@ type Node struct {
 	members []*Member // by ID or path, in a stable order
 	be      []*Member // the best-effort ones
 	cap     float64
-	why     string
+	why     Reason
 	shareAt time.Time
 	began   time.Time // of the first Step
 	wants   []burst.Want
@@ -109,7 +109,7 @@ func (n *Node) SetMembers(all []*Member) {
 }
 
 // Cap is what best-effort work may use, in cores, +Inf without a cap, and why.
-func (n *Node) Cap() (cores float64, why string) { return n.cap, n.why }
+func (n *Node) Cap() (cores float64, why Reason) { return n.cap, n.why }
 
 // Capped says whether a cap is in force for somebody.
 func (n *Node) Capped() bool { return !math.IsInf(n.cap, 1) && len(n.be) > 0 }
