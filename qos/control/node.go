@@ -138,8 +138,8 @@ func (n *Node) Step(in Signals) Outcome {
 	n.shares(in.Now, out.CapMoved)
 	n.wants, n.asking = n.wants[:0], n.asking[:0]
 	for _, m := range n.members {
-		if m.Bank == nil || m.Bank.Refused != "" {
-			continue
+		if !m.Fresh || m.Bank == nil || m.Bank.Refused != "" {
+			continue // without a reading there is nothing to learn or to ask for
 		}
 		if err := n.learn(m, in); err != nil {
 			m.Bank.Err = err

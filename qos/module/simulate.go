@@ -105,6 +105,10 @@ func simulate(cmd *cobra.Command, f *simulateFlags) error {
 	f.model.Progress = func(done, total int) { bar.Set(int64(done) * 1000 / int64(total)) }
 	r, err := sim.Run(cmd.Context(), fleet, f.model)
 	bar.Done()
+	var bad *sim.OptionsError
+	if errors.As(err, &bad) {
+		return core.Exit(core.ExitUsage, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -123,8 +127,8 @@ type simulation struct {
 	Trace *trace.Summary `json:"trace,omitempty"`
 }
 
-// check looks at what flags cannot mean together, and turns 0 into "none" where
-// the library takes it for the default.
+// check looks at what flags cannot mean, alone and together, and puts them into
+// the library's options.
 func (f *simulateFlags) check() error {
 	switch ext := filepath.Ext(f.plot); {
 	case f.plot != "" && ext != ".svg" && ext != ".html":
@@ -140,19 +144,47 @@ func (f *simulateFlags) check() error {
 	case f.trace == "" && f.shape.Nodes < 1:
 		return fmt.Errorf("--nodes %d: want at least 1", f.shape.Nodes)
 	}
-	orNone := func(v float64) float64 {
-		if v == 0 {
-			return -1
+	if dir := filepath.Dir(f.plot); f.plot != "" {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return fmt.Errorf("--plot: %s: want a directory that is there", dir)
 		}
-		return v
+	}
+	if err := f.signs(); err != nil {
+		return err
 	}
 	f.model.Seed = f.shape.Seed
 	f.shape.Sample = int(f.sample / time.Second)
-	f.shape.BE, f.model.Noise, f.model.Interference, f.model.BurstEvery = orNone(f.shape.BE), orNone(f.noise), orNone(f.meddle), f.bursts
-	if f.bursts == 0 {
-		f.model.BurstEvery = -1
+	f.shape.BE, f.shape.Swing = orNone(f.shape.BE), orNone(f.shape.Swing)
+	f.model.Noise, f.model.Interference, f.model.BurstEvery = orNone(f.noise), orNone(f.meddle), orNone(f.bursts)
+	return nil
+}
+
+// signs holds each number to its side of 0.
+func (f *simulateFlags) signs() error {
+	for name, v := range map[string]float64{
+		"hours": f.shape.Hours, "cpus": float64(f.shape.CPUs), "services": float64(f.shape.Services), "request": f.shape.Request, "ls": f.shape.LS,
+		"tick": f.model.Tick.Seconds(), "service-time": f.model.Service.Seconds(), "slo": f.model.SLO, "pack": f.model.Pack,
+	} {
+		if !(v > 0) {
+			return fmt.Errorf("--%s %v: want above 0", name, v)
+		}
+	}
+	for name, v := range map[string]float64{
+		"be": f.shape.BE, "swing": f.shape.Swing, "noise": f.noise, "burst-every": f.bursts.Seconds(), "interference": f.meddle,
+	} {
+		if !(v >= 0) {
+			return fmt.Errorf("--%s %v: want 0 or above", name, v)
+		}
 	}
 	return nil
+}
+
+// orNone turns 0 into what the library takes for none: its 0 is the default.
+func orNone[T float64 | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
 }
 
 // policies reads the files.

@@ -74,9 +74,8 @@ func (n *node) check(tick int) {
 func (w *world) check(tick int) error {
 	for i := range w.nodes {
 		if n := &w.nodes[i]; n.failed != nil {
-			e, _ := n.failed.(*ConservationError)
-			e.Node = w.fleet.Machines[i].ID
-			return e
+			n.failed.Node = w.fleet.Machines[i].ID
+			return n.failed
 		}
 	}
 	running := 0

@@ -26,7 +26,7 @@ type Shape struct {
 	Services int     // on a node; 0 = 12
 	Request  float64 // CPUs that services ask for, as a share of the node, on the mean; 0 = 0.6
 	LS       float64 // CPU use of services as a share of the fleet, on the mean; 0 = 0.2
-	Swing    float64 // daily amplitude of a service's use, as a share of its mean; 0 = 0.5
+	Swing    float64 // daily amplitude of a service's use, as a share of its mean; 0 = 0.5, below 0 none
 	BE       float64 // CPU time of batch work as a share of the fleet's; 0 = 0.4, below 0 none
 	Seconds  float64 // median duration of an instance; 0 = 60
 }
@@ -52,7 +52,7 @@ func (s Shape) defaults() Shape {
 	f(&s.Swing, 0.5)
 	f(&s.BE, 0.4)
 	f(&s.Seconds, 60)
-	s.BE = max(0, s.BE)
+	s.BE, s.Swing = max(0, s.BE), max(0, s.Swing)
 	return s
 }
 
@@ -76,11 +76,17 @@ func (s *Shape) validate() error {
 			return fmt.Errorf("generate: %s %v: want %v to %v", c.name, c.v, c.low, c.high)
 		}
 	}
+	if n := float64(s.Nodes) * float64(s.Services) * s.Hours * 3600 / float64(s.Sample); n > mostSamples {
+		return fmt.Errorf("generate: %.2g samples take %.0f GiB: want fewer nodes, services or hours, or a longer time between samples", n, n*4/(1<<30))
+	}
 	if s.LS >= s.Request {
 		return fmt.Errorf("generate: ls %v: want below request %v, of which it is a part", s.LS, s.Request)
 	}
 	return nil
 }
+
+// mostSamples bounds what is held in memory, at four bytes a sample.
+const mostSamples = 1 << 32
 
 // Generate makes a fleet: the same shape gives the same fleet. Its figures are
 // such as the trace's files can hold, so that it can be written and read back.

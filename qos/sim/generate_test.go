@@ -39,6 +39,7 @@ func TestGenerateRefuses(t *testing.T) {
 		"seconds 0.5":      {Seconds: 0.5},
 		"swing 2":          {Swing: 2},
 		"sample 100000":    {Sample: 100000},
+		"GiB: want fewer":  {Nodes: 1e6, Hours: 1000},
 		"cpus -3: want 1":  {CPUs: -3},
 		"request -1: want": {Request: -1},
 	} {

@@ -57,7 +57,7 @@ func (n *node) control(tick int) {
 		n.grant(m)
 	}
 	for i := range n.watched {
-		if w := &n.watched[i]; w.m.Bank != nil && w.m.Bank.Gen != w.gen {
+		if w := &n.watched[i]; w.m.Fresh && w.m.Bank != nil && w.m.Bank.Gen != w.gen {
 			n.adopt(i)
 		}
 	}

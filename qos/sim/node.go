@@ -43,10 +43,10 @@ type node struct {
 	ledger   ledger
 	tally    tally
 	bin      bin
-	failed   error
-	violated int  // service-ticks in the last tick
-	capped   bool // some bundle is held by its quota
-	troubled bool // some service has a backlog or runs out of quota
+	failed   *ConservationError // the first breach
+	violated int                // service-ticks in the last tick
+	capped   bool               // some bundle is held by its quota
+	troubled bool               // some service has a backlog or runs out of quota
 }
 
 // service is an LS service on a node: what each tick needs of it, so as to fill

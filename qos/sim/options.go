@@ -126,7 +126,15 @@ func (o *Options) validate(f *Fleet) error {
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("simulate: %w", errors.Join(bad...))
+		return &OptionsError{bad}
 	}
 	return nil
 }
+
+// OptionsError lists what is wrong with Options.
+type OptionsError struct{ Problems []error }
+
+func (e *OptionsError) Error() string { return "simulate: " + errors.Join(e.Problems...).Error() }
+
+// Unwrap gives the single problems.
+func (e *OptionsError) Unwrap() []error { return e.Problems }
