@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -111,4 +112,29 @@ func TestSimulateRefuses(t *testing.T) {
 			t.Errorf("%v: error %v, want %q", args, err, want)
 		}
 	}
+}
+
+// docs/simulate.md names each field of the report.
+func TestSimulateDocNamesEachField(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/simulate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(reflect.Type)
+	walk = func(r reflect.Type) {
+		for r.Kind() == reflect.Pointer || r.Kind() == reflect.Slice {
+			r = r.Elem()
+		}
+		if r.Kind() != reflect.Struct {
+			return
+		}
+		for i := range r.NumField() {
+			f := r.Field(i)
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && !bytes.Contains(doc, []byte("`"+name)) {
+				t.Errorf("docs/simulate.md does not name %s", name)
+			}
+			walk(f.Type)
+		}
+	}
+	walk(reflect.TypeFor[simulation]())
 }

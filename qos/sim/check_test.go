@@ -20,7 +20,7 @@ func TestConservationNamesNodeTickAndQuantity(t *testing.T) {
 		"LS work arrived is 1000": func(n *node) { n.ledger.served -= 7 },
 	} {
 		f := one(2, 3600, Task{Instances: 4, Seconds: 3000, CPU: 1, Memory: 1})
-		f.Machines = append(f.Machines, Machine{ID: "other", CPUs: 10, Memory: 100})
+		f.Machines = append(f.Machines, Machine{ID: "other", CPUs: 3, Memory: 100})
 		o := quiet(policy("p", nil))
 		o.tamper = func(w *world, n *node, tick int) {
 			if w.name == "p" && tick == 499 && n == &w.nodes[0] {

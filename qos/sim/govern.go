@@ -42,7 +42,7 @@ const lookEvery = 60
 func (n *node) control(tick int) {
 	dt := float64(n.since) * n.w.dt
 	in := control.Signals{
-		Now: time.Unix(0, 0).Add(time.Duration(float64(tick+1) * n.w.dt * 1e9)), Dt: time.Duration(dt * 1e9),
+		Now: time.Unix(0, 0).Add(time.Duration(tick+1) * n.w.o.Tick), Dt: time.Duration(n.since) * n.w.o.Tick,
 		Busy: n.busy / dt, Pressure: math.NaN(), RunQueueOK: n.w.runQueue,
 		RunQueueP99: n.behind, RunQueueSamples: uint64(n.ls * dt / n.w.service),
 	}

@@ -119,6 +119,7 @@ func (n *node) init(w *world, m *Machine, l *load) {
 			n.watched = append(n.watched, watched{m: control.Member{ID: in.ID, Class: class.LS, Mode: w.burst}, wait: i % lookEvery})
 		}
 		n.requests += in.Request
+		n.calm += in.Request * float64(in.CPU[0]) / Full
 	}
 	n.bundles = make([]bundle, 0, slots)
 	members := make([]control.Member, slots)
@@ -169,7 +170,9 @@ func (n *node) tick(l *load, t int) {
 	if o.tamper != nil {
 		o.tamper(n.w, n, t)
 	}
-	n.check(t)
+	if n.check(t); n.failed != nil {
+		return // the round ends with it
+	}
 	n.count(dt)
 	if n.since >= n.w.every {
 		if n.ctl != nil {

@@ -135,6 +135,25 @@ func TestPolicyProtects(t *testing.T) {
 	}
 }
 
+// The bench of this repository in the model: a service that uses 0.42 of two
+// CPUs beside four burners. Measured there: p99 35 times solo without a policy,
+// near solo with one, and 94 % of the idle capacity used.
+func TestBenchInTheModel(t *testing.T) {
+	f := one(0, int(hour), Task{Instances: 4, Seconds: 1e5, CPU: 1})
+	f.Machines[0].CPUs = 2
+	f.Services = []Service{flat("web", 0, 2, 0, 0.42, int(hour))}
+	o := quiet(policy("p", nil))
+	o.Pack = 2
+	f.Services[0].CPU[0] = 0 // so that all four are placed
+	r := run(t, f, o)
+	if bare := r.find(t, Unprotected); bare.LS.Violation < 0.95 {
+		t.Errorf("unprotected: %+v", bare.LS)
+	}
+	if p := r.find(t, "p"); p.LS.Violation > 0.01 || p.BE.Filled < 0.9 || p.CPU.Mean < 0.9 {
+		t.Errorf("policy: %+v %+v", p.LS, p.CPU)
+	}
+}
+
 func TestTasksWaitForTheirGraph(t *testing.T) {
 	f := one(1, int(hour))
 	f.Tasks = []Task{

@@ -1,5 +1,7 @@
 package sim
 
+import "time"
+
 // sched is the batch scheduler of one world: input of the simulation, not a
 // part of anole. First come, first served.
 type sched struct {
@@ -9,7 +11,7 @@ type sched struct {
 	toDo    []int32 // that are not done
 	jobLeft []int32 // tasks of each job that are not done
 	after   [][]int32
-	ready   []int32 // tasks with instances to place, in order; a ring would save copying, not work
+	ready   []int32 // tasks with instances to place, in order
 	later   []int32 // tasks that must not start yet, in the order of Start
 	queued  []bool  // the task is in ready
 	heap    []spot
@@ -56,7 +58,7 @@ func dependents(f *Fleet) [][]int32 {
 
 // schedule settles what happened on the nodes, lets work arrive and places it.
 func (w *world) schedule(tick int) {
-	now := int32(float64(tick) * w.dt)
+	now := int32(time.Duration(tick) * w.o.Tick / time.Second)
 	for i := range w.nodes {
 		n := &w.nodes[i]
 		for _, e := range n.out {
@@ -178,21 +180,19 @@ func (w *world) assign(now int32) {
 		return
 	}
 	w.spots()
-	kept, skipped := 0, 0
-	for i, t := range s.ready {
-		if skipped == skips || len(s.heap) == 0 {
-			kept += copy(s.ready[kept:], s.ready[i:])
-			break
-		}
-		if !w.spread(t, now) {
-			s.ready[kept] = t
-			kept++
-			skipped++
+	kept, at := 0, 0
+	for ; at < len(s.ready) && kept < skips && len(s.heap) > 0; at++ {
+		t := s.ready[at]
+		if w.spread(t, now) {
+			s.queued[t] = false
 			continue
 		}
-		s.queued[t] = false
+		s.ready[kept] = t
+		kept++
 	}
-	s.ready = s.ready[:kept]
+	// Those passed over go back to the head of what was not looked at.
+	copy(s.ready[at-kept:at], s.ready[:kept])
+	s.ready = s.ready[at-kept:]
 }
 
 // spots orders the nodes by what they can take.
