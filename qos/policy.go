@@ -240,6 +240,14 @@ func (p *Policy) options(m actuate.Mechanism, noLimit bool) control.Options {
 	}
 }
 
+// Controls gives the controllers' tuning for a node of so many CPUs whose kernel
+// takes these bursts and makes best-effort work yield by m, "" if it cannot.
+func (p *Policy) Controls(cpus float64, l burst.Limits, m actuate.Mechanism) control.Options {
+	o := p.options(m, false)
+	o.CPUs, o.Limits = cpus, l
+	return o
+}
+
 // suppress gives the suppressor's options where best-effort work yields by m.
 func (p *Policy) suppress(m actuate.Mechanism) control.SuppressOptions {
 	o := control.DefaultSuppress()

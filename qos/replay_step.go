@@ -109,7 +109,7 @@ func (p *replayer) count(s *record.Step, o control.Outcome) {
 	if o.CapMoved {
 		out.Now.CapMoves++
 		if len(out.Moves) < mostMoves {
-			out.Moves = append(out.Moves, ReplayMove{At: out.Duration, Old: known(p.cap), New: known(cores), Then: s.Cap, Why: why})
+			out.Moves = append(out.Moves, ReplayMove{At: out.Duration, Old: known(p.cap), New: known(cores), Then: s.Cap, Why: why.String()})
 		}
 	}
 	p.cap = cores

@@ -113,7 +113,7 @@ func (e *Engine) Status() Status {
 	defer e.mu.Unlock()
 	cores, why := e.ctl.Cap()
 	s := Status{
-		Time: e.last.UnixMilli(), Node: e.nodeStatus(), Mechanisms: e.mechanisms(), CapWhy: why,
+		Time: e.last.UnixMilli(), Node: e.nodeStatus(), Mechanisms: e.mechanisms(), CapWhy: why.String(),
 		Classes: e.classes(), Workloads: []WorkloadStatus{}, IO: e.ioStatus(), Decisions: e.history.newest(nil), Degraded: []Degradation{},
 	}
 	if !math.IsInf(cores, 1) {

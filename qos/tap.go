@@ -141,7 +141,7 @@ func (t *Tap) lines(in control.Signals, o control.Outcome) ([]*record.Line, erro
 	}
 	cores, why := e.ctl.Cap()
 	if s.Cap = known(cores); o.CapMoved {
-		s.Why = why
+		s.Why = why.String()
 	}
 	for _, m := range o.Grants {
 		s.Grants = append(s.Grants, e.groupOf(m).w.Ino)

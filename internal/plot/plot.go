@@ -52,8 +52,11 @@ type Chart struct {
 	Series []Series
 	// Top is the least upper end of the Y axis; it is higher if a value is.
 	Top float64
-	// XFormat gives the text of a tick; nil is %g.
-	XFormat func(float64) string
+	// Low, above 0, makes the Y axis logarithmic, from there to Top by tens; what
+	// is below is drawn at its foot. Areas need an axis from 0.
+	Low float64
+	// XFormat and YFormat give the text of a tick; nil is %.4g.
+	XFormat, YFormat func(float64) string
 }
 
 // Measures in pixels.
@@ -122,7 +125,7 @@ func Write(path string, charts ...Chart) error {
 }
 
 // frame maps values to pixels.
-type frame struct{ x0, x1, top float64 }
+type frame struct{ x0, x1, low, top float64 }
 
 func (f frame) x(v float64) float64 {
 	if f.x1 == f.x0 {
@@ -132,7 +135,25 @@ func (f frame) x(v float64) float64 {
 }
 
 func (f frame) y(v float64) float64 {
-	return head + (height-head-under)*(1-min(max(v, 0), f.top)/f.top)
+	up := min(max(v, 0), f.top) / f.top
+	if f.low > 0 {
+		up = math.Log(min(max(v, f.low), f.top)/f.low) / math.Log(f.top/f.low)
+	}
+	return head + (height-head-under)*(1-up)
+}
+
+// ticks are where the Y axis is marked.
+func (f frame) ticks() (out []float64) {
+	if f.low > 0 {
+		for v := f.low; v <= f.top*(1+1e-9); v *= 10 {
+			out = append(out, v)
+		}
+		return out
+	}
+	for i := range lines + 1 {
+		out = append(out, f.top*float64(i)/lines)
+	}
+	return out
 }
 
 func (c *Chart) draw(b *strings.Builder) {
@@ -172,6 +193,10 @@ func (c *Chart) frame() frame {
 			f.top = max(f.top, y, sum)
 		}
 	}
+	if c.Low > 0 {
+		f.low, f.top = c.Low, max(f.top, c.Low*10)
+		return f
+	}
 	f.top = nice(f.top)
 	return f
 }
@@ -200,14 +225,16 @@ func nice(v float64) float64 {
 const lines = 5 // of the grid, and about as many ticks
 
 func (c *Chart) grid(b *strings.Builder, f frame) {
-	for i := range lines + 1 {
-		v := f.top * float64(i) / lines
-		fmt.Fprintf(b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`+"\n", left, width-right, f.y(v), f.y(v))
-		fmt.Fprintf(b, `<text class="tick" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, f.y(v)+4, number(v))
-	}
-	format := c.XFormat
+	format, yformat := c.XFormat, c.YFormat
 	if format == nil {
 		format = number
+	}
+	if yformat == nil {
+		yformat = number
+	}
+	for _, v := range f.ticks() {
+		fmt.Fprintf(b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`+"\n", left, width-right, f.y(v), f.y(v))
+		fmt.Fprintf(b, `<text class="tick" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, f.y(v)+4, escape(yformat(v)))
 	}
 	step := nice((f.x1 - f.x0) / (lines + 3))
 	for v := math.Ceil(f.x0/step) * step; v <= f.x1*(1+1e-9); v += step {

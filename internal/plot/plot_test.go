@@ -3,6 +3,7 @@ package plot
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -109,5 +110,25 @@ func TestWriteLeavesWhatIsThereOnError(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestLogarithmicAxis(t *testing.T) {
+	c := Chart{
+		Title: "log", X: []float64{0, 1, 2, 3}, Low: 0.001, Top: 1, YFormat: func(v float64) string { return fmt.Sprintf("%g %%", v*100) },
+		Series: []Series{{Name: "a", Colour: Red, Y: []float64{1, 0.1, 0.01, 0}}},
+	}
+	out := SVG(c)
+	for _, want := range []string{">0.1 %<", ">1 %<", ">10 %<", ">100 %<"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no tick %s", want)
+		}
+	}
+	f := c.frame()
+	third := (f.y(0.001) - f.y(1)) / 3
+	for v, tens := range map[float64]float64{1: 0, 0.1: 1, 0.01: 2, 0: 3, -1: 3, 5: 0} {
+		if got := (f.y(v) - f.y(1)) / third; math.Abs(got-tens) > 1e-9 {
+			t.Errorf("%v is %v tens below 1", v, got)
+		}
 	}
 }

@@ -123,7 +123,8 @@ func NewAuto(o AutoOptions) (*Auto, error) {
 		return nil, err
 	}
 	o = o.defaults()
-	return &Auto{opts: o, peaks: newPeaks(o.Window), forced: newPeaks(o.Window), current: o.Initial, lowFrom: -1}, nil
+	quantile := o.Quantile > 0 && o.Quantile < 1
+	return &Auto{opts: o, peaks: newPeaks(o.Window, quantile), forced: newPeaks(o.Window, false), current: o.Initial, lowFrom: -1}, nil
 }
 
 // Burst is the current recommendation.

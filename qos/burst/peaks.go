@@ -2,6 +2,7 @@ package burst
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -12,6 +13,8 @@ type peaks struct {
 	index int64 // part that slot[index%slots] belongs to
 	begun bool
 	slot  [slots]float64
+	most  float64       // of slot
+	times bool          // hist is kept: quantile is asked
 	hist  [bins]float64 // seconds spent at a depth
 }
 
@@ -23,14 +26,19 @@ const (
 	binStep = 1.1
 )
 
-func newPeaks(window time.Duration) *peaks { return &peaks{part: max(window/slots, time.Millisecond)} }
+func newPeaks(window time.Duration, times bool) *peaks {
+	return &peaks{part: max(window/slots, time.Millisecond), times: times}
+}
 
 // add notes that the process was at depth for dt.
 func (p *peaks) add(now, dt time.Duration, depth float64) {
 	p.roll(int64(now / p.part))
 	s := &p.slot[((p.index%slots)+slots)%slots]
 	*s = max(*s, depth)
-	p.hist[bin(depth)] += dt.Seconds()
+	p.most = max(p.most, depth)
+	if p.times {
+		p.hist[bin(depth)] += dt.Seconds()
+	}
 }
 
 // roll forgets the parts that left the window.
@@ -43,22 +51,20 @@ func (p *peaks) roll(to int64) {
 	for i := int64(1); i <= gone; i++ {
 		p.slot[(((p.index+i)%slots)+slots)%slots] = 0
 	}
-	if gone > 0 {
+	if gone <= 0 {
+		return
+	}
+	if p.times {
 		decay := math.Pow(0.5, float64(to-p.index)/slots)
 		for i := range p.hist {
 			p.hist[i] *= decay
 		}
-		p.index = to
 	}
+	p.index = to
+	p.most = slices.Max(p.slot[:])
 }
 
-func (p *peaks) max() float64 {
-	most := 0.0
-	for _, v := range p.slot {
-		most = max(most, v)
-	}
-	return most
-}
+func (p *peaks) max() float64 { return p.most }
 
 // quantile is the depth not exceeded for the part q of the time, rounded up to a bin and never above the highest peak in the window.
 func (p *peaks) quantile(q float64) float64 {

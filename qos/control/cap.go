@@ -13,13 +13,13 @@ import (
 func (n *Node) recap(in Signals) bool {
 	d := n.suppress.Step(n.sample(in))
 	if n.o.NoCap {
-		d = Decision{Cap: math.Inf(1), Why: "suppression is off"}
+		d = Decision{Cap: math.Inf(1), Why: Reason{kind: suppressionOff}}
 	}
 	if d.Cap == n.cap || n.slack(d.Cap) {
 		return false
 	}
-	if d.Why == "" { // it moved earlier, and there was slack or suppression was off
-		d.Why = cmp.Or(n.suppress.why, "suppression is on")
+	if d.Why.IsZero() { // it moved earlier, and there was slack or suppression was off
+		d.Why = cmp.Or(n.suppress.why, Reason{kind: suppressionOn})
 	}
 	n.cap, n.why = d.Cap, d.Why
 	return true
@@ -118,18 +118,19 @@ func (n *Node) shareDue(now time.Time) bool {
 // split sets the members' shares. A share moves only if it changes by more
 // than a tenth, unless the cap itself moved.
 func (n *Node) split(force bool) {
-	claims := make([]Claim, len(n.be))
-	for i, m := range n.be {
-		claims[i] = Claim{Used: m.Used, Limit: n.o.CPUs, Blocked: m.short || m.Share == 0}
+	n.claims = n.claims[:0]
+	for _, m := range n.be {
+		c := Claim{Used: m.Used, Limit: n.o.CPUs, Blocked: m.short || m.Share == 0}
 		m.short = false
 		if m.Bank != nil {
-			claims[i].Limit = m.Bank.Limit
+			c.Limit = m.Bank.Limit
 		}
 		if m.above > 0 {
-			claims[i].Limit = min(claims[i].Limit, m.above)
+			c.Limit = min(c.Limit, m.above)
 		}
+		n.claims = append(n.claims, c)
 	}
-	for i, s := range Share(n.cap, claims, LeastShare) {
+	for i, s := range n.splitter.share(n.cap, n.claims, LeastShare) {
 		if m := n.be[i]; force || m.Share == 0 || math.Abs(s-m.Share) > m.Share/10 {
 			m.Share = s
 			m.ShareGen++

@@ -56,12 +56,15 @@ type Node struct {
 	members []*Member // by ID or path, in a stable order
 	be      []*Member // the best-effort ones
 	cap     float64
-	why     string
+	why     Reason
 	shareAt time.Time
 	began   time.Time // of the first Step
 	wants   []burst.Want
 	asking  []*Member // of wants
-	lanes   []*Lane   // reused
+	// Reused from step to step.
+	lanes    []*Lane
+	claims   []Claim
+	splitter splitter
 
 	// Demotions counts those from the real-time lane.
 	Demotions uint64
@@ -111,7 +114,7 @@ func (n *Node) SetMembers(all []*Member) {
 }
 
 // Cap is what best-effort work may use, in cores, +Inf without a cap, and why.
-func (n *Node) Cap() (cores float64, why string) { return n.cap, n.why }
+func (n *Node) Cap() (cores float64, why Reason) { return n.cap, n.why }
 
 // Capped says whether a cap is in force for somebody.
 func (n *Node) Capped() bool { return !math.IsInf(n.cap, 1) && len(n.be) > 0 }
@@ -140,8 +143,8 @@ func (n *Node) Step(in Signals) Outcome {
 	n.shares(in.Now, out.CapMoved)
 	n.wants, n.asking = n.wants[:0], n.asking[:0]
 	for _, m := range n.members {
-		if m.Bank == nil || m.Bank.Refused != "" {
-			continue
+		if !m.Fresh || m.Bank == nil || m.Bank.Refused != "" {
+			continue // without a reading there is nothing to learn or to ask for
 		}
 		if err := n.learn(m, in); err != nil {
 			m.Bank.Err = err

@@ -199,7 +199,7 @@ func TestACapThatMovesLateTellsItsReason(t *testing.T) {
 			continue
 		}
 		moves++
-		if _, why := n.Cap(); !strings.HasPrefix(why, "others use ") {
+		if _, why := n.Cap(); !strings.HasPrefix(why.String(), "others use ") {
 			t.Errorf("step %d: the cap moved as %q", i, why)
 		}
 	}

@@ -23,36 +23,44 @@ const growth = 1.5
 // claims; the shares sum to cap unless the minimum forces more or all limits
 // allow less.
 func Share(cap float64, claims []Claim, least float64) []float64 {
-	want := make([]float64, len(claims))
+	var s splitter
+	return s.share(cap, claims, least)
+}
+
+// splitter keeps the memory of share from one call to the next.
+type splitter struct {
+	want, out []float64
+	order     []int
+}
+
+// share is Share; the result holds until the next call.
+func (s *splitter) share(cap float64, claims []Claim, least float64) []float64 {
+	s.want, s.out, s.order = s.want[:0], s.out[:0], s.order[:0]
 	for i, c := range claims {
-		want[i] = min(c.Limit, c.Used*growth)
+		want := min(c.Limit, c.Used*growth)
 		if c.Blocked {
-			want[i] = c.Limit
+			want = c.Limit
 		}
-		want[i] = max(want[i], least)
+		s.want, s.out, s.order = append(s.want, max(want, least)), append(s.out, 0), append(s.order, i)
 	}
-	out := make([]float64, len(claims))
-	left := fill(cap, want, out, least)
+	left := s.fill(cap, least)
 	if left > 0 {
 		for i, c := range claims {
-			want[i] = max(0, c.Limit-out[i])
+			s.want[i] = max(0, c.Limit-s.out[i])
 		}
-		fill(left, want, out, 0)
+		s.fill(left, 0)
 	}
-	return out
+	return s.out
 }
 
 // fill adds to each of out what it wants, the smallest first and nobody more
 // than its part of what is left but at least least, and gives the rest.
-func fill(left float64, want, out []float64, least float64) float64 {
-	order := make([]int, len(want))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(want[a], want[b]) })
-	for k, i := range order {
-		got := max(least, min(want[i], left/float64(len(order)-k)))
-		out[i] += got
+func (s *splitter) fill(left, least float64) float64 {
+	slices.Sort(s.order) // ties go by the order of claims
+	slices.SortStableFunc(s.order, func(a, b int) int { return cmp.Compare(s.want[a], s.want[b]) })
+	for k, i := range s.order {
+		got := max(least, min(s.want[i], left/float64(len(s.order)-k)))
+		s.out[i] += got
 		left -= got
 	}
 	return left

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
@@ -63,7 +62,7 @@ type Decision struct {
 	Cap float64 // cores that best-effort work may use; +Inf is no cap
 	// Changed says that Cap differs from the last one; Why tells the signal.
 	Changed bool
-	Why     string
+	Why     Reason
 }
 
 // minRunQueueSamples is what makes a p99 worth acting on: below it one slow
@@ -78,7 +77,7 @@ const minRunQueueSamples = 100
 type Suppressor struct {
 	o       SuppressOptions
 	cap     float64
-	why     string // of cap
+	why     Reason // of cap
 	last    time.Time
 	calm    time.Time // since when all objectives hold
 	pending float64   // what objectives leave of the room, as a share
@@ -115,7 +114,7 @@ func (n *Node) State(start time.Time) State {
 		d := int64(t.Sub(start))
 		return &d
 	}
-	out := State{Why: n.why, Last: at(s.last), Calm: at(s.calm), Pending: s.pending, Others: s.others, Jumped: s.jumped, Leapt: s.leapt}
+	out := State{Why: n.why.String(), Last: at(s.last), Calm: at(s.calm), Pending: s.pending, Others: s.others, Jumped: s.jumped, Leapt: s.leapt}
 	if !math.IsInf(n.cap, 1) {
 		c := n.cap
 		out.Cap = &c
@@ -134,7 +133,7 @@ func (n *Node) Resume(start time.Time, in State) {
 	s := n.suppress
 	s.last, s.calm, s.pending, s.others, s.jumped, s.leapt = at(in.Last), at(in.Calm), in.Pending, in.Others, in.Jumped, in.Leapt
 	if in.Cap != nil {
-		s.cap, n.cap, n.why = *in.Cap, *in.Cap, in.Why
+		s.cap, n.cap, n.why = *in.Cap, *in.Cap, Reason{kind: quoted, text: in.Why}
 	}
 }
 
@@ -148,7 +147,7 @@ func (s *Suppressor) Step(in Sample) Decision {
 	s.last = in.Now
 	if in.Sensitives == 0 {
 		s.pending, s.calm = 1, time.Time{}
-		return s.set(math.Inf(1), "no latency-sensitive workload on the node")
+		return s.set(math.Inf(1), Reason{kind: noSensitive})
 	}
 	if first || dt <= 0 || dt > 10*time.Second || bad(in.Busy, in.Sensitive, in.BE) {
 		// A clock jump or a hole in the data: what is in force stays in force.
@@ -218,32 +217,32 @@ func (s *Suppressor) floored(in Sample, cores float64) float64 {
 
 // breach finds the dominant signal: the objective that is missed by the
 // largest factor.
-func (s *Suppressor) breach(in Sample) (why string, over bool) {
+func (s *Suppressor) breach(in Sample) (why Reason, over bool) {
 	worst := 1.0
 	if s.o.RunQueueP99 > 0 && in.RunQueueSamples >= minRunQueueSamples {
 		if f := float64(in.RunQueueP99) / float64(s.o.RunQueueP99); f > worst {
-			worst, why = f, fmt.Sprintf("LS run-queue p99 %v > %v", round(in.RunQueueP99), s.o.RunQueueP99)
+			worst, why = f, Reason{kind: runQueue, d: in.RunQueueP99, e: s.o.RunQueueP99}
 		}
 	}
 	if s.o.Pressure > 0 && !bad(in.Pressure) {
 		if f := in.Pressure / s.o.Pressure; f > worst {
-			worst, why = f, fmt.Sprintf("LS CPU pressure %.0f %% > %.0f %%", in.Pressure*100, s.o.Pressure*100)
+			worst, why = f, Reason{kind: pressure, a: in.Pressure, b: s.o.Pressure}
 		}
 	}
 	if s.o.Throttled > 0 && !bad(in.Throttled) {
 		if f := in.Throttled / s.o.Throttled; f > worst {
-			worst, why = f, fmt.Sprintf("LS throttled in %.0f %% of periods > %.0f %%", in.Throttled*100, s.o.Throttled*100)
+			worst, why = f, Reason{kind: throttled, a: in.Throttled, b: s.o.Throttled}
 		}
 	}
 	if s.o.CPI > 0 && !bad(in.CPI) {
 		if f := in.CPI / s.o.CPI; f > worst {
-			worst, why = f, fmt.Sprintf("cycles per instruction of %s %.2f times the most that is usual > %.2f", in.CPIOf, in.CPI, s.o.CPI)
+			worst, why = f, Reason{kind: cpiAbove, text: in.CPIOf, a: in.CPI, b: s.o.CPI}
 		}
 	}
 	return why, worst > 1
 }
 
-func (s *Suppressor) down(in Sample, room float64, why string) Decision {
+func (s *Suppressor) down(in Sample, room float64, why Reason) Decision {
 	s.calm = time.Time{}
 	s.pending *= s.o.Cut
 	// Below the floor a smaller share changes nothing and would only make the
@@ -264,16 +263,20 @@ func (s *Suppressor) up(in Sample, room float64, dt time.Duration) Decision {
 	}
 	want := s.floored(in, room*s.pending)
 	dead := s.o.Deadband * in.CPUs
-	others := fmt.Sprintf("others use %.2f of %.0f CPUs, target %.0f %%", s.others, in.CPUs, s.o.Target*100)
 	switch {
 	case math.IsInf(s.cap, 1), want < s.cap-dead:
-		return s.set(want, others)
+		return s.set(want, s.use(in))
 	case want > s.cap+dead && in.Now.Sub(s.calm) >= s.o.Settle:
 		// The rise is a step of at least the deadband, so that a slow way up
 		// is a stair and not a write each interval.
-		return s.set(min(want, s.cap+max(s.climb(in, dt), dead)), others)
+		return s.set(min(want, s.cap+max(s.climb(in, dt), dead)), s.use(in))
 	}
 	return Decision{Cap: s.cap}
+}
+
+// use says what leaves the room that there is.
+func (s *Suppressor) use(in Sample) Reason {
+	return Reason{kind: othersUse, a: s.others, b: in.CPUs, c: s.o.Target}
 }
 
 // climb is how much the cap may rise now.
@@ -281,7 +284,7 @@ func (s *Suppressor) climb(in Sample, dt time.Duration) float64 {
 	return s.o.RisePerSecond * in.CPUs * dt.Seconds()
 }
 
-func (s *Suppressor) set(cap float64, why string) Decision {
+func (s *Suppressor) set(cap float64, why Reason) Decision {
 	if cap == s.cap {
 		return Decision{Cap: cap}
 	}

@@ -68,7 +68,7 @@ func TestCapEndsWithSensitiveWork(t *testing.T) {
 	in := calm(0, 2)
 	in.Sensitives = 0
 	d := r.step(in)
-	if !d.Changed || !math.IsInf(d.Cap, 1) || !strings.Contains(d.Why, "no latency-sensitive") {
+	if !d.Changed || !math.IsInf(d.Cap, 1) || !strings.Contains(d.Why.String(), "no latency-sensitive") {
 		t.Fatalf("got %+v after the last LS workload left", d)
 	}
 }
@@ -103,7 +103,7 @@ func TestBreachCutsInOneStepAndNamesTheWorst(t *testing.T) {
 			if !d.Changed || d.Cap > before*o.Cut+1e-9 {
 				t.Fatalf("cap %v -> %v, want a cut to %v of it", before, d.Cap, o.Cut)
 			}
-			if !strings.Contains(d.Why, c.want) {
+			if !strings.Contains(d.Why.String(), c.want) {
 				t.Fatalf("why %q, want %q", d.Why, c.want)
 			}
 		})

@@ -26,7 +26,7 @@ work fills the idle CPU and yields at once; workloads with a CPU limit bank
 unused quota for bursts.`,
 	}
 	c.AddCommand(statusCommand(), topCommand(), explainCommand(), applyCommand(), policyCommand(),
-		probeCommand(), revertCommand(), planCommand(), recordCommand(), replayCommand(), runCommand(), demoCommand(), benchCommand())
+		probeCommand(), revertCommand(), planCommand(), simulateCommand(), recordCommand(), replayCommand(), runCommand(), demoCommand(), benchCommand())
 	return c
 }
 
