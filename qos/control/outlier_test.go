@@ -151,7 +151,7 @@ func TestCPIObjectiveCuts(t *testing.T) {
 	in := calm(1, 2)
 	in.CPI, in.CPIOf = 1.4, "web"
 	d := r.step(in)
-	if !d.Changed || d.Cap > before*o.Cut+1e-9 || !strings.Contains(d.Why, "cycles per instruction of web 1.40 times") {
+	if !d.Changed || d.Cap > before*o.Cut+1e-9 || !strings.Contains(d.Why.String(), "cycles per instruction of web 1.40 times") {
 		t.Errorf("%v -> %+v", before, d)
 	}
 	r = newRig(DefaultSuppress()) // off by default
