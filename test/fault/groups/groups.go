@@ -94,7 +94,7 @@ func (n *Node) Either() {
 }
 
 // Confines says whether the groups have CPU sets. A hybrid node's cpuset may be
-// on cgroup v2 alone, where nobody hands it down.
+// on cgroup v2 alone, where nobody need hand it down.
 func (n *Node) Confines() bool {
 	v, ok := n.Tree.Version("cpuset")
 	return ok && v == n.version()
@@ -140,7 +140,8 @@ func (n *Node) Make(name string) *Group {
 			n.tb.Fatal(err)
 		}
 	}
-	if v, _ := n.Tree.Version("cpuset"); v == cgroup.V1 {
+	sets, _ := n.Tree.Version("cpuset")
+	if sets == cgroup.V1 {
 		for _, f := range []string{"cpuset.mems", "cpuset.cpus"} {
 			b, err := os.ReadFile(filepath.Join(n.Tree.Mount("cpuset"), f))
 			if err != nil {
@@ -149,7 +150,7 @@ func (n *Node) Make(name string) *Group {
 			g.writeIn("cpuset", f, strings.TrimSpace(string(b)))
 		}
 	}
-	if f := g.Path("cpuset.cpus"); n.version() == cgroup.V2 && exists(f) {
+	if sets == cgroup.V2 && exists(g.Path("cpuset.cpus")) {
 		// Some kernels let no set with tasks in it become empty again, and a
 		// restore would not be exact then.
 		g.Write("cpuset.cpus", g.Read("cpuset.cpus.effective"))
