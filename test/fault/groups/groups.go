@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
@@ -183,8 +184,17 @@ func (g *Group) Remove() {
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
-		if err := cgroup.Remove(dir, filepath.Dir(dir)); err != nil {
+		if err := remove(dir); err != nil {
 			g.node.tb.Error(err)
+		}
+	}
+}
+
+// remove gives processes that were killed time to end on a busy machine.
+func remove(dir string) (err error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if err = cgroup.Remove(dir, filepath.Dir(dir)); !errors.Is(err, syscall.EBUSY) || time.Now().After(end) {
+			return err
 		}
 	}
 }
