@@ -1,11 +1,11 @@
 package qos
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
 	"github.com/anole-os/anole/qos/coresched"
@@ -66,8 +66,17 @@ func (p *corePart) drop(g *group) {
 	delete(p.alien, g)
 	if s := p.of[g]; s != nil {
 		delete(p.of, g)
-		p.trouble(errors.Join(s.Restore(p.e.root), p.e.w.ForgetWhere(s.Entries)))
+		p.trouble(p.takeBack(s.Entries(), s.Restore))
 	}
+}
+
+// takeBack takes cookies back and ends their entries in the journal; what could
+// not be taken back stays there.
+func (p *corePart) takeBack(which func(*journal.Entry) bool, restore func(root string) error) error {
+	if err := restore(p.e.root); err != nil {
+		return err
+	}
+	return p.e.w.ForgetWhere(which)
 }
 
 func (p *corePart) sense(_ time.Time, dt time.Duration) { p.dt = dt }
@@ -168,10 +177,7 @@ func (p *corePart) shut() error {
 	if !p.on {
 		return nil
 	}
-	err := p.keeper.Restore(p.e.root)
-	if err == nil {
-		err = p.e.w.ForgetWhere(p.keeper.Entries)
-	}
+	err := p.takeBack(p.keeper.Entries(), p.keeper.Restore)
 	p.on = false
 	clear(p.of)
 	clear(p.alien)

@@ -157,14 +157,18 @@ func entry(id uint64) journal.Entry {
 	return journal.Entry{Op: OpCookie, Path: "core-scheduling cookie " + hex, Old: []byte(hex)}
 }
 
-// Entries selects the journal's entries of the set.
-func (s *Set) Entries(e *journal.Entry) bool { return speaksOf(e, s.own) }
+// Entries selects the journal's entries of the set, as it is now.
+func (s *Set) Entries() func(*journal.Entry) bool { return entries(s.own) }
 
 // Entries selects the journal's entries of all sets.
-func (k *Keeper) Entries(e *journal.Entry) bool { return speaksOf(e, k.ids) }
+func (k *Keeper) Entries() func(*journal.Entry) bool { return entries(k.ids) }
 
-func speaksOf(e *journal.Entry, ids []uint64) bool {
-	return e.Op == OpCookie && slices.ContainsFunc(ids, func(id uint64) bool { return string(e.Old) == strconv.FormatUint(id, 16) })
+func entries(ids []uint64) func(*journal.Entry) bool {
+	var hex []string
+	for _, id := range ids {
+		hex = append(hex, strconv.FormatUint(id, 16))
+	}
+	return func(e *journal.Entry) bool { return e.Op == OpCookie && slices.Contains(hex, string(e.Old)) }
 }
 
 // Clear takes their cookie from those of the threads that have one of the
