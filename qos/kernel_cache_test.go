@@ -29,7 +29,7 @@ func openCacheRig(t *testing.T, n *groups.Node, m resctrlfs.Machine, change func
 	p := testPolicy(n)
 	p.Cache.Mode = "off"
 	r := &cacheRig{openRig(t, n, p, nil), fs, time.Now()}
-	r.Engine.cache.root = fs.Root
+	r.cache.root = fs.Root
 	r.set(func(p *Policy) {
 		p.Cache.Mode = "auto"
 		if change != nil {
@@ -236,7 +236,7 @@ func TestKernelCacheAbsentCostsNothing(t *testing.T) {
 	p := testPolicy(n)
 	p.Cache.Mode = "off"
 	r := openRig(t, n, p, nil)
-	r.Engine.cache.root = "resctrl/testdata/no-hardware"
+	r.cache.root = "resctrl/testdata/no-hardware"
 	r.set(func(p *Policy) { p.Cache.Mode = "auto" })
 	r.steps(5)
 	if d := r.degradedBy("cache"); len(d) > 0 {
@@ -246,7 +246,7 @@ func TestKernelCacheAbsentCostsNothing(t *testing.T) {
 	if d := r.degradedBy("cache"); len(d) != 1 {
 		t.Errorf("asked for, missing, and not told: %q", d)
 	}
-	c := r.Engine.cache
+	c := r.cache
 	now := time.Now()
 	if allocs := testing.AllocsPerRun(100, func() {
 		c.sense(now, time.Second)
