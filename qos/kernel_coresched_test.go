@@ -120,6 +120,7 @@ func TestKernelCoreSchedulingByContainer(t *testing.T) {
 	}
 	b.Remove()
 	r.until("it is gone", func() bool { return r.class(b) == "" })
+	r.seconds(12)
 	cookies := 0
 	for _, e := range r.j.Pending() {
 		if e.Op == "core-cookie" {
