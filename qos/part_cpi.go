@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anole-os/anole/feature"
@@ -53,18 +54,18 @@ func (p *cpiPart) install(pol *Policy) {
 		p.shut()
 		return
 	}
-	if p.cpus != nil {
-		return
-	}
-	if err := cpi.Probe(p.pair); err != nil {
-		p.fail(err)
-		return
-	}
 	cpus, err := cpi.CPUs(p.e.root)
+	if err == nil && p.cpus == nil {
+		err = cpi.Probe(p.pair)
+	}
 	if err != nil {
 		p.fail(err)
 		return
 	}
+	if slices.Equal(cpus, p.cpus) {
+		return
+	}
+	p.shut()
 	p.cpus = cpus
 	for _, g := range p.e.order {
 		p.assign(g)
