@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,19 +52,17 @@ func (t *tidyTasks) due(dt time.Duration) {
 func (t *tidyTasks) move() error {
 	todo := t.todo
 	t.todo = t.todo[:0]
+	var err error
 	for _, g := range todo {
-		if g == nil {
-			continue
-		}
-		if err := t.place(g); err != nil {
-			return err
+		if g != nil {
+			err = errors.Join(err, t.place(g))
 		}
 	}
 	if !t.last {
-		return nil
+		return err
 	}
 	t.last = false
-	return t.sweep()
+	return errors.Join(err, t.sweep())
 }
 
 // home is where the threads of a group belong, nil for the default group.
@@ -91,17 +90,18 @@ func (t *tidyTasks) place(g *group) error {
 		return err
 	}
 	moved := 0
+	var refused error // the last one: one thread must not keep the others
 	for _, tid := range tids {
 		if t.p.foreign[tid] {
 			continue
 		}
 		t.seen[tid] = true
 		did, err := t.p.carry(tid, to)
-		if err != nil {
-			return err
-		}
 		if did {
 			moved++
+		}
+		if err != nil {
+			refused = err
 		}
 	}
 	if t.had[g] = true; to == nil {
@@ -110,7 +110,7 @@ func (t *tidyTasks) place(g *group) error {
 	if moved > 0 {
 		t.tell(g.w.ID, to, moved, g.Class.String())
 	}
-	return nil
+	return refused
 }
 
 func (t *tidyTasks) tell(whom string, to *cacheGroup, n int, of string) {

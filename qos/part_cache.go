@@ -40,11 +40,13 @@ type cachePart struct {
 	told    control.Shares // what the group of best-effort work was given
 	because string
 	set     bool // told is in force
-	misses  *control.Outlier
-	factor  float64       // of misses
-	used    time.Duration // CPU time of the sensitive classes at the last look
-	crowd   int           // latency-sensitive workloads at the last look
-	retry   time.Time     // after an error
+	// uncounted says that there was no group left to count LS in.
+	uncounted bool
+	misses    *control.Outlier
+	factor    float64       // of misses
+	used      time.Duration // CPU time of the sensitive classes at the last look
+	crowd     int           // latency-sensitive workloads at the last look
+	retry     time.Time     // after an error
 }
 
 // cacheGroup is one of the part's groups with its threads.
@@ -69,6 +71,8 @@ func (p *cachePart) works() bool { return p.fs != nil }
 func (p *cachePart) install(pol *Policy) {
 	p.p = pol.Cache
 	delete(p.e.degraded, "cache")
+	delete(p.e.degraded, "cache counts")
+	p.uncounted = false
 	if p.why = nil; p.p.Mode == "off" {
 		p.trouble(p.shut())
 		return
@@ -181,8 +185,13 @@ func (p *cachePart) make() (err error) {
 		p.be.meter = p.meter(g)
 		p.node = p.meter(p.fs.Default())
 	}
-	if p.ls == nil && p.fs.Info.Monitor != nil {
+	if p.ls == nil && p.fs.Info.Monitor != nil && !p.uncounted {
 		g, err := p.fs.Monitor(p.e.w, cacheLS)
+		if errors.Is(err, errors.ErrUnsupported) { // others have all groups there can be
+			p.uncounted = true
+			p.e.degrade("cache counts", err)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -235,12 +244,10 @@ func (p *cachePart) read(g *cacheGroup, c class.Class) (resctrl.Reading, error) 
 		return r, err
 	}
 	t := &p.e.totals.Class[c].Cache
-	if r.Occupied || r.Counted {
-		t.Known = true
-	}
 	if r.Occupied {
-		t.Occupancy = r.Occupancy
+		t.Occupied, t.Occupancy = true, r.Occupancy
 	}
+	t.Counted = t.Counted || r.Counted
 	t.Traffic += r.Traffic
 	return r, nil
 }
@@ -286,8 +293,8 @@ func (p *cachePart) list() (err error) {
 	return err
 }
 
-func (p *cachePart) decide(out []control.Intent, _ time.Time, dt time.Duration) []control.Intent {
-	if p.be != nil {
+func (p *cachePart) decide(out []control.Intent, now time.Time, dt time.Duration) []control.Intent {
+	if p.be != nil && !p.resting(now) {
 		p.members.due(dt)
 	}
 	return out
@@ -380,7 +387,8 @@ func (p *cachePart) shut() error {
 	err := p.removeGroups()
 	p.fs, p.factor, p.at = nil, math.NaN(), time.Time{}
 	for c := range p.e.totals.Class {
-		p.e.totals.Class[c].Cache.Known = false
+		t := &p.e.totals.Class[c].Cache
+		t.Occupied, t.Counted = false, false
 	}
 	return err
 }

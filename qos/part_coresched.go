@@ -1,11 +1,11 @@
 package qos
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
 	"github.com/anole-os/anole/qos/coresched"
@@ -24,8 +24,10 @@ type corePart struct {
 	of     map[*group]*coresched.Set // with per: container
 	turn   rounds
 	dt     time.Duration
-	alien  map[*group]int // threads with a cookie of others, by group
-	retry  time.Time      // after an error
+	alien  map[*group]int   // threads with a cookie of others, by group
+	gone   []*coresched.Set // of groups that went away
+	buried time.Time        // when those were last seen to
+	retry  time.Time        // after an error
 }
 
 func newCorePart(e *Engine) *corePart {
@@ -66,8 +68,34 @@ func (p *corePart) drop(g *group) {
 	delete(p.alien, g)
 	if s := p.of[g]; s != nil {
 		delete(p.of, g)
-		p.trouble(errors.Join(s.Restore(p.e.root), p.e.w.ForgetWhere(s.Entries)))
+		p.gone = append(p.gone, s)
 	}
+}
+
+// buryEvery is how often the cookies of groups that went away are looked for on
+// all threads, in case one has left its group in time.
+const buryEvery = 10 * time.Second
+
+func (p *corePart) bury(now time.Time) error {
+	if len(p.gone) == 0 || now.Sub(p.buried) < buryEvery && !p.buried.After(now) {
+		return nil
+	}
+	p.buried = now
+	gone := p.gone
+	err := p.takeBack(coresched.EntriesOf(gone...), func(root string) error { return p.keeper.Drop(root, gone...) })
+	if err == nil {
+		p.gone = nil
+	}
+	return err
+}
+
+// takeBack takes cookies back and ends their entries in the journal; what could
+// not be taken back stays there.
+func (p *corePart) takeBack(which func(*journal.Entry) bool, restore func(root string) error) error {
+	if err := restore(p.e.root); err != nil {
+		return err
+	}
+	return p.e.w.ForgetWhere(which)
 }
 
 func (p *corePart) sense(_ time.Time, dt time.Duration) { p.dt = dt }
@@ -83,7 +111,7 @@ func (p *corePart) apply(now time.Time) {
 	if !p.on || now.Before(p.retry) && p.retry.Sub(now) < time.Minute {
 		return
 	}
-	var err error
+	err := p.bury(now)
 	p.turn.next(p.e.order, p.dt, func(g *group) {
 		if err == nil {
 			err = p.look(g)
@@ -168,12 +196,10 @@ func (p *corePart) shut() error {
 	if !p.on {
 		return nil
 	}
-	err := p.keeper.Restore(p.e.root)
-	if err == nil {
-		err = p.e.w.ForgetWhere(p.keeper.Entries)
-	}
+	err := p.takeBack(p.keeper.Entries(), p.keeper.Restore)
 	p.on = false
 	clear(p.of)
+	p.gone = nil
 	clear(p.alien)
 	p.turn = rounds{}
 	return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anole-os/anole/feature"
@@ -24,6 +25,7 @@ type cpiPart struct {
 	cpus    []int // nil while nothing is counted
 	why     error // it is wanted, and cannot be
 	of      map[*group]*counted
+	lacks   map[*group]error // groups that cannot be counted
 	turn    rounds
 	at      time.Time // of the last totals
 	sum     [class.Count]cpi.Count
@@ -39,7 +41,7 @@ type counted struct {
 }
 
 func newCPIPart(e *Engine) *cpiPart {
-	return &cpiPart{e: e, pair: cpi.Hardware(), outlier: control.DefaultOutlier(), of: map[*group]*counted{}}
+	return &cpiPart{e: e, pair: cpi.Hardware(), outlier: control.DefaultOutlier(), of: map[*group]*counted{}, lacks: map[*group]error{}}
 }
 
 func (p *cpiPart) name() string    { return "cpi" }
@@ -52,18 +54,18 @@ func (p *cpiPart) install(pol *Policy) {
 		p.shut()
 		return
 	}
-	if p.cpus != nil {
-		return
-	}
-	if err := cpi.Probe(p.pair); err != nil {
-		p.fail(err)
-		return
-	}
 	cpus, err := cpi.CPUs(p.e.root)
+	if err == nil && p.cpus == nil {
+		err = cpi.Probe(p.pair)
+	}
 	if err != nil {
 		p.fail(err)
 		return
 	}
+	if slices.Equal(cpus, p.cpus) {
+		return
+	}
+	p.shut()
 	p.cpus = cpus
 	for _, g := range p.e.order {
 		p.assign(g)
@@ -75,12 +77,15 @@ func (p *cpiPart) wanted() bool {
 	return p.p.Mode == "on" || p.p.Mode == "auto" && (p.p.Objective > 0 || p.e.cache.works())
 }
 
+// asked says whether people ask for the counts.
+func (p *cpiPart) asked() bool { return p.p.Mode == "on" || p.p.Objective > 0 }
+
 // fail ends the counting until the next policy. Where only the cache would have
 // liked to know, the absence is nothing to complain of.
 func (p *cpiPart) fail(err error) {
 	p.shut()
 	p.why = err
-	if p.p.Mode == "on" || p.p.Objective > 0 {
+	if p.asked() {
 		p.e.degrade("cpi", err)
 	}
 }
@@ -91,6 +96,7 @@ func (p *cpiPart) assign(g *group) {
 	c := p.of[g]
 	want := p.cpus != nil && (g.Class.Sensitive() || g.Class == class.BE)
 	if !want {
+		p.lack(g, nil)
 		p.drop(g)
 		return
 	}
@@ -108,25 +114,46 @@ func (p *cpiPart) assign(g *group) {
 	}
 }
 
-// open begins to count a group. One that is gone is none.
+// open begins to count a group. One that is gone is none; what cannot be counted
+// is kept with its reason.
 func (p *cpiPart) open(g *group) *counted {
+	if room := cpi.Room(len(p.cpus)); len(p.of) >= room {
+		p.lack(g, fmt.Errorf("count %s: the %d workloads that are counted take a half of the files that the agent may open; raise LimitNOFILE", g.w.ID, len(p.of)))
+		return nil
+	}
 	d, err := cpi.Dir(p.e.tree, g.w.Path)
 	if err == nil {
 		defer d.Close()
 		var c *cpi.Counter
 		if c, err = cpi.Open(d, p.cpus, p.pair); err == nil {
-			delete(p.e.degraded, "cpi")
+			p.lack(g, nil)
 			return &counted{c: c}
 		}
 	}
-	if cgroup.Gone(err) && !errors.Is(err, errors.ErrUnsupported) {
-		return nil
+	if !cgroup.Gone(err) || errors.Is(err, errors.ErrUnsupported) {
+		p.lack(g, err)
 	}
-	p.e.degrade("cpi", err)
 	return nil
 }
 
+// lack books why a group cannot be counted, nil if it can. People hear of it if
+// they asked for the counts.
+func (p *cpiPart) lack(g *group, err error) {
+	if delete(p.lacks, g); err != nil {
+		p.lacks[g] = err
+	}
+	if len(p.lacks) == 0 {
+		delete(p.e.degraded, "cpi")
+		return
+	}
+	if err != nil && p.asked() {
+		p.e.degrade("cpi", err)
+	}
+}
+
 func (p *cpiPart) drop(g *group) {
+	p.turn.forget(g)
+	delete(p.lacks, g)
 	if c := p.of[g]; c != nil {
 		_ = c.c.Close()
 		delete(p.of, g)
@@ -205,11 +232,22 @@ func (p *cpiPart) mechanisms() []Mechanism {
 	case p.cpus != nil:
 		m.Using = "perf counters"
 		m.Why = fmt.Sprintf("%d workloads on %d CPUs; above mean + %.0fσ is an outlier, %d in %v an anomaly", len(p.of), len(p.cpus), p.outlier.Sigmas, p.outlier.Hits, p.outlier.Window)
+		if n := len(p.lacks); n > 0 {
+			m.Why += fmt.Sprintf("; %d cannot be counted: %s", n, p.reason())
+		}
 		if f, of := p.worst(); !math.IsNaN(f) && f > 1 {
 			m.Why += fmt.Sprintf("; %s has %.2f times the most that is usual", of, f)
 		}
 	}
 	return []Mechanism{m}
+}
+
+// reason gives one of those for which groups cannot be counted.
+func (p *cpiPart) reason() string {
+	for _, err := range p.lacks {
+		return short(err)
+	}
+	return ""
 }
 
 // short gives an error's own words; of an answer that something is unsupported

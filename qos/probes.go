@@ -171,7 +171,12 @@ func askCPI(t *cgroup.Tree) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "cycles and instructions by cgroup, in " + d.Path(), d.Close()
+	defer d.Close()
+	c, err := cpi.Open(d, []int{0}, cpi.Hardware())
+	if err != nil {
+		return "", err
+	}
+	return "cycles and instructions by cgroup, in " + d.Path(), c.Close()
 }
 
 func askCoreSched(root string) func(*cgroup.Tree) (string, error) {

@@ -38,7 +38,10 @@ func (p *replayer) step(s *record.Step) {
 	p.signal(s)
 	now := p.head.Start.Add(time.Duration(s.At))
 	in := control.Signals{
-		Now: now, Dt: time.Duration(s.Dt), Busy: orNaN(s.Busy), Pressure: orNaN(s.Pressure), Steal: orNaN(s.Steal), RunQueueOK: s.RunQueue != nil,
+		Now: now, Dt: time.Duration(s.Dt), Busy: orNaN(s.Busy), Pressure: orNaN(s.Pressure), Steal: orNaN(s.Steal), RunQueueOK: s.RunQueue != nil, CPI: math.NaN(),
+	}
+	if s.CPI != nil {
+		in.CPI, in.CPIOf = s.CPI.Factor, s.CPI.Of
 	}
 	if s.RunQueue != nil {
 		in.RunQueueP99, in.RunQueueSamples = time.Duration(s.RunQueue.P99), s.RunQueue.N

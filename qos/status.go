@@ -221,9 +221,11 @@ func (s *ClassStatus) hardware(t *ClassTotals) {
 		v := round3(t.CPI)
 		s.CPI = &v
 	}
-	if t.Cache.Known {
-		o, m := t.Cache.Occupancy, t.Cache.Traffic
-		s.Occupancy, s.Traffic = &o, &m
+	if c := t.Cache; c.Occupied {
+		s.Occupancy = &c.Occupancy
+	}
+	if c := t.Cache; c.Counted {
+		s.Traffic = &c.Traffic
 	}
 }
 
@@ -287,7 +289,10 @@ func (e *Engine) Explain(id string) (Explanation, error) {
 			}
 		}
 		slices.SortFunc(x.Files, func(a, b FileState) int { return strings.Compare(a.File, b.File) })
-		x.Decisions = e.history.newest(func(d *Decision) bool { return d.Workload == g.w.ID || inTree(g.w.Path, d.Workload) })
+		ofClass := "class " + g.Class.String()
+		x.Decisions = e.history.newest(func(d *Decision) bool {
+			return d.Workload == g.w.ID || d.Workload == ofClass || inTree(g.w.Path, d.Workload)
+		})
 		return x, nil
 	}
 	return Explanation{}, fmt.Errorf("explain %q: no such workload: see anole qos status", id)

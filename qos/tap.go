@@ -134,6 +134,9 @@ func (t *Tap) lines(in control.Signals, o control.Outcome) ([]*record.Line, erro
 	if in.RunQueueOK {
 		s.RunQueue = &record.RunQueue{P99: int64(in.RunQueueP99), N: in.RunQueueSamples}
 	}
+	if f := known(in.CPI); f != nil {
+		s.CPI = &record.CPI{Factor: *f, Of: in.CPIOf}
+	}
 	for _, g := range e.order {
 		if x, ok := t.sample(g); ok {
 			s.Samples = append(s.Samples, x)

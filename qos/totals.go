@@ -28,11 +28,11 @@ type ClassTotals struct {
 	Cache CacheTotals
 }
 
-// CacheTotals is what a class does to the memory system. Without Known nothing
-// on this node tells it.
+// CacheTotals is what a class does to the memory system, where the node tells it.
 type CacheTotals struct {
-	Known     bool
+	Occupied  bool   // Occupancy is known
 	Occupancy uint64 // bytes of the last-level cache
+	Counted   bool   // Traffic is known
 	Traffic   uint64 // bytes from and to memory
 }
 

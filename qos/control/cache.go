@@ -19,9 +19,11 @@ type CacheOptions struct {
 	// counts as full; 0 switches that off.
 	Saturation float64
 	Cut        float64       // what a breach leaves of a share, in one step
-	Hold       time.Duration // between two cuts: a cache takes a while to drain
-	Settle     time.Duration // how long all must be well before a share grows, and between two steps
-	Step       float64       // by which it grows
+	Hold       time.Duration // between two cuts: what was done takes a while to show
+	// Sample is Hold for CPI and Misses, which are known anew only that often.
+	Sample time.Duration
+	Settle time.Duration // how long all must be well before a share grows, and between two steps
+	Step   float64       // by which it grows
 }
 
 // DefaultCache gives the options that a node runs with unless told otherwise.
@@ -30,7 +32,7 @@ type CacheOptions struct {
 func DefaultCache() CacheOptions {
 	return CacheOptions{
 		Cache: Span{0.1, 0.3}, Bandwidth: Span{0.1, 1}, Saturation: 0.8,
-		Cut: 0.6, Hold: 2 * time.Second, Settle: 10 * time.Second, Step: 0.05,
+		Cut: 0.6, Hold: 2 * time.Second, Sample: DefaultOutlier().Every, Settle: 10 * time.Second, Step: 0.05,
 	}
 }
 
@@ -130,7 +132,11 @@ func (c *Cache) breach(in CacheSignals) (full bool, why string, over bool) {
 // that has nothing left to give.
 func (c *Cache) down(now time.Time, full bool, why string) (Shares, string) {
 	c.calm = now
-	if !c.cut.IsZero() && now.Sub(c.cut) < c.o.Hold {
+	hold := c.o.Sample
+	if full {
+		hold = c.o.Hold
+	}
+	if !c.cut.IsZero() && now.Sub(c.cut) < hold {
 		return c.now, ""
 	}
 	c.cut = now

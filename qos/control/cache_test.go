@@ -71,14 +71,14 @@ func TestCacheHasNothingLeftToGive(t *testing.T) {
 	in.CPI = 2
 	changes := 0
 	var s Shares
-	for range 60 {
+	for range 180 {
 		var why string
 		if s, why = r.step(in); why != "" {
 			changes++
 		}
 	}
 	if s != (Shares{r.o.Cache.Min, r.o.Bandwidth.Min}) {
-		t.Errorf("a minute of trouble leaves %+v", s)
+		t.Errorf("three minutes of trouble leave %+v", s)
 	}
 	if changes > 10 {
 		t.Errorf("%d changes: it writes on though there is nothing left", changes)
@@ -91,11 +91,21 @@ func TestCacheCutsWithPauses(t *testing.T) {
 	in := quiet()
 	in.CPI = 2
 	first, _ := r.step(in)
-	if second, why := r.step(in); second != first || why != "" {
-		t.Errorf("cut again after a second: %+v", second)
+	for range 9 {
+		if s, why := r.step(in); s != first || why != "" {
+			t.Fatalf("cut again by the same sample: %+v", s)
+		}
 	}
-	if third, why := r.step(in); third.Cache >= first.Cache || why == "" {
-		t.Errorf("not cut again after two: %+v", third)
+	second, why := r.step(in)
+	if second.Cache >= first.Cache || why == "" {
+		t.Errorf("not cut again by the next: %+v", second)
+	}
+	in.Saturation = 3
+	if s, why := r.step(in); s != second || why != "" {
+		t.Errorf("the bus is full, cut again after a second: %+v", s)
+	}
+	if s, why := r.step(in); s.Bandwidth >= second.Bandwidth || why == "" {
+		t.Errorf("the bus is full, not cut again after two: %+v", s)
 	}
 }
 
@@ -104,7 +114,7 @@ func TestCacheGrowsBackSlowly(t *testing.T) {
 	r.step(quiet())
 	in := quiet()
 	in.CPI = 2
-	for range 30 {
+	for range 120 {
 		r.step(in)
 	}
 	began, was := r.now, r.c.Shares()

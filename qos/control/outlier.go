@@ -78,6 +78,9 @@ func NewOutlier(o OutlierOptions) *Outlier {
 	return &Outlier{o: o, verdict: Verdict{Value: math.NaN(), Mean: math.NaN(), Threshold: math.NaN()}}
 }
 
+// SetOptions changes the tuning; what was learned stays.
+func (x *Outlier) SetOptions(o OutlierOptions) { x.o = o }
+
 // Step takes what was counted since the last step, the numerator and the
 // denominator of the ratio, with the CPU use in cores meanwhile, and gives the
 // verdict in force. What is missing is NaN and leaves the sample that is being

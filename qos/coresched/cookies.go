@@ -37,8 +37,31 @@ func NewKeeper(k Kernel, record func(...journal.Entry) error) *Keeper {
 // Set is the threads that share one cookie.
 type Set struct {
 	*Keeper
-	own  []uint64 // its cookies: a set that was empty gets a new one
-	seen map[int]bool
+	own  []uint64     // its cookies: a set that was empty gets a new one
+	seen map[int]bool // some of its members, from whom the cookie can be taken
+}
+
+// enough members are remembered: one that lives suffices.
+const enough = 64
+
+// note remembers a member. Where there are enough, the dead make room.
+func (s *Set) note(tid int) {
+	if len(s.seen) >= enough && !s.seen[tid] {
+		for old := range s.seen {
+			if !s.has(old) {
+				delete(s.seen, old)
+			}
+		}
+	}
+	if len(s.seen) < enough {
+		s.seen[tid] = true
+	}
+}
+
+// has says whether a thread has the set's cookie.
+func (s *Set) has(tid int) bool {
+	id, err := s.k.Cookie(tid)
+	return err == nil && id != 0 && slices.Contains(s.own, id)
 }
 
 // NewSet makes an empty set.
@@ -64,7 +87,7 @@ func (s *Set) Add(tids []int) (Added, error) {
 		case err != nil:
 			return a, fmt.Errorf("read cookie of thread %d: %w", tid, explain(err))
 		case id != 0 && slices.Contains(s.own, id):
-			s.seen[tid] = true
+			s.note(tid)
 		case id != 0 && !slices.Contains(s.ids, id):
 			a.Foreign++
 		default:
@@ -90,7 +113,7 @@ func (s *Set) give(tids []int) (n int, err error) {
 			if err != nil {
 				return fmt.Errorf("give cookie to thread %d: %w", tid, explain(err))
 			}
-			s.seen[tid] = true
+			s.note(tid)
 			n++
 		}
 		return nil
@@ -129,11 +152,7 @@ func (s *Set) borrow(do func() error) error {
 // if none is left. A new one is in the journal before anybody else gets it.
 func (s *Set) take() error {
 	for tid := range s.seen {
-		if id, err := s.k.Cookie(tid); err != nil || !slices.Contains(s.own, id) {
-			delete(s.seen, tid)
-			continue
-		}
-		if s.k.ShareFrom(tid) == nil {
+		if s.has(tid) && s.k.ShareFrom(tid) == nil {
 			return nil
 		}
 		delete(s.seen, tid)
@@ -157,14 +176,24 @@ func entry(id uint64) journal.Entry {
 	return journal.Entry{Op: OpCookie, Path: "core-scheduling cookie " + hex, Old: []byte(hex)}
 }
 
-// Entries selects the journal's entries of the set.
-func (s *Set) Entries(e *journal.Entry) bool { return speaksOf(e, s.own) }
+// EntriesOf selects the journal's entries of some sets, as they are now.
+func EntriesOf(sets ...*Set) func(*journal.Entry) bool {
+	var ids []uint64
+	for _, s := range sets {
+		ids = append(ids, s.own...)
+	}
+	return entries(ids)
+}
 
 // Entries selects the journal's entries of all sets.
-func (k *Keeper) Entries(e *journal.Entry) bool { return speaksOf(e, k.ids) }
+func (k *Keeper) Entries() func(*journal.Entry) bool { return entries(k.ids) }
 
-func speaksOf(e *journal.Entry, ids []uint64) bool {
-	return e.Op == OpCookie && slices.ContainsFunc(ids, func(id uint64) bool { return string(e.Old) == strconv.FormatUint(id, 16) })
+func entries(ids []uint64) func(*journal.Entry) bool {
+	var hex []string
+	for _, id := range ids {
+		hex = append(hex, strconv.FormatUint(id, 16))
+	}
+	return func(e *journal.Entry) bool { return e.Op == OpCookie && slices.Contains(hex, string(e.Old)) }
 }
 
 // Clear takes their cookie from those of the threads that have one of the
@@ -176,19 +205,29 @@ func (k *Keeper) Clear(tids []int) (int, error) {
 	return clearAll(k.k, tids, k.ids)
 }
 
-// Restore takes the set's cookies from all threads of the node whose /proc is
-// below root.
-func (s *Set) Restore(root string) error {
-	err := restore(s.k, root, s.own)
+// Restore takes all the Keeper's cookies from all threads of the node whose
+// /proc is below root.
+func (k *Keeper) Restore(root string) error {
+	err := restore(k.k, root, k.ids)
 	if err == nil {
-		s.ids = slices.DeleteFunc(s.ids, func(id uint64) bool { return slices.Contains(s.own, id) })
-		s.own = nil
+		k.ids = nil
 	}
 	return err
 }
 
-// Restore takes all the Keeper's cookies from all threads of the node.
-func (k *Keeper) Restore(root string) error { return restore(k.k, root, k.ids) }
+// Drop ends sets whose groups are gone: their cookies are taken from all threads
+// that have left the groups with them. It looks at all threads of the node once.
+func (k *Keeper) Drop(root string, sets ...*Set) error {
+	var ids []uint64
+	for _, s := range sets {
+		ids = append(ids, s.own...)
+	}
+	err := restore(k.k, root, ids)
+	if err == nil {
+		k.ids = slices.DeleteFunc(k.ids, func(id uint64) bool { return slices.Contains(ids, id) })
+	}
+	return err
+}
 
 // clearAll takes the cookies with the ids from those of the threads that have one
 // of them. The calling thread must have none.

@@ -44,7 +44,7 @@ const featureName = "core scheduling"
 func Probe(root string, k Kernel) error {
 	err := probe(k)
 	if errors.Is(err, unix.EINVAL) && !smt(root) {
-		err = unix.ENODEV // what the kernel lacks is not needed here
+		return noSMT(nil) // what the kernel lacks is not needed here
 	}
 	if err = explain(err); err != nil {
 		return err
@@ -54,6 +54,12 @@ func Probe(root string, k Kernel) error {
 		err = explain(unix.EPERM)
 	}
 	return err
+}
+
+func noSMT(err error) error {
+	return &feature.UnsupportedError{
+		Feature: featureName, Reason: feature.NoHardware, Need: "a CPU with SMT, switched on", Fix: "not needed where no CPU has a sibling", Err: err,
+	}
 }
 
 // smt says whether CPUs have siblings; where that is not told they may.
@@ -84,7 +90,7 @@ func explain(err error) error {
 	case err == nil, errors.As(err, &u):
 		return err
 	case errors.Is(err, unix.ENODEV):
-		return no(feature.NoHardware, "a CPU with SMT, switched on", "not needed where no CPU has a sibling")
+		return noSMT(err)
 	case errors.Is(err, unix.EINVAL):
 		return no(feature.NoKernel, "Linux 5.14 with CONFIG_SCHED_CORE", "boot a kernel that has it, or switch SMT off: echo off > /sys/devices/system/cpu/smt/control")
 	case errors.Is(err, unix.EPERM):

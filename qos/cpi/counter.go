@@ -96,12 +96,25 @@ func Open(dir *cgroup.Dir, cpus []int, p Pair) (*Counter, error) {
 	c := new(Counter)
 	for _, cpu := range cpus {
 		g, err := openGroup(dir.FD(), cpu, p, unix.PERF_FLAG_PID_CGROUP)
+		if errors.Is(err, unix.EINVAL) {
+			err = &feature.UnsupportedError{Feature: featureName, Reason: feature.NoKernel, Need: "CONFIG_CGROUP_PERF", Fix: "boot a kernel that has it", Err: err}
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("count %s on CPU %d: %w", dir.Path(), cpu, explain(err)), c.Close())
 		}
 		c.cpus = append(c.cpus, g)
 	}
 	return c, nil
+}
+
+// Room says how many cgroups can be counted on so many CPUs: each needs two files
+// on each, and half of those that this process may open are left to others.
+func Room(cpus int) int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || cpus <= 0 {
+		return 0
+	}
+	return int(min(l.Cur, 1<<30)) / 4 / cpus
 }
 
 func openGroup(pid, cpu int, p Pair, flags int) (group, error) {

@@ -166,8 +166,10 @@ func classMetrics(c class.Class, t *qos.ClassTotals, emit func(core.Metric)) {
 	if t.CPI > 0 {
 		emit(core.Metric{Desc: cpiOf, Values: label, Value: t.CPI})
 	}
-	if t.Cache.Known {
+	if t.Cache.Occupied {
 		emit(core.Metric{Desc: llc, Values: label, Value: float64(t.Cache.Occupancy)})
+	}
+	if t.Cache.Counted {
 		emit(core.Metric{Desc: traffic, Values: label, Value: float64(t.Cache.Traffic)})
 	}
 	if t.RunQueue.Count() > 0 {

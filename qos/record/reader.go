@@ -213,6 +213,9 @@ func (r *Reader) checkStep(s *Step) error {
 	if s.RunQueue != nil && s.RunQueue.P99 < 0 {
 		return fmt.Errorf("step: p99 of %d ns", s.RunQueue.P99)
 	}
+	if s.CPI != nil && !(s.CPI.Factor >= 0 && s.CPI.Factor <= 1<<20) {
+		return fmt.Errorf("step: CPI factor %v is out of range", s.CPI.Factor)
+	}
 	for i := range s.Samples {
 		if err := r.checkSample(&s.Samples[i]); err != nil {
 			return err

@@ -67,6 +67,8 @@ type Step struct {
 	Pressure *float64 `json:"pressure,omitempty"` // share of time
 	// RunQueue is set where the run queue is measured.
 	RunQueue *RunQueue `json:"runq,omitempty"`
+	// CPI is set where cycles per instruction are known.
+	CPI *CPI `json:"cpi,omitempty"`
 	// Samples are of the workloads that were read in this interval, and of those
 	// for whom anything was decided.
 	Samples []Sample `json:"w,omitempty"`
@@ -80,6 +82,13 @@ type Step struct {
 type RunQueue struct {
 	P99 int64  `json:"p99"` // ns
 	N   uint64 `json:"n"`   // waits that it is of; 0 decides nothing
+}
+
+// CPI is the latency-sensitive workload whose cycles per instruction exceed the
+// most that is usual by the largest factor.
+type CPI struct {
+	Factor float64 `json:"f"`
+	Of     string  `json:"of"`
 }
 
 // Sample is one workload's part of a Step.

@@ -33,7 +33,7 @@ func (i *Info) Schemata(s Share, l Layout) Schemata {
 			continue
 		}
 		for _, b := range i.Bandwidths {
-			if b.Name == line.Resource && b.Name == "MB" {
+			if b.Name == line.Resource && b.Name != "SMBA" { // slow memory is a matter of placement
 				out = append(out, b.line(s.Bandwidth, line, l.Peak))
 			}
 		}

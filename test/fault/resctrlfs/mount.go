@@ -30,6 +30,9 @@ type Node struct {
 func Open(t testing.TB, m Machine) *Node {
 	t.Helper()
 	testkit.NeedRoot(t)
+	if testkit.Guest() {
+		testkit.Module(t, "fuse")
+	}
 	root := t.TempDir()
 	n := &Node{Root: root, Dir: filepath.Join(root, "sys/fs/resctrl"), s: newState(m)}
 	n.fixture(t, m)
