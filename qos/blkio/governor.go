@@ -108,7 +108,14 @@ var signalNames = [signals]string{"reads take", "writes take", "LS waits"}
 // baseline is what a signal reads without best-effort IO.
 type baseline struct {
 	mean time.Duration
+	dev  time.Duration // mean deviation from that, window by window
 	at   time.Time
+}
+
+// target is the objective that follows from it. What varies by itself is given
+// room for that, as TCP's timeout is (RFC 6298).
+func (b *baseline) target(factor float64) time.Duration {
+	return max(time.Duration(float64(b.mean)*factor), b.mean+2*b.dev, b.mean+slack)
 }
 
 // NewGovernor makes a Governor without a limit in force.
@@ -346,7 +353,9 @@ func (g *Governor) quiet(now time.Time, means [signals]time.Duration) {
 		if b.mean == 0 {
 			b.mean = m
 		}
-		b.mean += (m - b.mean) / 4
+		off := m - b.mean
+		b.mean += off / 4
+		b.dev += (off.Abs() - b.dev) / 4
 		b.at = now
 	}
 }
@@ -401,8 +410,7 @@ func (g *Governor) worst(means [signals]time.Duration) (ratio float64, why strin
 	for i, m := range means {
 		target := g.o.Latency
 		if target == 0 && g.base[i].mean > 0 {
-			b := g.base[i].mean
-			target = max(time.Duration(float64(b)*g.o.Factor), b+slack)
+			target = g.base[i].target(g.o.Factor)
 		}
 		if m == 0 || target == 0 {
 			continue
