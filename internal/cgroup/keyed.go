@@ -156,10 +156,10 @@ func undoKeyed(e *journal.Entry) error {
 	if err != nil {
 		return err
 	}
-	switch now := Line(b, key); {
-	case now == u.Line:
+	switch Line(b, key) {
+	case u.Line:
 		return nil
-	case now == "":
+	case "":
 		return journal.ErrGone
 	}
 	if err := d.write(name, key+" "+u.Back); err != nil {
@@ -171,7 +171,8 @@ func undoKeyed(e *journal.Entry) error {
 	if b, err = d.ReadFile(name); err != nil {
 		return err
 	}
-	if now := Line(b, key); now != u.Line && !(u.Line == "" && Holds(now, u.Back)) {
+	now := Line(b, key)
+	if same := now == u.Line || u.Line == "" && Holds(now, u.Back); !same {
 		return fmt.Errorf("the line of %s reads %q after %q was written", key, now, u.Back)
 	}
 	return nil
