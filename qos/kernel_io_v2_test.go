@@ -54,7 +54,7 @@ func (r *ioRig) during(d time.Duration, g *groups.Group) float64 {
 	return float64(wrote(r.t, g, r.d)-before) / time.Since(at).Seconds()
 }
 
-func TestKernelIOMaxHoldsAndRestores(t *testing.T) {
+func TestKernelIOUnifiedMaxHoldsAndRestores(t *testing.T) {
 	n, d, ls, be := nullRig(t)
 	p := ioPolicyFor(n, d, "io.max")
 	p.IO.Devices[0].Capacity = &IOCapacity{ReadBytes: 100 << 20, WriteBytes: 100 << 20, ReadOps: 100_000, WriteOps: 100_000}
@@ -81,7 +81,7 @@ func TestKernelIOMaxHoldsAndRestores(t *testing.T) {
 	same(t, was, ls, be)
 }
 
-func TestKernelIOCostSharesByWeight(t *testing.T) {
+func TestKernelIOUnifiedCostSharesByWeight(t *testing.T) {
 	n, d, ls, be := nullRig(t)
 	p := ioPolicyFor(n, d, "io.cost")
 	p.IO.Devices[0].Latency = new(yamlx.Duration)
@@ -128,7 +128,7 @@ func TestKernelIOCostSharesByWeight(t *testing.T) {
 
 // What a program writes without O_DIRECT reaches the disk later, from a thread
 // of the kernel's. On cgroup v2 it is held all the same.
-func TestKernelIOBufferedWritesAreHeld(t *testing.T) {
+func TestKernelIOUnifiedBufferedWritesAreHeld(t *testing.T) {
 	n, d, ls, be := nullRig(t)
 	testkit.Module(t, "ext4")
 	mke2fs, err := exec.LookPath("mke2fs")
@@ -172,7 +172,7 @@ func TestKernelIOBufferedWritesAreHeld(t *testing.T) {
 
 // With only the cpu controller handed down, the part hands io down by itself,
 // and takes that back.
-func TestKernelIODelegation(t *testing.T) {
+func TestKernelIOUnifiedDelegation(t *testing.T) {
 	if !testkit.Guest() {
 		testkit.Need(t, missing("io delegation", "a cgroup tree that is nobody else's", "run the test in a virtual machine"))
 	}
@@ -191,7 +191,7 @@ func TestKernelIODelegation(t *testing.T) {
 		t.Fatal("io is handed down already")
 	}
 	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "io.max"))
-	r.held(blkio.FileMax)
+	r.held()
 	r.close()
 	after, err := os.ReadFile(control)
 	if err != nil || string(after) != string(before) {

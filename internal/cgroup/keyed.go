@@ -30,6 +30,9 @@ type Keyed struct {
 	// Back gives what to write after the key to have the line read again as it
 	// was; line is "" where there was none. Nil writes the line itself.
 	Back func(line string) string
+	// Was, when set, gives the line to be put back instead of what the file says
+	// now: somebody changed a part of a line that is not all theirs.
+	Was func(line string) string
 }
 
 // Path names the line, for people and the journal.
@@ -108,6 +111,9 @@ func (w *Writer) JournalKeyed(lines ...Keyed) error {
 }
 
 func (k *Keyed) entry(owner, old string) (journal.Entry, error) {
+	if k.Was != nil {
+		old = k.Was(old)
+	}
 	undo := keyedUndo{Line: old, Back: old}
 	if k.Back != nil {
 		undo.Back = k.Back(old)
