@@ -36,14 +36,14 @@ func ioPolicyFor(n *groups.Node, d *disks.Disk, use string) Policy {
 }
 
 // v1Rig is a disk and two groups on cgroup v1.
-func v1Rig(t *testing.T, disk func(testing.TB) *disks.Disk) (n *groups.Node, d *disks.Disk, ls, be *groups.Group) {
+func v1Rig(t *testing.T) (n *groups.Node, d *disks.Disk, ls, be *groups.Group) {
 	t.Helper()
 	n = groups.Open(t)
 	n.V1()
 	if _, ok := n.Tree.Version("blkio"); !ok {
 		testkit.Need(t, missing("blkio", "the blkio controller", "boot with it"))
 	}
-	return n, disk(t), n.Make("ls.service"), n.Make("be.service")
+	return n, disks.Any(t), n.Make("ls.service"), n.Make("be.service")
 }
 
 func start(t *testing.T, n *groups.Node, d *disks.Disk, ls, be *groups.Group, p Policy) *ioRig {
@@ -66,7 +66,7 @@ func line(g *groups.Group, d *disks.Disk, file string) string {
 }
 
 func TestKernelIOThrottleHoldsAndRestores(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
+	n, d, ls, be := v1Rig(t)
 	be.Write(blkio.FileReadBps, d.Number+" 77000000") // an operator's own
 	was := groups.Snapshot(ls, be)
 	writer := be.Run("sh", "-c", d.Writer())
@@ -125,12 +125,50 @@ func written(t *testing.T, g *groups.Group, d *disks.Disk) uint64 {
 	return c.Of(d.Number).WriteBytes
 }
 
+// limitRig is a disk and two groups on either version, and what limits are by.
+func limitRig(t *testing.T, disk func(testing.TB) *disks.Disk) (n *groups.Node, d *disks.Disk, ls, be *groups.Group, use string) {
+	t.Helper()
+	n = groups.Open(t)
+	n.Either()
+	use = "throttle"
+	if n.Unified() {
+		use = "io.max"
+	}
+	return n, disk(t), n.Make("ls.service"), n.Make("be.service"), use
+}
+
+// writeLimit is what a group may write to the disk a second, 0 for no limit.
+func (r *ioRig) writeLimit(g *groups.Group) float64 {
+	s := line(g, r.d, blkio.FileWriteBps)
+	if r.n.Unified() {
+		s = field(line(g, r.d, blkio.FileMax), "wbps")
+	}
+	v, _ := strconv.ParseFloat(s, 64)
+	return v
+}
+
+// readOps is what somebody said of the reads a second.
+func (r *ioRig) readOps(g *groups.Group) string {
+	if r.n.Unified() {
+		return field(line(g, r.d, blkio.FileMax), "riops")
+	}
+	return line(g, r.d, blkio.FileReadOps)
+}
+
+func (r *ioRig) foreign(g *groups.Group, ops string) {
+	if r.n.Unified() {
+		g.Write(blkio.FileMax, r.d.Number+" riops="+ops)
+		return
+	}
+	g.Write(blkio.FileReadOps, r.d.Number+" "+ops)
+}
+
 // held brings a rig to where best-effort IO is limited.
-func (r *ioRig) held(file string) {
+func (r *ioRig) held() {
 	r.t.Helper()
 	r.be.Run("sh", "-c", r.d.Writer())
 	r.ls.Run("sh", "-c", r.d.Reader())
-	r.until("limited", func() bool { return line(r.be, r.d, file) != "" })
+	r.until("limited", func() bool { return r.writeLimit(r.be) > 0 })
 }
 
 // floor brings it to where best-effort IO is at its floor.
@@ -143,38 +181,42 @@ func (r *ioRig) floor() {
 }
 
 func TestKernelIOForeignLimitIsAdopted(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteOps)
-	be.Write(blkio.FileReadOps, d.Number+" 999")
-	r.until("a limit that moves is set over theirs", func() bool { return line(be, d, blkio.FileReadOps) != "999" })
+	n, d, ls, be, use := limitRig(t, disks.Any)
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
+	r.foreign(be, "999")
+	r.until("a limit that moves is set over theirs", func() bool { return r.readOps(be) != "999" })
 	r.floor()
-	be.Write(blkio.FileReadOps, d.Number+" 12345")
+	r.foreign(be, "12345")
 	r.until("theirs is adopted", func() bool {
 		for _, x := range r.Status().Decisions {
-			if x.Result == "adopted" && strings.HasSuffix(x.File, blkio.FileReadOps+" "+d.Number) {
+			if x.Result == "adopted" && strings.HasSuffix(x.File, " "+d.Number) {
 				return true
 			}
 		}
 		return false
 	})
-	r.until("ours is set on top", func() bool { return line(be, d, blkio.FileReadOps) != "12345" })
+	r.until("ours is set on top", func() bool { return r.readOps(be) != "12345" })
 	r.close()
-	if got := line(be, d, blkio.FileReadOps); got != "12345" {
+	if got := r.readOps(be); got != "12345" {
 		t.Errorf("after Close: %q, want what somebody else wrote", got)
 	}
-	if got := line(be, d, blkio.FileWriteOps); got != "" {
-		t.Errorf("after Close: writes are still limited: %q", got)
+	if got := r.writeLimit(be); got != 0 {
+		t.Errorf("after Close: writes are still limited: %.0f", got)
 	}
 }
 
 // After kill -9 the journal alone knows what to put back.
 func TestKernelIOJournalPutsLinesBack(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
-	be.Write(blkio.FileWriteOps, d.Number+" 4321")
+	n, d, ls, be, use := limitRig(t, disks.Any)
+	if n.Unified() {
+		be.Write(blkio.FileMax, d.Number+" wiops=4321")
+	} else {
+		be.Write(blkio.FileWriteOps, d.Number+" 4321")
+	}
 	was := groups.Snapshot(ls, be)
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteBps)
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
 	entries := r.j.Pending()
 	dir := t.TempDir()
 	next, err := journal.Open(dir)
@@ -193,7 +235,11 @@ func TestKernelIOJournalPutsLinesBack(t *testing.T) {
 }
 
 func TestKernelIOBFQOnlyIfAsked(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
+	n, d, ls, be, limit := limitRig(t, disks.Any)
+	file := blkio.FileBFQv1
+	if n.Unified() {
+		file = blkio.FileBFQ
+	}
 	was, before := groups.Snapshot(ls, be), d.Scheduler()
 	ls.Run("sh", "-c", d.Reader())
 	be.Run("sh", "-c", d.Writer())
@@ -204,19 +250,19 @@ func TestKernelIOBFQOnlyIfAsked(t *testing.T) {
 		t.Fatalf("the scheduler was switched unasked: %s", d.Scheduler())
 	}
 	r.set(func(p *Policy) { p.IO.Devices[0].Scheduler = "bfq" })
-	r.until("best-effort work has the least weight", func() bool { return line(be, d, blkio.FileBFQv1) == "1" })
+	r.until("best-effort work has the least weight", func() bool { return line(be, d, file) == "1" })
 	if !strings.Contains(d.Scheduler(), "[bfq]") || len(r.degradedBy("io /dev/")) > 0 {
 		t.Errorf("scheduler %s, degraded %v", d.Scheduler(), r.degradedBy("io"))
 	}
 	if s := r.status(); s.Mechanism != "bfq" || s.Scheduler != "bfq" || s.Limit != nil {
 		t.Errorf("status: %+v", s)
 	}
-	r.set(func(p *Policy) { p.IO.Devices[0].Scheduler, p.IO.Devices[0].Use = "keep", "throttle" })
+	r.set(func(p *Policy) { p.IO.Devices[0].Scheduler, p.IO.Devices[0].Use = "keep", limit })
 	r.until("the scheduler is back, and no weight", func() bool {
-		return cgroup.Chosen(d.Scheduler()) == cgroup.Chosen(before) && !strings.Contains(be.Read(blkio.FileBFQv1), d.Number)
+		return cgroup.Chosen(d.Scheduler()) == cgroup.Chosen(before) && !strings.Contains(be.Read(file), d.Number)
 	})
-	r.set(func(p *Policy) { p.IO.Devices[0].Scheduler, p.IO.Devices[0].Use = "bfq", "auto" })
-	r.until("weights again", func() bool { return line(be, d, blkio.FileBFQv1) == "1" })
+	r.set(func(p *Policy) { p.IO.Devices[0].Scheduler, p.IO.Devices[0].Use = "bfq", "bfq" })
+	r.until("weights again", func() bool { return line(be, d, file) == "1" })
 	r.close()
 	if cgroup.Chosen(d.Scheduler()) != cgroup.Chosen(before) {
 		t.Errorf("scheduler after Close: %s", d.Scheduler())
@@ -225,13 +271,13 @@ func TestKernelIOBFQOnlyIfAsked(t *testing.T) {
 }
 
 func TestKernelIODisksComeAndGo(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Loop)
-	p := ioPolicyFor(n, d, "throttle")
-	p.IO.Devices = []IODevice{{Match: "loop*", Use: "auto"}}
+	n, d, ls, be, use := limitRig(t, disks.Loop)
+	p := ioPolicyFor(n, d, use)
+	p.IO.Devices = []IODevice{{Match: "loop*", Use: use}}
 	ls.Sleep()
 	be.Sleep()
 	r := start(t, n, d, ls, be, p)
-	r.until("the disk is seen", func() bool { return r.status().Mechanism == "throttle" })
+	r.until("the disk is seen", func() bool { return r.status().Mechanism == use })
 	d.Detach()
 	r.until("it is gone", func() bool { return r.status().Disk == "" })
 	if bad := r.degradedBy("io"); len(bad) > 0 {
@@ -239,10 +285,10 @@ func TestKernelIODisksComeAndGo(t *testing.T) {
 	}
 	d2 := disks.Loop(t)
 	r.d = d2
-	r.until("another one is seen", func() bool { return r.status().Mechanism == "throttle" })
+	r.until("another one is seen", func() bool { return r.status().Mechanism == use })
 	found := false
 	for _, m := range r.Status().Mechanisms {
-		found = found || m.Name == "io "+d2.Name && m.Using == "throttle" && strings.Contains(m.Why, "no io.max")
+		found = found || m.Name == "io "+d2.Name && m.Using == use && m.Why != ""
 	}
 	if !found {
 		t.Errorf("%+v", r.Status().Mechanisms)
@@ -252,9 +298,9 @@ func TestKernelIODisksComeAndGo(t *testing.T) {
 // A disk that is unplugged while its line is set must not keep it: the number
 // may be another's tomorrow.
 func TestKernelIODiskGoesWhileHeld(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Loop)
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteBps)
+	n, d, ls, be, use := limitRig(t, disks.Loop)
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
 	ls.Remove()
 	be.Remove()
 	d.Detach()
@@ -265,64 +311,60 @@ func TestKernelIODiskGoesWhileHeld(t *testing.T) {
 }
 
 func TestKernelIOGroupGoesWhileHeld(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteBps)
+	n, d, ls, be, use := limitRig(t, disks.Any)
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
 	be.Remove()
 	r.until("forgotten", func() bool { return r.class(be) == "" })
 	be = n.Make("be.service")
 	r.be = be
 	be.Run("sh", "-c", d.Writer())
-	r.until("the new one is limited", func() bool { return line(be, d, blkio.FileWriteBps) != "" })
+	r.until("the new one is limited", func() bool { return r.writeLimit(be) > 0 })
 	if bad := r.degradedBy("io"); len(bad) > 0 {
 		t.Error(bad)
 	}
 }
 
 func TestKernelIOShares(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
+	n, d, ls, be, use := limitRig(t, disks.Any)
 	be2 := n.Make("be2.service")
 	be2.Run("sh", "-c", d.Writer())
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteBps)
-	rate := func(g *groups.Group) float64 {
-		v, _ := strconv.ParseFloat(line(g, d, blkio.FileWriteBps), 64)
-		return v
-	}
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
 	r.until("both have about half", func() bool {
 		s := r.status()
 		if s.Limit == nil {
 			return false
 		}
-		a, b := rate(be), rate(be2)
+		a, b := r.writeLimit(be), r.writeLimit(be2)
 		return a > 0 && b > 0 && a+b <= s.Limit.WriteBytes*1.15 && a < 2*b && b < 2*a
 	})
 }
 
 // A workload that classes change for is let go at once.
 func TestKernelIOClassChange(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
+	n, d, ls, be, use := limitRig(t, disks.Any)
 	was := groups.Snapshot(be)
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteBps)
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
 	r.set(func(p *Policy) {
 		p.Rules = append([]Rule{{Match: matchPath(be.Rel), Class: class.LS}}, p.Rules...)
 	})
-	r.until("it is limited no more", func() bool { return line(be, d, blkio.FileWriteBps) == "" })
+	r.until("it is limited no more", func() bool { return r.writeLimit(be) == 0 })
 	same(t, was, be)
 	r.set(func(p *Policy) { p.Rules = p.Rules[1:] })
-	r.until("and again", func() bool { return line(be, d, blkio.FileWriteBps) != "" })
+	r.until("and again", func() bool { return r.writeLimit(be) > 0 })
 	r.set(func(p *Policy) { p.IO.Devices, p.IO.Use = nil, "off" })
-	r.until("off is off", func() bool { return line(be, d, blkio.FileWriteBps) == "" })
+	r.until("off is off", func() bool { return r.writeLimit(be) == 0 })
 	if s := r.Status(); len(s.IO) != 0 {
 		t.Errorf("%+v", s.IO)
 	}
 }
 
 func TestKernelIOSteadyStateWritesNothing(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
-	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
-	r.held(blkio.FileWriteBps)
+	n, d, ls, be, use := limitRig(t, disks.Any)
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
+	r.held()
 	r.floor()
 	before := r.writes()
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -335,11 +377,11 @@ func TestKernelIOSteadyStateWritesNothing(t *testing.T) {
 
 // A fault of the kernel is told, tried again, and heals.
 func TestKernelIOFault(t *testing.T) {
-	n, d, ls, be := v1Rig(t, disks.Any)
+	n, d, ls, be, use := limitRig(t, disks.Any)
 	fail := true
 	r := &ioRig{d: d, ls: ls, be: be}
-	r.rig = openRig(t, n, ioPolicyFor(n, d, "throttle"), func(path, _ string) error {
-		if fail && filepath.Base(path) == blkio.FileWriteBps {
+	r.rig = openRig(t, n, ioPolicyFor(n, d, use), func(path, _ string) error {
+		if fail && (filepath.Base(path) == blkio.FileWriteBps || filepath.Base(path) == blkio.FileMax) {
 			return os.ErrInvalid
 		}
 		return nil
@@ -348,5 +390,5 @@ func TestKernelIOFault(t *testing.T) {
 	ls.Run("sh", "-c", d.Reader())
 	r.until("degraded", func() bool { return len(r.degradedBy("io "+be.Rel)) > 0 })
 	fail = false
-	r.until("limited after all", func() bool { return line(be, d, blkio.FileWriteBps) != "" && len(r.degradedBy("io "+be.Rel)) == 0 })
+	r.until("limited after all", func() bool { return r.writeLimit(be) > 0 && len(r.degradedBy("io "+be.Rel)) == 0 })
 }

@@ -16,6 +16,7 @@ import (
 // keyedLine is one line of a control file with a line for each key.
 type keyedLine struct {
 	file, key, value string
+	none             string                   // the value of no line
 	back             func(line string) string // see cgroup.Keyed
 }
 
@@ -52,11 +53,9 @@ func (k *keyedKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) 
 			continue
 		}
 		if i >= 0 && k.foreign(k.lines[i]) {
-			// Somebody wrote it since: theirs is what a restore leaves.
-			if err := w.ForgetWhere(k.dir.Keys(l.file, l.key)); err != nil {
+			if err := k.adoptLine(w, i); err != nil {
 				return out, err
 			}
-			k.drop(i)
 			i = -1
 		}
 		line := k.keyed(l)
@@ -86,7 +85,9 @@ func (k *keyedKnob) hold(i int, l keyedLine, old string) {
 	if k.original == nil {
 		k.original = map[string]string{}
 	}
-	k.original[l.file+" "+l.key] = old
+	if _, adopted := k.original[l.file+" "+l.key]; !adopted {
+		k.original[l.file+" "+l.key] = old
+	}
 }
 
 // giveUp puts back the lines that are not wanted any more.
@@ -188,17 +189,75 @@ func (k *keyedKnob) astray() (out []int) {
 
 func (k *keyedKnob) drifted() bool { return k.value != "" && len(k.astray()) > 0 }
 
-// adopt leaves the lines that somebody else wrote as they are, and only those.
+// adopt takes the lines that somebody else wrote for the originals, and only
+// those.
 func (k *keyedKnob) adopt(w *cgroup.Writer) error {
 	for _, i := range slices.Backward(k.astray()) {
-		l := k.lines[i]
-		if err := w.ForgetWhere(k.dir.Keys(l.file, l.key)); err != nil {
+		if err := k.adoptLine(w, i); err != nil {
 			return err
 		}
-		k.drop(i)
 	}
 	k.value = ""
 	return nil
+}
+
+// adoptLine has a restore leave what somebody wrote. Of a line with several
+// fields that may be one of them; the others are still ours, and are put back to
+// what they were.
+func (k *keyedKnob) adoptLine(w *cgroup.Writer, i int) error {
+	l := k.lines[i]
+	name := l.file + " " + l.key
+	was := k.original[name]
+	k.drop(i)
+	if err := w.ForgetWhere(k.dir.Keys(l.file, l.key)); err != nil {
+		return err
+	}
+	b, err := k.dir.ReadFile(l.file)
+	if err != nil {
+		return nil // it went away
+	}
+	now := cgroup.Line(b, l.key)
+	theirs := mixed(now, l.value, was, l.none)
+	k.original[name] = theirs
+	if theirs == now {
+		return nil
+	}
+	line := k.keyed(l)
+	line.Was = func(string) string { return theirs }
+	return w.JournalKeyed(line)
+}
+
+// mixed is a line with the fields that are as we set them taken back to what
+// they were, or to none; "" if nothing is left. A line of one word is theirs
+// altogether.
+func mixed(now, ours, was, none string) string {
+	get := func(line, key string) (string, bool) {
+		for _, f := range strings.Fields(line) {
+			if k, v, ok := strings.Cut(f, "="); ok && k == key {
+				return v, true
+			}
+		}
+		return "", false
+	}
+	fields := strings.Fields(now)
+	for i, f := range fields {
+		key, v, ok := strings.Cut(f, "=")
+		if !ok {
+			return now
+		}
+		if set, ok := get(ours, key); !ok || set != v {
+			continue
+		}
+		if old, ok := get(was, key); ok {
+			fields[i] = key + "=" + old
+		} else if old, ok := get(none, key); ok {
+			fields[i] = key + "=" + old
+		}
+	}
+	if out := strings.Join(fields, " "); out != none {
+		return out
+	}
+	return ""
 }
 
 func (k *keyedKnob) place() *cgroup.Dir { return k.dir }

@@ -58,7 +58,6 @@ type ioMeter struct {
 	ls    blkio.Flow     // since the last decision
 	be    blkio.Flow
 	lsAt  time.Time // when the latency-sensitive class was last at work on it
-	rates [class.Count]blkio.Rates
 }
 
 func (m *ioMeter) close() {
@@ -87,7 +86,7 @@ func (m *ioMeter) take(root, name string, buf []byte) {
 	}
 	if !m.first {
 		m.delta = blkio.DiskStat{
-			Flow: s.Flow.Since(m.was.Flow), ReadTime: max(0, s.ReadTime-m.was.ReadTime),
+			Flow: s.Since(m.was.Flow), ReadTime: max(0, s.ReadTime-m.was.ReadTime),
 			WriteTime: max(0, s.WriteTime-m.was.WriteTime), Busy: max(0, s.Busy-m.was.Busy),
 		}
 	}

@@ -56,7 +56,7 @@ func (e *Engine) ioStatus() []IOStatus {
 	}
 	for _, d := range p.disks {
 		s := IOStatus{
-			Disk: d.Name, Number: d.Number, Mechanism: string(d.mech), Why: d.why, Scheduler: d.Disk.Scheduler,
+			Disk: d.Name, Number: d.Number, Mechanism: string(d.mech), Why: d.why, Scheduler: d.Scheduler,
 			LimitWhy: d.limit.Why, Capacity: ratesOf(d.gov.Capacity()), QuietMean: micros(d.gov.Baseline()),
 		}
 		if d.mech == blkio.Off {

@@ -238,7 +238,7 @@ func (p *ioPart) drawCost() {
 			continue
 		}
 		for _, l := range blkio.CostLines(d.objective(), d.options.Capacity) {
-			lines = append(lines, keyedLine{l.File, d.Number, l.Value, l.Back})
+			lines = append(lines, keyedLine{l.File, d.Number, l.Value, l.None, l.Back})
 		}
 	}
 	u.say(lines, "the kernel shares the disk by what requests cost it")
@@ -310,7 +310,7 @@ func (p *ioPart) linesOf(u *ioUnit, d *ioDisk) (out []keyedLine) {
 		lines = d.mech.LimitLines(given)
 	}
 	for _, l := range lines {
-		out = append(out, keyedLine{l.File, d.Number, l.Value, l.Back})
+		out = append(out, keyedLine{l.File, d.Number, l.Value, l.None, l.Back})
 	}
 	return out
 }

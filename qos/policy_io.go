@@ -45,7 +45,7 @@ func defaultIO() IOPolicy {
 	o := blkio.DefaultOptions()
 	return IOPolicy{
 		Use: "auto", Scheduler: "keep", Factor: o.Factor, Floor: o.Floor, Rise: o.Rise,
-		Settle: yamlx.Duration(o.Settle), Relearn: yamlx.Duration(o.Relearn),
+		Settle: yamlx.Duration(o.Settle), Relearn: yamlx.Duration(o.Relearn), Devices: []IODevice{},
 	}
 }
 

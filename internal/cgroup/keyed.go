@@ -30,6 +30,9 @@ type Keyed struct {
 	// Back gives what to write after the key to have the line read again as it
 	// was; line is "" where there was none. Nil writes the line itself.
 	Back func(line string) string
+	// Was, when set, gives the line to be put back instead of what the file says
+	// now: somebody changed a part of a line that is not all theirs.
+	Was func(line string) string
 }
 
 // Path names the line, for people and the journal.
@@ -108,6 +111,9 @@ func (w *Writer) JournalKeyed(lines ...Keyed) error {
 }
 
 func (k *Keyed) entry(owner, old string) (journal.Entry, error) {
+	if k.Was != nil {
+		old = k.Was(old)
+	}
 	undo := keyedUndo{Line: old, Back: old}
 	if k.Back != nil {
 		undo.Back = k.Back(old)
@@ -156,10 +162,10 @@ func undoKeyed(e *journal.Entry) error {
 	if err != nil {
 		return err
 	}
-	switch now := Line(b, key); {
-	case now == u.Line:
+	switch Line(b, key) {
+	case u.Line:
 		return nil
-	case now == "":
+	case "":
 		return journal.ErrGone
 	}
 	if err := d.write(name, key+" "+u.Back); err != nil {
@@ -171,7 +177,8 @@ func undoKeyed(e *journal.Entry) error {
 	if b, err = d.ReadFile(name); err != nil {
 		return err
 	}
-	if now := Line(b, key); now != u.Line && !(u.Line == "" && Holds(now, u.Back)) {
+	now := Line(b, key)
+	if same := now == u.Line || u.Line == "" && Holds(now, u.Back); !same {
 		return fmt.Errorf("the line of %s reads %q after %q was written", key, now, u.Back)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,7 +128,7 @@ func (b *bencher) ioPhase(ctx context.Context, kind int, disk string) (o ioOutco
 	d := b.phaseTime(10 * time.Second)
 	pid := os.Getpid()
 	lsPath, bePath := fmt.Sprintf("/anole-bench-a-%d", pid), fmt.Sprintf("/anole-bench-b-%d", pid)
-	own := load.MeterOptions{PIDs: append(kernelWorkers(), pid)}
+	own := load.MeterOptions{PIDs: []int{pid}}
 	if kind == ioProtected {
 		a, err := b.agent(fmt.Sprintf("  io: {devices: [{match: %s}]}\n", filepath.Base(disk)))
 		if err != nil {
@@ -164,7 +165,7 @@ func (b *bencher) ioPhase(ctx context.Context, kind int, disk string) (o ioOutco
 	if err := pause(ctx, ioRamp); err != nil {
 		return o, nil, err
 	}
-	m, err := load.OpenMeter(own)
+	m, err := ioMeter(own)
 	if err != nil {
 		return o, nil, err
 	}
@@ -201,6 +202,19 @@ func (o *ioOutcome) take(reader, writer *fio) error {
 	w, err := writer.wait()
 	o.written = w.Write.Bytes / 1e6
 	return err
+}
+
+// ioMeter opens a meter that takes the kernel's workers for own. They come and
+// go, so one that went meanwhile is a reason to look again.
+func ioMeter(own load.MeterOptions) (m *load.Meter, err error) {
+	pids := own.PIDs
+	for range 20 {
+		own.PIDs = append(kernelWorkers(), pids...)
+		if m, err = load.OpenMeter(own); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
+			break
+		}
+	}
+	return m, err
 }
 
 // kernelWorkers lists the threads in which the kernel does a loop device's

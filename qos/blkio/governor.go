@@ -1,7 +1,6 @@
 package blkio
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
@@ -93,22 +92,6 @@ type Governor struct {
 	calm    time.Time // since when the objective holds
 	probing bool
 	probed  time.Time // when the last probe began
-}
-
-// The signals of how long latency-sensitive requests take.
-const (
-	readWait = iota
-	writeWait
-	stallWait
-	signals
-)
-
-var signalNames = [signals]string{"reads take", "writes take", "LS waits"}
-
-// baseline is what a signal reads without best-effort IO.
-type baseline struct {
-	mean time.Duration
-	at   time.Time
 }
 
 // NewGovernor makes a Governor without a limit in force.
@@ -314,43 +297,6 @@ func (r Rates) atLeast(o Rates) Rates {
 	return Rates{max(r.ReadBytes, o.ReadBytes), max(r.WriteBytes, o.WriteBytes), max(r.ReadOps, o.ReadOps), max(r.WriteOps, o.WriteOps)}
 }
 
-// means gives each signal's mean of the window, 0 where it says nothing. A
-// disk's times are of all requests: a direction in which best-effort work did
-// most of them speaks of its own waits, and counts only where nothing else does.
-func (g *Governor) means() (out [signals]time.Duration) {
-	w := &g.win
-	if n := w.LS.Ops(); n > 0 && w.Stall > 0 {
-		out[stallWait] = w.Stall / time.Duration(n)
-	}
-	wait := func(total time.Duration, all, ls, be uint64) time.Duration {
-		if ls == 0 || all == 0 || total <= grain {
-			return 0
-		}
-		if out[stallWait] > 0 && be > ls {
-			return 0
-		}
-		return (total - grain/2) / time.Duration(all)
-	}
-	out[readWait] = wait(w.Disk.ReadTime, w.Disk.ReadOps, w.LS.ReadOps, w.BE.ReadOps)
-	out[writeWait] = wait(w.Disk.WriteTime, w.Disk.WriteOps, w.LS.WriteOps, w.BE.WriteOps)
-	return out
-}
-
-// quiet learns from a window in which best-effort work did next to nothing.
-func (g *Governor) quiet(now time.Time, means [signals]time.Duration) {
-	for i, m := range means {
-		if m == 0 {
-			continue
-		}
-		b := &g.base[i]
-		if b.mean == 0 {
-			b.mean = m
-		}
-		b.mean += (m - b.mean) / 4
-		b.at = now
-	}
-}
-
 // probe says whether the window was for measuring only. It holds best-effort
 // work at the floor when it is not known what the disk needs without.
 func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool) bool {
@@ -393,26 +339,6 @@ func (g *Governor) after() float64 {
 		return g.known
 	}
 	return min(1, g.o.Floor*4)
-}
-
-// worst gives the signal that misses its objective by the largest factor.
-func (g *Governor) worst(means [signals]time.Duration) (ratio float64, why string) {
-	ratio = math.NaN()
-	for i, m := range means {
-		target := g.o.Latency
-		if target == 0 && g.base[i].mean > 0 {
-			b := g.base[i].mean
-			target = max(time.Duration(float64(b)*g.o.Factor), b+slack)
-		}
-		if m == 0 || target == 0 {
-			continue
-		}
-		if r := float64(m) / float64(target); math.IsNaN(ratio) || r > ratio {
-			ratio = r
-			why = fmt.Sprintf("%s %v > %v", signalNames[i], round(m), round(target))
-		}
-	}
-	return ratio, why
 }
 
 // Bounds of one step down.

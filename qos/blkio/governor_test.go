@@ -171,6 +171,30 @@ func TestGovernorDoesNotBlameBestEffort(t *testing.T) {
 	}
 }
 
+// A service whose requests take now long, now short by themselves is no reason
+// to hold best-effort work that adds next to nothing.
+func TestGovernorToleratesWhatVariesByItself(t *testing.T) {
+	m := newModel(DefaultOptions())
+	m.demand, m.pressed = 0, 0.1
+	limited := 0
+	for i := range 3000 {
+		m.base = 200 * time.Microsecond
+		if i/5%2 == 0 {
+			m.base = 500 * time.Microsecond
+		}
+		if i == 300 {
+			m.demand = 0.5
+		}
+		m.step()
+		if i > 600 && m.share() < 0.25 {
+			limited++
+		}
+	}
+	if limited > 2400/4 {
+		t.Errorf("best-effort work was held for %d of 2400 steps", limited)
+	}
+}
+
 func TestGovernorFixedObjective(t *testing.T) {
 	o := DefaultOptions()
 	o.Latency = time.Millisecond

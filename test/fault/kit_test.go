@@ -69,7 +69,7 @@ func policy(prefix string) qos.Policy {
 		{Match: workload.Match{Path: prefix + "be*"}, Class: class.BE},
 		{Match: workload.Match{Path: "/**"}, Class: class.None},
 	}
-	p.Control.RunQueue, p.Control.PressureFrom = "off", "off"
+	p.Control.RunQueue, p.Control.PressureFrom, p.IO.Use = "off", "off", "off"
 	p.Control.RunQueueP99, p.Control.Pressure, p.Control.Throttled = 0, 0, 0
 	p.Control.Interval = yamlx.Duration(20 * time.Millisecond)
 	p.Control.Deadband = 1
