@@ -229,7 +229,7 @@ func (s *ClassStatus) hardware(t *ClassTotals) {
 
 func (g *group) status() WorkloadStatus {
 	s := WorkloadStatus{
-		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: g.w.Source, Cgroup: g.w.Path,
+		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: string(g.w.Source), Cgroup: g.w.Path,
 		Used: round3(g.smooth), Usage: g.total.Seconds(), Periods: g.throttledPeriods, RTThreads: g.threads,
 		Labels: maps.Clone(g.w.Labels),
 	}

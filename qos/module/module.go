@@ -127,8 +127,12 @@ func (m *Module) Start(context.Context) error {
 // bank gives the burst that `anole qos run` asked for.
 func (m *Module) bank(w *workload.Workload) (qos.BurstMode, bool) { return run.Bank(m.runDir, w.Path) }
 
-// enrich gives a workload the labels that `anole qos run` was told.
-func (m *Module) enrich(w *workload.Workload) { w.Labels = run.Labels(m.runDir, w.Path) }
+// enrich gives a workload of `anole qos run` the labels that it was told.
+func (m *Module) enrich(w *workload.Workload) {
+	if l := run.Labels(m.runDir, w.Path); l != nil {
+		w.Labels, w.Source = l, workload.FromRun
+	}
+}
 
 // Stop implements core.Module.
 func (m *Module) Stop(ctx context.Context) error {
