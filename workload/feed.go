@@ -28,9 +28,28 @@ type SourceStatus struct {
 
 // Feed is one source's hands on the Registry.
 type Feed struct {
-	r      *Registry
-	at     int
-	status SourceStatus // guarded by r.mu
+	r       *Registry
+	at      int
+	status  SourceStatus // guarded by r.mu
+	unknown chan struct{}
+}
+
+// Unknown gives a value when a container's cgroup appeared of which no source
+// had told. A source that asks now and then asks at once.
+func (f *Feed) Unknown() <-chan struct{} { return f.unknown }
+
+// appeared is called by the tree with a container that it found.
+func (r *Registry) appeared(rec Record) {
+	r.Feed(FromTree).Put(rec)
+	if c, ok := r.Get(rec.ID); ok && c.Sources()[0] != FromTree {
+		return
+	}
+	for _, f := range r.feeds {
+		select {
+		case f.unknown <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // Put says what is known of a container now.

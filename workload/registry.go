@@ -94,7 +94,7 @@ type entry struct {
 func NewRegistry() *Registry {
 	r := &Registry{byID: map[string]*entry{}, byPath: map[string]*entry{}}
 	for i, o := range trust {
-		r.feeds[i] = &Feed{r: r, at: i, status: SourceStatus{Name: o}}
+		r.feeds[i] = &Feed{r: r, at: i, status: SourceStatus{Name: o}, unknown: make(chan struct{}, 1)}
 	}
 	return r
 }

@@ -45,7 +45,7 @@ func (t *Table) tell(n *node, w *Workload) {
 		case w.Kind == KindContainer && w.ContainerID != "":
 			t.told.byID[w.ContainerID] = append(t.told.byID[w.ContainerID], n)
 			if isContainerID(w.ContainerID) {
-				r.Feed(FromTree).Put(w.record())
+				r.appeared(w.record())
 			}
 			if c, ok := r.Get(w.ContainerID); ok {
 				w.take(c)
