@@ -18,14 +18,15 @@ import (
 // Policy says who is in which class and what the classes get. Its zero value
 // is not usable: start from DefaultPolicy.
 type Policy struct {
-	Version int         `yaml:"version" json:"version" doc:"Format of this file: 1."`
-	Rules   []Rule      `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. The built-in rules follow: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
-	LS      LSPolicy    `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
-	BE      BEPolicy    `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
-	Control LoopPolicy  `yaml:"control" json:"control" doc:"The control loop."`
-	Cache   CachePolicy `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
-	CPI     CPIPolicy   `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
-	IO      IOPolicy    `yaml:"io" json:"io" doc:"Block IO by class."`
+	Version int          `yaml:"version" json:"version" doc:"Format of this file: 1."`
+	Rules   []Rule       `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. Labels follow, see tenants, and then the built-in rules: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
+	Tenants TenantPolicy `yaml:"tenants" json:"tenants" doc:"What owners of workloads may ask for by labels."`
+	LS      LSPolicy     `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
+	BE      BEPolicy     `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
+	Control LoopPolicy   `yaml:"control" json:"control" doc:"The control loop."`
+	Cache   CachePolicy  `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
+	CPI     CPIPolicy    `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
+	IO      IOPolicy     `yaml:"io" json:"io" doc:"Block IO by class."`
 }
 
 // Rule puts the workloads that match into a class.
@@ -95,7 +96,7 @@ func ParseBurst(s string) (BurstMode, error) { return burst.ParseMode(s) }
 func DefaultPolicy() Policy {
 	s, l := control.DefaultSuppress(), control.DefaultLane()
 	return Policy{
-		Version: 1,
+		Version: 1, Tenants: defaultTenants(),
 		LS: LSPolicy{
 			Burst: BurstAuto, Credit: true, Steer: "auto",
 			RTLane: LanePolicy{MaxUse: l.MaxUse, Window: yamlx.Duration(l.Window), Cooloff: yamlx.Duration(l.Cooloff)},
@@ -146,6 +147,7 @@ func (p *Policy) Validate() error {
 			say("rules[%d].match: %v", i, err)
 		}
 	}
+	p.Tenants.validate(say)
 	share("ls.rtLane.maxUse", p.LS.RTLane.MaxUse, 0.01)
 	share("be.floor", p.BE.Floor, 0)
 	share("control.target", p.Control.Target, 0.1)
