@@ -373,7 +373,9 @@ func (d *daemon) named(name string) string { return filepath.Join(d.node.Prefix+
 func (d *daemon) ctrRemove(name string) {
 	d.t.Helper()
 	d.ctr("tasks", "kill", "-s", "SIGKILL", name)
-	d.await(name+" to end", func() bool { return !strings.Contains(d.ctr("tasks", "ls"), "RUNNING") || d.try("tasks", "rm", name) == nil })
+	d.await(name+" to end", func() bool {
+		return !strings.Contains(d.ctr("tasks", "ls"), "RUNNING") || d.try("tasks", "rm", name) == nil
+	})
 	_ = d.try("tasks", "rm", name)
 	d.ctr("containers", "rm", name)
 	delete(d.plain, name)

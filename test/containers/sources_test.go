@@ -75,3 +75,8 @@ func TestSourcesConform(t *testing.T) {
 		})
 	}
 }
+
+// newProxy leads to the daemon's NRI socket, and can be cut.
+func newProxy(t *testing.T, d *daemon) *sourcetest.Proxy {
+	return sourcetest.NewProxy(t, d.path("proxy"), d.nri())
+}
