@@ -65,7 +65,7 @@ func labelList(labels map[string]string) string {
 func writeTold(w io.Writer, x *qos.WorkloadStatus) {
 	line := func(what, text string) {
 		if text != "" {
-			fmt.Fprintf(w, "%s %s\n", what, text)
+			fmt.Fprintf(w, "%s %s\n", what, term.Clean(text))
 		}
 	}
 	line("pod", x.Pod)

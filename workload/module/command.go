@@ -69,7 +69,7 @@ func write(w io.Writer, v *View) error {
 	}
 	fmt.Fprintf(w, "\n%s\n", v.summary())
 	for _, c := range v.Conflicts {
-		fmt.Fprintf(w, "%s %s: %s\n", term.Paint(w, term.Yellow, "disagreement"), c.Pod, c.Conflict)
+		fmt.Fprintf(w, "%s %s: %s\n", term.Paint(w, term.Yellow, "disagreement"), term.Clean(c.Pod), c.Conflict)
 	}
 	if v.LostRecords > 0 || v.LostLabels > 0 {
 		fmt.Fprintf(w, "%d records without room, %d labels and annotations cut or left out\n", v.LostRecords, v.LostLabels)
