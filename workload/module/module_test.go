@@ -49,7 +49,7 @@ func view(t *testing.T, m *Module) (v View) {
 	mux := http.NewServeMux()
 	m.Routes(mux)
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/workload/status", nil))
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/workload/status", nil))
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || w.Code != 200 {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
 	}

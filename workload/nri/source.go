@@ -121,8 +121,11 @@ func (c *session) serve(ctx context.Context, conn net.Conn) error {
 	closed := make(chan struct{})
 	client := ttrpc.NewClient(out, ttrpc.WithOnClose(func() { close(closed) }))
 	defer client.Close()
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(context.WithoutCancel(ctx), calls) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(context.WithoutCancel(ctx), calls)
+	}()
 	defer func() { _ = server.Close(); _ = mux.Close(); <-served }()
 	if err := c.register(ctx, client); err != nil {
 		return err

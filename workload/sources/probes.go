@@ -51,11 +51,12 @@ func (c *choice) probe() (string, error) {
 	// The source itself, on a registry of its own, until it is in step.
 	r := workload.NewRegistry()
 	f := r.Feed(c.origin)
-	done := make(chan error, 1)
-	go func() { done <- c.Run(ctx, f) }()
+	var err error
+	done := make(chan struct{})
+	go func() { defer close(done); err = c.Run(ctx, f) }()
 	for {
 		select {
-		case err := <-done:
+		case <-done:
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("no answer within %v", askFor)
 			}
