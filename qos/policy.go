@@ -33,13 +33,13 @@ type Policy struct {
 type Rule struct {
 	Match  workload.Match `yaml:"match" json:"match" doc:"All that is given must match."`
 	Class  class.Class    `yaml:"class" json:"class" doc:"LSE, LSR, LS, BE, SYSTEM or NONE."`
-	Burst  BurstMode      `yaml:"burst,omitempty" json:"burst,omitempty" doc:"off, auto or the CPU time to bank, such as 300ms; the class's own when absent."`
+	Burst  BurstMode      `yaml:"burst,omitempty" json:"burst,omitempty" doc:"off, auto, the CPU time to bank such as 300ms, or a percentage of the quota of 100 ms such as 200%; the class's own when absent."`
 	RTLane *bool          `yaml:"rtLane,omitempty" json:"rt_lane,omitempty" doc:"Put the threads into the real-time lane; the class's own when absent."`
 }
 
 // LSPolicy is what latency-sensitive workloads get.
 type LSPolicy struct {
-	Burst  BurstMode      `yaml:"burst" json:"burst" doc:"CPU Burst for workloads with a CPU limit: off, auto (learn the demand) or the CPU time to bank."`
+	Burst  BurstMode      `yaml:"burst" json:"burst" doc:"CPU Burst for workloads with a CPU limit: off, auto (learn the demand), the CPU time to bank, or a percentage of the quota of 100 ms."`
 	Credit bool           `yaml:"credit" json:"credit" doc:"Let the agent bank what the kernel cannot, and spend it while the node has room."`
 	Stall  yamlx.Duration `yaml:"maxStall" json:"max_stall" doc:"Longest wait of a workload that used up its bank; 0 is no bound. Bounds the period and so the depth of the bank."`
 	Steer  string         `yaml:"steer" json:"steer" doc:"Move a waking thread that the kernel queued behind another LS thread to a CPU that runs only best-effort work: auto (where eBPF can tell) or off."`
@@ -89,7 +89,7 @@ var (
 	BurstOff  = burst.ModeOff
 )
 
-// ParseBurst reads "off", "auto" or a duration.
+// ParseBurst reads "off", "auto", a duration or a percentage.
 func ParseBurst(s string) (BurstMode, error) { return burst.ParseMode(s) }
 
 // DefaultPolicy is what a node runs with unless told otherwise.
