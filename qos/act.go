@@ -16,28 +16,7 @@ import (
 func (e *Engine) act(now time.Time, intents []control.Intent) {
 	e.round++
 	for i := range intents {
-		in := &intents[i]
-		k := e.knobs[in.File]
-		if k == nil {
-			continue
-		}
-		h := k.common()
-		h.round = e.round
-		e.lookAfter(k, now)
-		if k.holding() == in.Value || e.resting(h, now) {
-			continue
-		}
-		h.touched = true
-		if limit, ok := k.(*bandwidthKnob); ok {
-			e.sets = append(e.sets, limitSet{key: in.File, k: limit, in: in})
-			continue
-		}
-		changes, err := k.set(e.w, in)
-		if err != nil {
-			h.value = "" // part of it may be done: the node holds no known value
-		}
-		e.record(in, changes, err)
-		e.settle(h, in.File, now, err)
+		e.hold(now, &intents[i])
 	}
 	for key, k := range e.knobs {
 		if h := k.common(); h.round != e.round && !e.resting(h, now) {
@@ -56,6 +35,32 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 // unwanted is the intent of nobody.
 func unwanted(key string) *control.Intent {
 	return &control.Intent{Group: groupOf(key), File: key, Controller: strings.Fields(key)[0], Why: "no longer wanted"}
+}
+
+// hold makes the node hold what one intent says; limits are only collected,
+// they are set together.
+func (e *Engine) hold(now time.Time, in *control.Intent) {
+	k := e.knobs[in.File]
+	if k == nil {
+		return
+	}
+	h := k.common()
+	h.round = e.round
+	e.lookAfter(k, now)
+	if k.holding() == in.Value || e.resting(h, now) {
+		return
+	}
+	h.touched = true
+	if limit, ok := k.(*bandwidthKnob); ok {
+		e.sets = append(e.sets, limitSet{key: in.File, k: limit, in: in})
+		return
+	}
+	changes, err := k.set(e.w, in)
+	if err != nil {
+		h.value = "" // part of it may be done: the node holds no known value
+	}
+	e.record(in, changes, err)
+	e.settle(h, in.File, now, err)
 }
 
 // ownedEvery is how often files that others may write are compared.

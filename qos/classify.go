@@ -25,6 +25,7 @@ type compiledRule struct {
 	Rule
 	m    *workload.Matcher
 	name string // as people see it
+	own  bool   // the policy's, not built in
 }
 
 func compile(p *Policy) ([]compiledRule, error) {
@@ -39,7 +40,7 @@ func compile(p *Policy) ([]compiledRule, error) {
 		if i < own {
 			name = fmt.Sprintf("rules[%d]: %s", i, describe(r.Match))
 		}
-		out = append(out, compiledRule{Rule: r, m: m, name: name})
+		out = append(out, compiledRule{Rule: r, m: m, name: name, own: i < own})
 	}
 	return out, nil
 }
@@ -67,6 +68,10 @@ func (e *Engine) classify() {
 	for _, w := range e.table.All() {
 		seen[w.Ino] = true
 		g := e.groups[w.Ino]
+		if g != nil && g.w.Path != w.Path && !g.cpu.CPU.Alive() {
+			e.drop(w.Ino, g) // the kernel gave the inode to another cgroup
+			g = nil
+		}
 		if g == nil {
 			var err error
 			if g, err = openGroup(e.tree, w); err != nil {
@@ -105,7 +110,7 @@ func (e *Engine) forgetTroubles() {
 		served[g.w.Path] = true
 	}
 	for key := range e.degraded {
-		for _, about := range []string{"workload ", "burst of "} {
+		for _, about := range []string{"workload ", "burst of ", "sources of "} {
 			id, ok := strings.CutPrefix(key, about)
 			if _, there := e.table.Get(id); ok && !there {
 				delete(e.degraded, key)
@@ -125,7 +130,8 @@ func (e *Engine) forgetTroubles() {
 
 // assign gives a group the class of a rule and what goes with it.
 func (e *Engine) assign(g *group, r *compiledRule) {
-	v := e.policy.judge(r, e.asked(g.w))
+	v := e.policy.judge(r, g.w, e.consents, e.asked(g.w))
+	e.refused(g, v.refused)
 	if g.Class != v.class || g.classedGen == 0 {
 		e.totals.move(g, v.class)
 		g.Class, g.Share, g.setIntent, g.capIntent = v.class, 0, control.Intent{}, control.Intent{}
@@ -163,6 +169,7 @@ func (e *Engine) drop(ino uint64, g *group) {
 	delete(e.groups, ino)
 	delete(e.degraded, "workload "+g.w.ID)
 	delete(e.degraded, "burst of "+g.w.ID)
+	delete(e.degraded, "sources of "+g.w.ID)
 }
 
 // letGo settles what the journal holds of a knob whose group is dropped and
@@ -200,6 +207,9 @@ func describe(m workload.Match) string {
 	add("path", m.Path)
 	add("unit", m.Unit)
 	add("exe", m.Exe)
+	add("namespace", m.Namespace)
+	add("pod", m.Pod)
+	add("image", m.Image)
 	add("kind", string(m.Kind))
 	add("kubeQoS", m.KubeQoS)
 	add("containerID", m.ContainerID)

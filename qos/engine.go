@@ -33,6 +33,9 @@ type Options struct {
 	// Bank, when set, gives the burst that a workload itself asked for; a
 	// policy's rule goes before it, the class's default after.
 	Bank func(*workload.Workload) (BurstMode, bool)
+	// Records, when set, tells of containers: names, labels and annotations, by
+	// which workloads are classed too, see package dialect.
+	Records *workload.Registry
 	// Enrich, when set, gives workloads the labels that the policy's rules match
 	// by, see workload.Options.
 	Enrich func(*workload.Workload)
@@ -49,6 +52,7 @@ type Engine struct {
 	log       *slog.Logger
 	bank      func(*workload.Workload) (BurstMode, bool)
 	enrich    func(*workload.Workload)
+	records   *workload.Registry
 	laneDirty bool               // the groups that want the lane may be others
 	laneRetry bool               // not all took their new share
 	laneShare map[string]float64 // of real-time bandwidth, by path
@@ -63,6 +67,7 @@ type Engine struct {
 	policy     Policy
 	gen        int
 	rules      []compiledRule
+	consents   []consent
 	byProgram  bool // some rule looks at programs, which exec changes unannounced
 	again      bool // some workload could not be opened: look again
 	classified time.Time
@@ -136,7 +141,7 @@ func Open(o Options) (*Engine, error) {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	e.w.Fault = o.Fault
-	e.bank, e.enrich = o.Bank, o.Enrich
+	e.bank, e.enrich, e.records = o.Bank, o.Enrich, o.Records
 	if o.RunDir != "" {
 		e.slip = slipPath(o.RunDir)
 		if err := runq.Recover(e.slip); err != nil {
@@ -153,7 +158,7 @@ func Open(o Options) (*Engine, error) {
 }
 
 func (e *Engine) open(p Policy) (err error) {
-	if e.table, err = workload.Open(workload.Options{Root: e.root, Tree: e.tree, Enrich: e.enrich}); err != nil {
+	if e.table, err = workload.Open(workload.Options{Root: e.root, Tree: e.tree, Records: e.records, Enrich: e.enrich}); err != nil {
 		return err
 	}
 	if err = e.node.open(e.root, e.tree); err != nil {
@@ -202,13 +207,17 @@ func (e *Engine) install(p Policy) error {
 	if err != nil {
 		return err
 	}
+	consents, err := p.Tenants.compile()
+	if err != nil {
+		return err
+	}
 	mech, why, err := e.ladder(p.BE.Priority)
 	if err != nil {
 		e.degrade("cpu priority", err)
 	} else {
 		delete(e.degraded, "cpu priority")
 	}
-	e.policy, e.rules, e.mechanism, e.because = p, rules, mech, why
+	e.policy, e.rules, e.consents, e.mechanism, e.because = p, rules, consents, mech, why
 	e.byProgram = slices.ContainsFunc(rules, func(r compiledRule) bool { return r.m.NeedsExe() })
 	e.gen++
 	o := p.options(mech, !e.anyLimit())
@@ -417,7 +426,7 @@ func (e *Engine) restore() (err error) {
 // form for a metric's label.
 func (d Degradation) Kind() string {
 	kind, _, _ := strings.Cut(d.Feature, " /")
-	for _, p := range []string{"workload ", "burst of ", "restore ", "scheduling of "} {
+	for _, p := range []string{"workload ", "burst of ", "restore ", "scheduling of ", "sources of "} {
 		if strings.HasPrefix(kind, p) {
 			return strings.TrimSpace(strings.TrimSuffix(p, "of "))
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/qos/dialect"
 	"github.com/anole-os/anole/workload"
 )
 
@@ -16,7 +17,8 @@ type group struct {
 	control.Member
 	w          *workload.Workload
 	rule       string
-	classedGen int // policy generation of the last assign; 0 is never
+	refused    []dialect.Refusal // of its labels
+	classedGen int               // policy generation of the last assign; 0 is never
 
 	cpu      *actuate.Group
 	limitKey string // of the knob that holds its limit

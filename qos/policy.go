@@ -18,27 +18,28 @@ import (
 // Policy says who is in which class and what the classes get. Its zero value
 // is not usable: start from DefaultPolicy.
 type Policy struct {
-	Version int         `yaml:"version" json:"version" doc:"Format of this file: 1."`
-	Rules   []Rule      `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. The built-in rules follow: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
-	LS      LSPolicy    `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
-	BE      BEPolicy    `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
-	Control LoopPolicy  `yaml:"control" json:"control" doc:"The control loop."`
-	Cache   CachePolicy `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
-	CPI     CPIPolicy   `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
-	IO      IOPolicy    `yaml:"io" json:"io" doc:"Block IO by class."`
+	Version int          `yaml:"version" json:"version" doc:"Format of this file: 1."`
+	Rules   []Rule       `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. Labels follow, see tenants, and then the built-in rules: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
+	Tenants TenantPolicy `yaml:"tenants" json:"tenants" doc:"What owners of workloads may ask for by labels."`
+	LS      LSPolicy     `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
+	BE      BEPolicy     `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
+	Control LoopPolicy   `yaml:"control" json:"control" doc:"The control loop."`
+	Cache   CachePolicy  `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
+	CPI     CPIPolicy    `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
+	IO      IOPolicy     `yaml:"io" json:"io" doc:"Block IO by class."`
 }
 
 // Rule puts the workloads that match into a class.
 type Rule struct {
 	Match  workload.Match `yaml:"match" json:"match" doc:"All that is given must match."`
 	Class  class.Class    `yaml:"class" json:"class" doc:"LSE, LSR, LS, BE, SYSTEM or NONE."`
-	Burst  BurstMode      `yaml:"burst,omitempty" json:"burst,omitempty" doc:"off, auto or the CPU time to bank, such as 300ms; the class's own when absent."`
+	Burst  BurstMode      `yaml:"burst,omitempty" json:"burst,omitempty" doc:"off, auto, the CPU time to bank such as 300ms, or a percentage of the quota of 100 ms such as 200%; the class's own when absent."`
 	RTLane *bool          `yaml:"rtLane,omitempty" json:"rt_lane,omitempty" doc:"Put the threads into the real-time lane; the class's own when absent."`
 }
 
 // LSPolicy is what latency-sensitive workloads get.
 type LSPolicy struct {
-	Burst  BurstMode      `yaml:"burst" json:"burst" doc:"CPU Burst for workloads with a CPU limit: off, auto (learn the demand) or the CPU time to bank."`
+	Burst  BurstMode      `yaml:"burst" json:"burst" doc:"CPU Burst for workloads with a CPU limit: off, auto (learn the demand), the CPU time to bank, or a percentage of the quota of 100 ms."`
 	Credit bool           `yaml:"credit" json:"credit" doc:"Let the agent bank what the kernel cannot, and spend it while the node has room."`
 	Stall  yamlx.Duration `yaml:"maxStall" json:"max_stall" doc:"Longest wait of a workload that used up its bank; 0 is no bound. Bounds the period and so the depth of the bank."`
 	Steer  string         `yaml:"steer" json:"steer" doc:"Move a waking thread that the kernel queued behind another LS thread to a CPU that runs only best-effort work: auto (where eBPF can tell) or off."`
@@ -88,14 +89,14 @@ var (
 	BurstOff  = burst.ModeOff
 )
 
-// ParseBurst reads "off", "auto" or a duration.
+// ParseBurst reads "off", "auto", a duration or a percentage.
 func ParseBurst(s string) (BurstMode, error) { return burst.ParseMode(s) }
 
 // DefaultPolicy is what a node runs with unless told otherwise.
 func DefaultPolicy() Policy {
 	s, l := control.DefaultSuppress(), control.DefaultLane()
 	return Policy{
-		Version: 1,
+		Version: 1, Tenants: defaultTenants(),
 		LS: LSPolicy{
 			Burst: BurstAuto, Credit: true, Steer: "auto",
 			RTLane: LanePolicy{MaxUse: l.MaxUse, Window: yamlx.Duration(l.Window), Cooloff: yamlx.Duration(l.Cooloff)},
@@ -146,6 +147,7 @@ func (p *Policy) Validate() error {
 			say("rules[%d].match: %v", i, err)
 		}
 	}
+	p.Tenants.validate(say)
 	share("ls.rtLane.maxUse", p.LS.RTLane.MaxUse, 0.01)
 	share("be.floor", p.BE.Floor, 0)
 	share("control.target", p.Control.Target, 0.1)

@@ -20,16 +20,16 @@ func TestPolicyErrors(t *testing.T) {
 		{"NaN", "version: 1\ncontrol:\n  target: .nan\n", "p.yaml:3:11: control.target: wants a finite number, got .nan"},
 		{"infinite", "version: 1\ncontrol:\n  pressure: .inf\n", "p.yaml:3:13: control.pressure: wants a finite number, got .inf"},
 		{"bad class", "version: 1\nrules:\n- match: {path: /a}\n  class: BEST\n", "p.yaml:4:10: rules[0].class: class \"BEST\": want one of LSE, LSR, LS, BE, SYSTEM, NONE"},
-		{"bad burst", "version: 1\nls:\n  burst: lots\n", "p.yaml:3:10: ls.burst: burst \"lots\": want off, auto, or the CPU time to bank such as 300ms, at most 24h0m0s"},
-		{"negative burst", "version: 1\nls:\n  burst: -3ms\n", "p.yaml:3:10: ls.burst: burst \"-3ms\": want off, auto, or the CPU time to bank such as 300ms, at most 24h0m0s"},
-		{"burst of years", "version: 1\nls:\n  burst: 10000h\n", "p.yaml:3:10: ls.burst: burst \"10000h\": want off, auto, or the CPU time to bank such as 300ms, at most 24h0m0s"},
+		{"bad burst", "version: 1\nls:\n  burst: lots\n", "p.yaml:3:10: ls.burst: burst \"lots\": want off, auto, the CPU time to bank such as 300ms, or a percentage of the quota such as 200%, at most 24h0m0s"},
+		{"negative burst", "version: 1\nls:\n  burst: -3ms\n", "p.yaml:3:10: ls.burst: burst \"-3ms\": want off, auto, the CPU time to bank such as 300ms, or a percentage of the quota such as 200%, at most 24h0m0s"},
+		{"burst of years", "version: 1\nls:\n  burst: 10000h\n", "p.yaml:3:10: ls.burst: burst \"10000h\": want off, auto, the CPU time to bank such as 300ms, or a percentage of the quota such as 200%, at most 24h0m0s"},
 		{"empty match", "version: 1\nrules:\n- match: {}\n  class: LS\n", "p.yaml:2:1: rules: rules[0].match: a match without conditions; to match all, say path: \"/**\""},
 		{"floor above target", "version: 1\nbe:\n  floor: 0.9\ncontrol:\n  target: 0.8\n", "p.yaml:3:3: be.floor: 0.9 is not below control.target 0.8"},
 		{"a given value against a default", "version: 1\ncontrol:\n  target: 0.1\nbe:\n  floor: 0.5\n", "p.yaml:5:3: be.floor: 0.5 is not below control.target 0.1"},
 		{"wrong version", "version: 2\n", "p.yaml:1:1: version: 2 is not known; this anole reads version 1"},
 		{"not a mapping", "- a\n", "p.yaml:1:1: wants keys and values, got a list"},
 		{"two at once", "version: 1\nbe:\n  floor: 7\n  suppress: maybe\n", "p.yaml:3:3: be.floor: 7 is not a share between 0 and 1\np.yaml:3:3: be.floor: 7 is not below control.target 0.99\np.yaml:4:3: be.suppress: \"maybe\" is not one of quota, cpuset, off"},
-		{"two lines at once", "version: 1\nbe:\n  flor: 7\nls:\n  burst: lots\n", "p.yaml:3:3: be: unknown key \"flor\"; did you mean \"floor\"?\np.yaml:5:10: ls.burst: burst \"lots\": want off, auto, or the CPU time to bank such as 300ms, at most 24h0m0s"},
+		{"two lines at once", "version: 1\nbe:\n  flor: 7\nls:\n  burst: lots\n", "p.yaml:3:3: be: unknown key \"flor\"; did you mean \"floor\"?\np.yaml:5:10: ls.burst: burst \"lots\": want off, auto, the CPU time to bank such as 300ms, or a percentage of the quota such as 200%, at most 24h0m0s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ParsePolicy([]byte(c.src), "p.yaml")

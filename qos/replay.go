@@ -117,6 +117,7 @@ type replayer struct {
 	head     *record.Header
 	policy   Policy
 	rules    []compiledRule
+	consents []consent
 	ctl      *control.Node
 	members  map[uint64]*replayMember
 	order    []*replayMember
@@ -189,6 +190,9 @@ func (p *replayer) installYAML(src string) error {
 
 // install puts a policy in force, as Engine.install does.
 func (p *replayer) install(pol Policy) (err error) {
+	if p.consents, err = pol.Tenants.compile(); err != nil {
+		return err
+	}
 	if p.rules, err = compile(&pol); err != nil {
 		return err
 	}
@@ -222,7 +226,7 @@ func (p *replayer) mechanism() actuate.Mechanism {
 // judge gives a member what the policy says of it.
 func (p *replayer) judge(m *replayMember) {
 	asked, _ := ParseBurst(m.join.Asked)
-	v := p.policy.judge(match(p.rules, &m.w, func() []string { return m.join.Programs }), asked)
+	v := p.policy.judge(match(p.rules, &m.w, func() []string { return m.join.Programs }), &m.w, p.consents, asked)
 	if m.Class != v.class {
 		m.Class, m.Share = v.class, 0
 	}

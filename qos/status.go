@@ -16,6 +16,8 @@ import (
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/qos/dialect"
+	"github.com/anole-os/anole/workload"
 )
 
 // Status is the Engine's picture of the node, in the shape of GET
@@ -87,6 +89,14 @@ type WorkloadStatus struct {
 	RTThreads int          `json:"rt_threads"`
 	// Labels are those that rules match by, nil without.
 	Labels map[string]string `json:"labels,omitempty"`
+	Pod    string            `json:"pod,omitempty"` // namespace/name
+	Image  string            `json:"image,omitempty"`
+	// Sources lists who told of the workload, the most trusted first.
+	Sources []string `json:"sources,omitempty"`
+	// Refused are labels and annotations that were not followed, Conflicts what
+	// the sources disagree about.
+	Refused   []dialect.Refusal   `json:"refused,omitempty"`
+	Conflicts []workload.Conflict `json:"conflicts,omitempty"`
 }
 
 // BurstStatus is the plan in force for one workload.
@@ -231,9 +241,12 @@ func (s *ClassStatus) hardware(t *ClassTotals) {
 
 func (g *group) status() WorkloadStatus {
 	s := WorkloadStatus{
-		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: g.w.Source, Cgroup: g.w.Path,
+		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: string(g.w.Source), Cgroup: g.w.Path,
 		Used: round3(g.smooth), Usage: g.total.Seconds(), Periods: g.throttledPeriods, RTThreads: g.threads,
-		Labels: maps.Clone(g.w.Labels),
+		Labels: maps.Clone(g.w.Labels), Pod: podOf(g.w), Image: g.w.Image, Sources: sources(g.w), Refused: slices.Clone(g.refused),
+	}
+	if g.w.Told != nil {
+		s.Conflicts = slices.Clone(g.w.Told.Conflicts)
 	}
 	if g.periods > 0 {
 		s.Throttled = round3(float64(g.throttledPeriods) / float64(g.periods))

@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/blkio"
 	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/dialect"
 	"github.com/anole-os/anole/qos/runq"
 )
 
@@ -42,6 +44,8 @@ type Totals struct {
 	IO        [class.Count]blkio.Flow // on the disks that are controlled
 	Pressure  cgroup.Pressure         // of the latency-sensitive class
 	Writes    map[WriteKey]uint64
+	Refused   map[dialect.Reason]uint64 // labels and annotations that were not followed
+	Admitted  uint64                    // looks at workloads before their programs ran, see Admit
 	Grants    uint64
 	Demotions uint64
 	Steered   uint64 // latency-sensitive tasks moved from behind another to a CPU with best-effort work
@@ -61,7 +65,7 @@ var loopBounds = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0
 // LoopBounds gives the upper bounds of Totals.LoopHist, in seconds.
 func LoopBounds() []float64 { return loopBounds[:] }
 
-func (t *Totals) init() { t.Writes = map[WriteKey]uint64{} }
+func (t *Totals) init() { t.Writes, t.Refused = map[WriteKey]uint64{}, map[dialect.Reason]uint64{} }
 
 // move counts a group in its new class.
 func (t *Totals) move(g *group, to class.Class) {
@@ -154,6 +158,7 @@ func (t *Totals) clone() Totals {
 	for k, v := range t.Writes {
 		out.Writes[k] = v
 	}
+	out.Refused = maps.Clone(t.Refused)
 	return out
 }
 

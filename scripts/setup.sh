@@ -154,6 +154,14 @@ need_tools() {
   say "not installed, the tests that need them skip: $packages"
 }
 
+# The container runtimes of test/containers.
+need_containers() {
+  if can_install && [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+    if scripts/containers.sh; then return 0; fi
+  fi
+  say "no container runtimes, the tests that need them skip"
+}
+
 case "${1:-go}" in
   go) need_go ;;
   test) need_go; need_tools "$test_tools" ;;

@@ -16,6 +16,9 @@ type Match struct {
 	Path        string            `yaml:"path,omitempty" json:"path,omitempty"`                // pattern over the cgroup path, "/a/**"
 	Unit        string            `yaml:"unit,omitempty" json:"unit,omitempty"`                // pattern over the unit, "nginx@*.service"
 	Exe         string            `yaml:"exe,omitempty" json:"exe,omitempty"`                  // pattern over a member process's program, "/usr/sbin/nginx" or "nginx"
+	Namespace   string            `yaml:"namespace,omitempty" json:"namespace,omitempty"`      // pattern over the pod's namespace, "team-*"
+	Pod         string            `yaml:"pod,omitempty" json:"pod,omitempty"`                  // pattern over the pod's name
+	Image       string            `yaml:"image,omitempty" json:"image,omitempty"`              // pattern over the image's name; without a slash over its last element, "nginx:*"
 	Label       map[string]string `yaml:"label,omitempty" json:"label,omitempty"`              // each label's value; "*" is any
 	Kind        Kind              `yaml:"kind,omitempty" json:"kind,omitempty"`                // one of Kinds
 	KubeQoS     string            `yaml:"kubeQoS,omitempty" json:"kube_qos,omitempty"`         // Guaranteed, Burstable or BestEffort
@@ -26,6 +29,8 @@ type Match struct {
 type Matcher struct {
 	m               Match
 	path, unit, exe *glob
+
+	namespace, pod, image *glob
 }
 
 // Compile checks a rule; the error names the field.
@@ -38,7 +43,10 @@ func Compile(m Match) (*Matcher, error) {
 	for _, f := range []struct {
 		name, pattern string
 		to            **glob
-	}{{"path", m.Path, &c.path}, {"unit", m.Unit, &c.unit}, {"exe", m.Exe, &c.exe}} {
+	}{
+		{"path", m.Path, &c.path}, {"unit", m.Unit, &c.unit}, {"exe", m.Exe, &c.exe},
+		{"namespace", m.Namespace, &c.namespace}, {"pod", m.Pod, &c.pod}, {"image", m.Image, &c.image},
+	} {
 		if f.pattern == "" {
 			continue
 		}
@@ -63,14 +71,16 @@ func checkShape(field, pattern string) error {
 	switch {
 	case field == "unit" && slash:
 		return fmt.Errorf("unit: %q must hold no slash; match the cgroup by path", pattern)
-	case field != "unit" && slash && pattern[0] != '/':
+	case (field == "namespace" || field == "pod") && slash:
+		return fmt.Errorf("%s: %q must hold no slash", field, pattern)
+	case (field == "path" || field == "exe") && slash && pattern[0] != '/':
 		return fmt.Errorf("%s: %q must begin with a slash or hold none", field, pattern)
 	}
 	return nil
 }
 
 func (m *Match) empty() bool {
-	return m.Path == "" && m.Unit == "" && m.Exe == "" && len(m.Label) == 0 && m.Kind == "" && m.KubeQoS == "" && m.ContainerID == ""
+	return m.Path == "" && m.Unit == "" && m.Exe == "" && m.Namespace == "" && m.Pod == "" && m.Image == "" && len(m.Label) == 0 && m.Kind == "" && m.KubeQoS == "" && m.ContainerID == ""
 }
 
 func (c *Matcher) checkWords() error {
@@ -98,6 +108,9 @@ func (c *Matcher) Match(w *Workload, exe func() []string) bool {
 	case c.m.Kind != "" && c.m.Kind != w.Kind,
 		c.m.KubeQoS != "" && c.m.KubeQoS != w.KubeQoS,
 		!strings.HasPrefix(w.ContainerID, c.m.ContainerID),
+		c.namespace != nil && (w.Namespace == "" || !c.namespace.match(w.Namespace)),
+		c.pod != nil && (w.PodName == "" || !c.pod.match(w.PodName)),
+		c.image != nil && (w.Image == "" || !c.image.match(w.Image)),
 		c.path != nil && !c.path.match(w.Path),
 		c.unit != nil && (w.Unit == "" || !c.unit.re.MatchString(w.Unit) && !c.unit.re.MatchString(unescape(w.Unit))):
 		return false

@@ -104,6 +104,9 @@ func (t *Table) sync(n *node, name string, now time.Time) {
 // add makes a node for a directory that was found.
 func (t *Table) add(parent *node, name string, ino uint64, now time.Time) *node {
 	at, w := parent.step(name)
+	if w == nil {
+		w = t.namedContainer(at, ino)
+	}
 	if slices.ContainsFunc(t.exclude, func(g *glob) bool { return g.match(at.path) }) {
 		return nil
 	}
@@ -136,10 +139,8 @@ func (t *Table) remove(n *node) {
 
 // enter puts a workload into the table.
 func (t *Table) enter(n *node, w *Workload) {
-	w.Ino, w.Source = n.ino, "tree"
-	if t.opts.Enrich != nil {
-		t.opts.Enrich(w)
-	}
+	w.Ino, w.Source = n.ino, FromTree
+	t.tell(n, w)
 	w.ID = w.uniqueID(func(id string) bool { return t.ids[id] != nil })
 	n.w, t.ids[w.ID], t.dirty = w, w, true
 }
@@ -150,6 +151,7 @@ func (t *Table) leave(n *node) {
 		return
 	}
 	delete(t.ids, n.w.ID)
+	t.untell(n)
 	n.w, t.dirty = nil, true
 }
 

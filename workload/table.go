@@ -23,14 +23,17 @@ type Options struct {
 	// Exclude lists patterns (see Match) of paths that are passed over, with
 	// all below them.
 	Exclude []string
-	// Enrich, if set, tells what the tree does not: it may set Name and Labels,
-	// which rules match by. It is called once for each workload, when it
-	// appears and before anyone sees it, never again on a scan; so a source must
-	// know of a workload before its cgroup is made, as the record of anole qos
-	// run does, or an NRI plugin in CreateContainer. Several sources are called
-	// one after the other by one Enrich. It runs within Open and Refresh, on
-	// their goroutine, and must not block; it must set Labels to a map of its
-	// own and not keep the Workload.
+	// Records, if set, tells of containers what the tree does not: pod, names,
+	// labels, annotations. A workload has it from when it appears; what is said
+	// later, or changes, is taken in by the next Refresh, which then says that
+	// the set changed. What was said of a workload stays with it when its source
+	// forgets it.
+	Records *Registry
+	// Enrich, if set, is asked after Records and may set Name and Labels, which
+	// rules match by. It is called when a workload appears, before anyone sees
+	// it, and again when something is said of it by Records; never on a scan. It
+	// runs within Open and Refresh, on their goroutine, and must not block; it
+	// must set Labels to a map of its own and not keep the Workload.
 	Enrich func(*Workload)
 	// Poll makes the table do without inotify.
 	Poll bool
@@ -59,7 +62,8 @@ type Table struct {
 	dirty   bool      // the set of workloads changed since the last publish
 	scanned time.Time // when the tree was last walked
 
-	ids map[string]*Workload // live ones
+	ids  map[string]*Workload // live ones
+	told teller
 
 	exes exeCache
 	now  atomic.Pointer[snapshot]
@@ -89,7 +93,7 @@ func Open(opts Options) (*Table, error) {
 	if opts.Rescan < 0 {
 		return nil, fmt.Errorf("open workload table: negative rescan time %s", opts.Rescan)
 	}
-	t := &Table{opts: opts, ids: map[string]*Workload{}, dirty: true}
+	t := &Table{opts: opts, ids: map[string]*Workload{}, dirty: true, told: newTeller()}
 	for _, p := range opts.Exclude {
 		g, err := compileGlob(p)
 		if err != nil {
@@ -136,8 +140,8 @@ func (t *Table) findMount() error {
 }
 
 // Refresh takes in what happened in the tree and says whether the set of
-// workloads changed. It does not wait. When nothing happened it costs one
-// system call; when a rescan is due, up to about a millisecond with inotify and
+// workloads, or what is known of one, changed. It does not wait. When nothing
+// happened it costs one system call; when a rescan is due, up to about a millisecond with inotify and
 // a walk of the tree without. now drives all of its timing. An error means
 // that the hierarchy's root could not be read; the table then keeps its last
 // state and the next Refresh tries again.
@@ -149,6 +153,7 @@ func (t *Table) Refresh(now time.Time) (changed bool, err error) {
 		err = t.rescan(now)
 	}
 	t.runChecks(now)
+	t.retell(now)
 	if !t.dirty {
 		return false, err
 	}

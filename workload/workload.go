@@ -44,8 +44,10 @@ type Workload struct {
 	// Ino is the inode of that cgroup directory, which is the kernel's cgroup
 	// id and the workload's identity: a group made anew under the same path is
 	// another workload. 0 from Parse, which looks at no node.
-	Ino    uint64 `json:"ino,omitempty"`
-	Source string `json:"source"` // who found it: "tree"
+	Ino uint64 `json:"ino,omitempty"`
+	// Source is the most trusted of those who told of it; "tree" when only its
+	// path did.
+	Source Origin `json:"source"`
 	Kind   Kind   `json:"kind"`
 	// Unit is the systemd unit as systemd spells it, escapes included; "" if the
 	// cgroup is none.
@@ -56,7 +58,16 @@ type Workload struct {
 	ContainerID string            `json:"container_id,omitempty"` // in full
 	PodUID      string            `json:"pod_uid,omitempty"`      // with dashes, as in the Kubernetes API
 	KubeQoS     string            `json:"kube_qos,omitempty"`     // Guaranteed, Burstable, BestEffort, or "" outside Kubernetes
-	Labels      map[string]string `json:"labels,omitempty"`       // from Options.Enrich; nil without
+	PodName     string            `json:"pod_name,omitempty"`     // this and what follows from Options.Records
+	Namespace   string            `json:"namespace,omitempty"`    // of the pod
+	Image       string            `json:"image,omitempty"`        //
+	Sandbox     bool              `json:"sandbox,omitempty"`      // it only holds its pod's namespaces
+	Annotations map[string]string `json:"annotations,omitempty"`  //
+	Labels      map[string]string `json:"labels,omitempty"`       // from Options.Records and Options.Enrich; nil without
+
+	// Told is what sources other than the tree said of the container, nil if
+	// none did.
+	Told *Container `json:"-"`
 }
 
 // whole says whether all that lies below the cgroup belongs to the workload.
@@ -71,6 +82,6 @@ func (w *Workload) whole() bool {
 // Clone gives a copy that the caller may change.
 func (w *Workload) Clone() *Workload {
 	c := *w
-	c.Labels = maps.Clone(w.Labels)
+	c.Labels, c.Annotations = maps.Clone(w.Labels), maps.Clone(w.Annotations)
 	return &c
 }

@@ -38,6 +38,9 @@ func (t *Table) Row(fields ...any) {
 	t.rows = append(t.rows, row)
 }
 
+// Clean makes s, which somebody else may have written, one harmless line.
+func Clean(s string) string { return clean(s) }
+
 // clean makes s one harmless line: control characters from the node, such as
 // those in a process's name, must not reach the terminal.
 func clean(s string) string {

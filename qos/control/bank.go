@@ -36,7 +36,7 @@ func (n *Node) SetLimit(m *Member, cores float64) error {
 
 func (n *Node) openBank(m *Member) (err error) {
 	b := m.Bank
-	budget := m.Mode.Budget
+	budget := m.Mode.Of(b.Limit)
 	if m.Mode.Auto {
 		b.auto, err = burst.NewAuto(burst.AutoOptions{
 			Limit: b.Limit, Limits: n.o.Limits, UpEvery: learnEvery, Max: time.Duration(b.Limit * float64(mostBank)),

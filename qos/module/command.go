@@ -141,9 +141,7 @@ func explainCommand() *cobra.Command {
 
 func writeExplanation(w io.Writer, x *qos.Explanation) error {
 	fmt.Fprintf(w, "%s is %s by %s\ncgroup %s\n", x.Workload.ID, x.Workload.Class, x.Workload.Rule, x.Workload.Cgroup)
-	if l := x.Workload.Labels; len(l) > 0 {
-		fmt.Fprintf(w, "labels %s\n", labelList(l))
-	}
+	writeTold(w, &x.Workload)
 	fmt.Fprintln(w)
 	if len(x.Files) == 0 {
 		fmt.Fprintln(w, "nothing was changed for it")

@@ -8,6 +8,7 @@ import (
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/class"
+	"github.com/anole-os/anole/qos/dialect"
 	"github.com/anole-os/anole/qos/runq"
 )
 
@@ -50,6 +51,8 @@ var (
 	rtThreads = desc(core.Gauge, "rt_threads", "Threads in the real-time lane.")
 	steered   = desc(core.Counter, "steered_total", "Waking latency-sensitive threads moved from behind another to a CPU that ran best-effort work.")
 	demotions = desc(core.Counter, "rt_demotions_total", "Workloads taken out of the real-time lane for using too much.")
+	refusals  = desc(core.Counter, "labels_refused_total", "Labels and annotations of workloads that were not followed.", "reason")
+	admitted  = desc(core.Counter, "admissions_total", "Looks at the node for a container whose program was about to run.")
 	degraded  = desc(core.Gauge, "degraded", "Parts that do not work on this node.", "feature", "reason")
 
 	ioBytes  = desc(core.Counter, "io_bytes_total", "Bytes read and written on the disks that are controlled.", "class", "direction")
@@ -94,6 +97,10 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	}
 	emit(core.Metric{Desc: loopTime, Hist: loopHist(&t)})
 	value(late, float64(t.Late))
+	for _, r := range dialect.Reasons() {
+		value(refusals, float64(t.Refused[r]), string(r))
+	}
+	value(admitted, float64(t.Admitted))
 	value(grants, float64(t.Grants))
 	value(demotions, float64(t.Demotions))
 	value(steered, float64(t.Steered))

@@ -27,7 +27,9 @@ func init() {
 	core.Register(core.Info{
 		Name: "qos",
 		Doc:  "Latency-sensitive and best-effort work share the node: CPU by class, suppression, CPU Burst",
-		New:  func() core.Module { return New() },
+		// The records of containers come from there, if it is built in.
+		After: []string{"workload"},
+		New:   func() core.Module { return New() },
 		Entries: map[string]func([]string) error{
 			stageVerb: stage,
 			guardVerb: run.GuardMain,
@@ -53,6 +55,7 @@ type Module struct {
 	runDir   string
 	stored   string // path of the policy that was applied at run time
 	journal  *journal.Journal
+	records  *workload.Registry // nil without the workload room
 	policy   qos.Policy
 	changes  sync.Mutex // one change of policy at a time
 	mu       sync.Mutex // guards all below, and cfg and policy
@@ -76,6 +79,7 @@ func (m *Module) Provision(h *core.Host) error {
 	m.log, m.root, m.runDir = h.Log, h.Root, h.RunDir
 	m.stored = filepath.Join(h.StateDir, "qos", "policy.yaml")
 	m.journal, _ = core.Want[*journal.Journal](h.Offers)
+	m.records, _ = core.Want[*workload.Registry](h.Offers)
 	m.choosePolicy()
 	return nil
 }
@@ -107,9 +111,12 @@ func (m *Module) Start(context.Context) error {
 	if _, err := run.Sweep(m.runDir); err != nil {
 		m.log.Warn("sweep workloads of dead runs", "err", err)
 	}
-	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank, Enrich: m.enrich})
+	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank, Records: m.records, Enrich: m.enrich})
 	if err != nil {
 		return err
+	}
+	if m.records != nil {
+		m.records.OnStart(func(workload.Container) { e.Admit(time.Now()) })
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -127,8 +134,12 @@ func (m *Module) Start(context.Context) error {
 // bank gives the burst that `anole qos run` asked for.
 func (m *Module) bank(w *workload.Workload) (qos.BurstMode, bool) { return run.Bank(m.runDir, w.Path) }
 
-// enrich gives a workload the labels that `anole qos run` was told.
-func (m *Module) enrich(w *workload.Workload) { w.Labels = run.Labels(m.runDir, w.Path) }
+// enrich gives a workload of `anole qos run` the labels that it was told.
+func (m *Module) enrich(w *workload.Workload) {
+	if l := run.Labels(m.runDir, w.Path); l != nil {
+		w.Labels, w.Source = l, workload.FromRun
+	}
+}
 
 // Stop implements core.Module.
 func (m *Module) Stop(ctx context.Context) error {
@@ -138,6 +149,9 @@ func (m *Module) Stop(ctx context.Context) error {
 	m.mu.Unlock()
 	if e == nil {
 		return nil
+	}
+	if m.records != nil {
+		m.records.OnStart(nil)
 	}
 	cancel()
 	select {

@@ -2,6 +2,7 @@ package module
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/term"
+	"github.com/anole-os/anole/qos"
 )
 
 // classCell colours a class as the console does.
@@ -56,6 +58,26 @@ func labelList(labels map[string]string) string {
 		out = append(out, k+"="+labels[k])
 	}
 	return strings.Join(out, ", ")
+}
+
+// writeTold says what is known of a workload beside its cgroup, by whom, and
+// what of that was not followed.
+func writeTold(w io.Writer, x *qos.WorkloadStatus) {
+	line := func(what, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "%s %s\n", what, term.Clean(text))
+		}
+	}
+	line("pod", x.Pod)
+	line("image", x.Image)
+	line("told by", strings.Join(x.Sources, ", "))
+	line("labels", labelList(x.Labels))
+	for _, r := range x.Refused {
+		fmt.Fprintf(w, "%s %s\n", term.Paint(w, term.Yellow, "not followed:"), r)
+	}
+	for _, c := range x.Conflicts {
+		fmt.Fprintf(w, "%s %s\n", term.Paint(w, term.Yellow, "disagreement:"), c)
+	}
 }
 
 // base shortens a file's path to its name; other words stay.

@@ -87,7 +87,7 @@ func (r *runner) plan(agent bool, limits burst.Limits) (burst.Plan, error) {
 	case r.o.Burst.Auto:
 		s.Burst = 2 * burst.Micros(r.o.CPUs*float64(burst.DefaultMinPeriod)).Duration()
 	default:
-		s.Burst = r.o.Burst.Budget
+		s.Burst = r.o.Burst.Of(r.o.CPUs)
 	}
 	p, err := burst.NewPlan(s)
 	var f *burst.FieldError

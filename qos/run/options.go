@@ -157,7 +157,7 @@ func (o *Options) Check() error {
 	if err := checkCPUs(o.CPUs); err != nil {
 		return err
 	}
-	if o.CPUs == 0 && o.Burst.Budget != 0 {
+	if o.CPUs == 0 && (o.Burst.Budget != 0 || o.Burst.Percent != 0) {
 		return flagError("--burst", o.Burst, "there is nothing to bank without --cpus")
 	}
 	if o.Burst.Budget < 0 || o.Burst.Budget > burst.MaxBudget {

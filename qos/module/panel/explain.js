@@ -36,6 +36,11 @@ export function explainer(kit) {
       'Burst': w.burst && w.burst.mode !== 'off' ? `${burst(kit, w.burst)}, by ${w.burst.kernel}` : 'off',
       'Real-time threads': String(w.rt_threads ?? 0), 'Id': kit.code(w.id),
       ...(w.labels ? {'Labels': Object.entries(w.labels).map(([k, v]) => `${k}=${v}`).join(', ')} : {}),
+      ...(w.pod ? {'Pod': w.pod} : {}),
+      ...(w.image ? {'Image': w.image} : {}),
+      ...(w.sources?.length > 1 ? {'Told by': w.sources.join(', ')} : {}),
+      ...(w.refused ? {'Not followed': w.refused.map(r => `${r.key}=${r.value}: ${r.text}`).join('; ')} : {}),
+      ...(w.conflicts ? {'Sources disagree': w.conflicts.map(c => `${c.field} is ${c.taken} by ${c.from}, ${c.refused} by ${c.opposing}`).join('; ')} : {}),
     }).map(([k, v]) => h('div', null, h('dt', null, k), h('dd', null, v))));
     table.set(list ?? []);
     const some = decisions ?? [];

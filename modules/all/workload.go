@@ -1,0 +1,5 @@
+//go:build !no_workload
+
+package all
+
+import _ "github.com/anole-os/anole/workload/module"

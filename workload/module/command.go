@@ -1,0 +1,137 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/internal/term"
+)
+
+// Command implements core.Commander.
+func (m *Module) Command() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "workload",
+		Short: "Pods and containers of the node, and who tells of them",
+		Long: `Pods and containers are known from the container runtime: it tells of them
+before they start (NRI), is asked for them (CRI), or tells of those that are no
+pods (containerd's events). Where two say different things of one container, the
+first of these is believed.`,
+	}
+	c.AddCommand(statusCommand(), probeCommand(), revertCommand())
+	return c
+}
+
+func statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "The sources: connected, containers, last word, disagreements",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			env := core.EnvFrom(cmd.Context())
+			var v View
+			if err := ask(cmd.Context(), env, &v); err != nil {
+				return err
+			}
+			if env.JSON {
+				return env.PrintJSON(v)
+			}
+			return write(env.Out, &v)
+		},
+	}
+}
+
+func write(w io.Writer, v *View) error {
+	t := term.NewTable("SOURCE", "CONNECTED", "CONTAINERS", "LAST WORD", "OVERRULED", "HOW, OR WHY NOT")
+	for _, s := range v.Sources {
+		state, why := term.Cell{Text: "no", Style: term.Yellow}, s.Problem
+		switch {
+		case s.Connected:
+			state, why = term.Cell{Text: "yes", Style: term.Green}, s.Detail
+		case !s.Wanted:
+			state, why = term.Cell{Text: "off"}, ""
+		}
+		last := "never"
+		if ago, ok := s.Ago(time.UnixMilli(v.Time)); ok {
+			last = term.Duration(ago.Round(time.Second)) + " ago"
+		}
+		t.Row(string(s.Name), state, fmt.Sprint(s.Containers), last, fmt.Sprint(s.Disagreements), why)
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s\n", v.summary())
+	for _, c := range v.Conflicts {
+		fmt.Fprintf(w, "%s %s: %s\n", term.Paint(w, term.Yellow, "disagreement"), term.Clean(c.Pod), c.Conflict)
+	}
+	if v.LostRecords > 0 || v.LostLabels > 0 {
+		fmt.Fprintf(w, "%d records without room, %d labels and annotations cut or left out\n", v.LostRecords, v.LostLabels)
+	}
+	return nil
+}
+
+func probeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "probe",
+		Short: "Which sources this node has, and why not",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			env := core.EnvFrom(cmd.Context())
+			m := New()
+			m.root = env.Root
+			var all []any
+			t := term.NewTable("FEATURE", "HERE", "DETAIL", "NEEDS", "HOW TO GET IT")
+			for _, p := range m.Probes() {
+				r := p.Result()
+				all = append(all, r)
+				t.Row(r.Feature, string(r.Answer), r.Detail, r.Need, r.Fix)
+			}
+			if env.JSON {
+				return env.PrintJSON(all)
+			}
+			return t.Write(env.Out)
+		},
+	}
+}
+
+func revertCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revert",
+		Short: "How to put the node back",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return core.Exit(core.ExitUsage, errors.New("this room changes nothing on the node; for what others did use \"anole revert\""))
+		},
+	}
+}
+
+// ask gets the status from the agent.
+func ask(ctx context.Context, env *core.Env, v *View) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/workload/status", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := env.Agent.Do(req)
+	if err != nil {
+		var exit *core.ExitError
+		if errors.As(err, &exit) {
+			return exit
+		}
+		return core.Exit(core.ExitUnreachable, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return core.Exit(core.ExitUnreachable, fmt.Errorf("the agent answered %s: its workload room is not running", resp.Status))
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<20)).Decode(v); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
+	}
+	return nil
+}
