@@ -19,6 +19,7 @@ import (
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/qos/record"
 	"github.com/anole-os/anole/qos/runq"
 	"github.com/anole-os/anole/workload"
 )
@@ -97,6 +98,7 @@ type Engine struct {
 	signalled  control.Signals // of the last Step, as is outcome
 	outcome    control.Outcome
 	taps       []*Tap
+	looks      []record.Look // of this Step, while somebody records
 	last       time.Time
 	totals     Totals
 	history    decisions

@@ -8,6 +8,7 @@ import (
 
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/record"
+	"github.com/anole-os/anole/test/fault/disks"
 	"github.com/anole-os/anole/test/fault/groups"
 	"github.com/anole-os/anole/workload"
 )
@@ -119,5 +120,41 @@ func TestKernelTapThatNobodyTakesEnds(t *testing.T) {
 	tap.Close()
 	if _, err := r.Tap(); err != nil {
 		t.Errorf("no recording after one that ended: %v", err)
+	}
+}
+
+// What was decided on a disk is decided again; another floor gives another
+// limit.
+func TestKernelReplayRepeatsTheDisks(t *testing.T) {
+	n, d, ls, be, use := limitRig(t, disks.Any)
+	be.Run("sh", "-c", d.Writer())
+	p := ioPolicyFor(n, d, use)
+	r := start(t, n, d, ls, be, p)
+	rec := r.record(func() {
+		r.steps(5)
+		ls.Run("sh", "-c", d.Reader())
+		r.until("best-effort IO is limited", func() bool { return r.status().Limit != nil })
+		r.steps(50)
+	})
+	of := func(x *Replay) ReplayDisk {
+		for _, one := range x.Disks {
+			if one.Name == d.Name {
+				return one
+			}
+		}
+		t.Fatalf("disk %s is not in %+v", d.Name, x.Disks)
+		return ReplayDisk{}
+	}
+	own := of(replay(t, rec.Bytes(), nil))
+	if own.Same != 1 || own.Now != own.Then || own.Now.Moves == 0 || own.Now.Limited == 0 {
+		t.Errorf("replayed %+v", own)
+	}
+	p.IO.Floor = 0.9
+	if other := of(replay(t, rec.Bytes(), &p)).Now; other == own.Now || other.Limited > 0 && other.WriteBytes <= own.Now.WriteBytes {
+		t.Errorf("a floor of 90 %% limits as much: %+v, recorded %+v", other, own.Now)
+	}
+	p.IO.Devices[0].Use = "off"
+	if other := of(replay(t, rec.Bytes(), &p)); other.Now.Limited != 0 || other.Mechanism != "off" {
+		t.Errorf("switched off: %+v", other)
 	}
 }

@@ -140,6 +140,9 @@ func (p *ioPart) govern(d *ioDisk, now time.Time) {
 	m.ls, m.be = blkio.Flow{}, blkio.Flow{}
 	was := d.objective()
 	d.limit = d.gov.Step(s)
+	if p.e.tapped() {
+		p.e.look("io", d.Name, ioLook{Number: d.Number, Mechanism: d.mech, Disk: s.Disk, LS: s.LS, BE: s.BE, Stall: s.Stall}, d.limit)
+	}
 	if d.limit.Changed || d.mech == blkio.Cost && d.objective() != was {
 		p.moved = true
 	}

@@ -43,6 +43,7 @@ type Replay struct {
 	Agree    float64        `json:"agree"`     // share of steps whose cap is within 1 % of the recorded one
 	Same     float64        `json:"identical"` // share of steps with the very same cap, shares and plans
 	Members  []ReplayMember `json:"workloads"`
+	Disks    []ReplayDisk   `json:"disks"`
 	Moves    []ReplayMove   `json:"moves"` // of the replayed cap, the first thousand
 	Points   []ReplayPoint  `json:"points"`
 	every    time.Duration  // between two points
@@ -122,6 +123,7 @@ type replayer struct {
 	members  map[uint64]*replayMember
 	order    []*replayMember
 	verdicts []control.LaneVerdict
+	disks    map[string]*ReplayDisk
 	moved    bool // somebody came or went
 	point    time.Duration
 	cap      float64
@@ -144,10 +146,10 @@ type replayMember struct {
 // line. A policy that was changed while the recording was made is followed unless
 // one is given.
 func ReplayRecording(ctx context.Context, r *record.Reader, o ReplayOptions) (*Replay, error) {
-	p := replayer{o: o, head: r.Header(), members: map[uint64]*replayMember{}, cap: math.Inf(1)}
+	p := replayer{o: o, head: r.Header(), members: map[uint64]*replayMember{}, disks: map[string]*ReplayDisk{}, cap: math.Inf(1)}
 	p.out = &Replay{
 		Node: p.head.Node, Start: p.head.Start, CPUs: p.head.CPUs, Own: o.Policy == nil, Moves: []ReplayMove{}, Points: []ReplayPoint{},
-		Members: []ReplayMember{},
+		Members: []ReplayMember{}, Disks: []ReplayDisk{},
 	}
 	if err := p.begin(); err != nil {
 		return nil, err
@@ -162,11 +164,11 @@ func ReplayRecording(ctx context.Context, r *record.Reader, o ReplayOptions) (*R
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil {
-			err = p.line(l)
-		}
 		if err != nil {
 			return nil, err
+		}
+		if err := p.line(l); err != nil {
+			return nil, r.Wrong(err)
 		}
 	}
 	p.out.CutOff = r.Torn()
@@ -248,7 +250,7 @@ func (p *replayer) line(l *record.Line) error {
 	case l.Policy != "" && p.o.Policy == nil:
 		return p.installYAML(l.Policy)
 	case l.Step != nil:
-		p.step(l.Step)
+		return p.step(l.Step)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package qos
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func (p *replayer) arrange() {
 }
 
 // step decides on one recorded look at the node.
-func (p *replayer) step(s *record.Step) {
+func (p *replayer) step(s *record.Step) error {
 	p.arrange()
 	p.signal(s)
 	now := p.head.Start.Add(time.Duration(s.At))
@@ -62,6 +63,22 @@ func (p *replayer) step(s *record.Step) {
 		m.InLane = p.verdicts[i].In
 	}
 	p.count(s, o)
+	for i := range s.Looks {
+		if err := p.look(now, &s.Looks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look has another controller decide. One that this anole does not have is
+// passed over.
+func (p *replayer) look(now time.Time, l *record.Look) error {
+	switch l.Controller {
+	case "io":
+		return p.lookIO(now, l)
+	}
+	return nil
 }
 
 // signal sets the members' signals.
@@ -219,6 +236,10 @@ func (p *replayer) finish() *Replay {
 	for i := range out.Members {
 		m := &out.Members[i]
 		m.Used, m.ThenShare, m.NowShare = round3(m.used.mean()), round3(m.then.mean()), round3(m.now.mean())
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.disks)) {
+		p.disks[name].finish()
+		out.Disks = append(out.Disks, *p.disks[name])
 	}
 	slices.SortFunc(out.Members, func(a, b ReplayMember) int { return strings.Compare(a.ID, b.ID) })
 	return out

@@ -1,10 +1,12 @@
 package qos
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -107,6 +109,7 @@ func (e *Engine) untap(t *Tap, err error) {
 
 // tell gives a Step to all recordings.
 func (e *Engine) tell(in control.Signals, o control.Outcome) {
+	defer func() { e.looks = e.looks[:0] }()
 	for _, t := range e.taps {
 		lines, err := t.lines(in, o)
 		if err != nil {
@@ -149,6 +152,7 @@ func (t *Tap) lines(in control.Signals, o control.Outcome) ([]*record.Line, erro
 	for _, m := range o.Grants {
 		s.Grants = append(s.Grants, e.groupOf(m).w.Ino)
 	}
+	s.Looks = slices.Clone(e.looks)
 	return append(out, &record.Line{Step: s}), nil
 }
 
@@ -209,6 +213,26 @@ func (t *Tap) sample(g *group) (record.Sample, bool) {
 	}
 	return s, s.Fresh || s.Limit != nil || s.Plan != nil || s.Spinner != 0 || s.Share != 0 || s.InLane
 }
+
+// look tells recordings of a step of a part's controller: what it looked at and
+// what it decided. Callers ask tapped first, so that nothing is put together for
+// nobody.
+func (e *Engine) look(controller, of string, in, out any) {
+	i, err := json.Marshal(in)
+	if err != nil {
+		e.degrade("recording", fmt.Errorf("encode a look of %s: %w", controller, err))
+		return
+	}
+	o, err := json.Marshal(out)
+	if err != nil {
+		e.degrade("recording", fmt.Errorf("encode a decision of %s: %w", controller, err))
+		return
+	}
+	e.looks = append(e.looks, record.Look{Controller: controller, Of: of, In: i, Out: o})
+}
+
+// tapped says whether anybody records.
+func (e *Engine) tapped() bool { return len(e.taps) > 0 }
 
 // known gives a signal, nil where there is none.
 func known(v float64) *float64 {

@@ -44,10 +44,10 @@ type Sample struct {
 
 // Decision is a Governor's answer.
 type Decision struct {
-	Limit   Rates // of all best-effort IO on the disk together; only if Limited
-	Limited bool
-	Changed bool // since the last decision
-	Why     string
+	Limit   Rates  `json:"limit"` // of all best-effort IO on the disk together; only if Limited
+	Limited bool   `json:"limited"`
+	Changed bool   `json:"changed"` // since the last decision
+	Why     string `json:"why,omitempty"`
 }
 
 // Numbers that hold a window together: it is judged when it saw enoughOps

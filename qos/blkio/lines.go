@@ -10,8 +10,10 @@ import (
 
 // Rates are a second's worth of IO.
 type Rates struct {
-	ReadBytes, WriteBytes float64
-	ReadOps, WriteOps     float64
+	ReadBytes  float64 `json:"read_bytes"`
+	WriteBytes float64 `json:"write_bytes"`
+	ReadOps    float64 `json:"read_ops"`
+	WriteOps   float64 `json:"write_ops"`
 }
 
 // Zero says that nothing is known or allowed.

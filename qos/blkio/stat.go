@@ -9,8 +9,10 @@ import (
 
 // Flow is what was read and written: counters, or what they grew by.
 type Flow struct {
-	ReadBytes, WriteBytes uint64
-	ReadOps, WriteOps     uint64
+	ReadBytes  uint64 `json:"read_bytes"`
+	WriteBytes uint64 `json:"write_bytes"`
+	ReadOps    uint64 `json:"read_ops"`
+	WriteOps   uint64 `json:"write_ops"`
 }
 
 // Ops is the number of requests.
@@ -43,8 +45,9 @@ func (f Flow) Since(was Flow) Flow {
 // done; the wait of a throttled one comes before and is not in it.
 type DiskStat struct {
 	Flow
-	ReadTime, WriteTime time.Duration
-	Busy                time.Duration // some request was on its way
+	ReadTime  time.Duration `json:"read_ns"`
+	WriteTime time.Duration `json:"write_ns"`
+	Busy      time.Duration `json:"busy_ns"` // some request was on its way
 }
 
 // ParseDiskStat reads such a file without allocating. Kernels append fields.

@@ -241,6 +241,9 @@ func writeReplay(w io.Writer, x *qos.Replay, moves int) error {
 	if err := writeReplayMembers(w, x.Members); err != nil {
 		return err
 	}
+	if err := writeReplayDisks(w, x.Disks); err != nil {
+		return err
+	}
 	return writeMoves(w, x.Moves, moves)
 }
 
@@ -256,6 +259,25 @@ func writeReplayMembers(w io.Writer, all []qos.ReplayMember) error {
 	for _, m := range all {
 		t.Row(m.ID, classCell(m.Class.String()), fmt.Sprintf("%.2f", m.Used), cell(m.ThenShare, ""), cell(m.NowShare, ""),
 			cell(m.ThenBank, " ms"), cell(m.NowBank, " ms"), m.Rule)
+	}
+	return t.Write(w)
+}
+
+func writeReplayDisks(w io.Writer, all []qos.ReplayDisk) error {
+	if len(all) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := term.NewTable("DISK", "BY", "BE LIMITED THEN", "NOW", "MEAN LIMIT THEN", "NOW", "MOVES THEN", "NOW")
+	rate := func(s *qos.ReplayDiskSum) string {
+		if s.Limited == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f + %.1f MB/s", s.ReadBytes/1e6, s.WriteBytes/1e6)
+	}
+	for i := range all {
+		d := &all[i]
+		t.Row(d.Name, d.Mechanism, percent(d.Then.Limited), percent(d.Now.Limited), rate(&d.Then), rate(&d.Now), fmt.Sprint(d.Then.Moves), fmt.Sprint(d.Now.Moves))
 	}
 	return t.Write(w)
 }

@@ -126,6 +126,9 @@ func (r *Reader) Next() (*Line, error) {
 	}
 }
 
+// Wrong makes an error about the line that was read last.
+func (r *Reader) Wrong(err error) error { return &Error{r.name, r.line, err} }
+
 func (r *Reader) end() error {
 	err := r.sc.Err()
 	switch {
@@ -219,6 +222,11 @@ func (r *Reader) checkStep(s *Step) error {
 	for i := range s.Samples {
 		if err := r.checkSample(&s.Samples[i]); err != nil {
 			return err
+		}
+	}
+	for i := range s.Looks {
+		if l := &s.Looks[i]; l.Controller == "" || l.Of == "" || len(l.In) == 0 || len(l.Out) == 0 {
+			return fmt.Errorf("step: look %d is not whole", i+1)
 		}
 	}
 	for _, ino := range s.Grants {

@@ -11,6 +11,7 @@
 package record
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/anole-os/anole/qos/burst"
@@ -72,10 +73,20 @@ type Step struct {
 	// Samples are of the workloads that were read in this interval, and of those
 	// for whom anything was decided.
 	Samples []Sample `json:"w,omitempty"`
+	// Looks are what the other controllers looked at and decided in this interval.
+	Looks []Look `json:"looks,omitempty"`
 
 	Cap    *float64 `json:"cap,omitempty"`    // decided: cores, absent without a cap
 	Why    string   `json:"why,omitempty"`    // when the cap moved
 	Grants []uint64 `json:"grants,omitempty"` // inodes
+}
+
+// Look is one step of a controller beside the CPU's.
+type Look struct {
+	Controller string          `json:"c"`   // such as io
+	Of         string          `json:"of"`  // what it is about, such as a disk
+	In         json.RawMessage `json:"in"`  // the sample, in the controller's own words
+	Out        json.RawMessage `json:"out"` // what was decided
 }
 
 // RunQueue is how long latency-sensitive threads waited behind best-effort work.

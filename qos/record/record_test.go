@@ -21,7 +21,7 @@ func sampleLines() []*Line {
 	return []*Line{
 		{Header: &Header{Version: Version, Start: time.Unix(1_700_000_000, 123).UTC(), Node: "n", CPUs: 2, Limits: burst.Mainline(), Mechanism: "cpu.idle", Policy: "version: 1\n"}},
 		{Join: &Join{Workload: workload.Workload{ID: "a", Path: "/a", Ino: 7, Labels: map[string]string{"x": "y"}}, Programs: []string{"/bin/a"}}},
-		{Step: &Step{At: 100, Dt: 100, Busy: f(0.1234567890123456), RunQueue: &RunQueue{P99: 5, N: 100}, Samples: []Sample{{Ino: 7, Fresh: true, Used: 1.0 / 3, Delta: 33, Limit: f(0)}}, Cap: f(1.5), Why: "w"}},
+		{Step: &Step{At: 100, Dt: 100, Busy: f(0.1234567890123456), RunQueue: &RunQueue{P99: 5, N: 100}, Samples: []Sample{{Ino: 7, Fresh: true, Used: 1.0 / 3, Delta: 33, Limit: f(0)}}, Cap: f(1.5), Why: "w", Looks: []Look{{Controller: "io", Of: "sda", In: []byte(`{"x":1}`), Out: []byte(`{}`)}}}},
 		{Policy: "version: 1\n"},
 		{Leave: 7},
 		{Step: &Step{At: 200, Dt: 100}},
@@ -112,6 +112,7 @@ func TestRefusesWhatNoWriterWrites(t *testing.T) {
 		"negative use":       {head + join + `{"step":{"t":1,"w":[{"i":7,"u":-1}]}}` + "\n", "x:3: step: workload 7: a value is out of range"},
 		"a use of 1e300":     {head + join + `{"step":{"t":1,"w":[{"i":7,"u":1e300}]}}` + "\n", "x:3: step: workload 7: a value is out of range"},
 		"busy of -1":         {head + `{"step":{"t":1,"busy":-1}}` + "\n", "x:2: step: busy -1 is out of range"},
+		"half a look":        {head + `{"step":{"t":1,"looks":[{"c":"io","of":"sda","in":{}}]}}` + "\n", "x:2: step: look 1 is not whole"},
 		"negative p99":       {head + `{"step":{"t":1,"runq":{"p99":-1,"n":1}}}` + "\n", "x:2: step: p99 of -1 ns"},
 		"workload of no one": {head + `{"join":{"workload":{"id":"a"}}}` + "\n", "x:2: join: a workload without inode or id"},
 	} {
