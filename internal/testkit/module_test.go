@@ -12,7 +12,7 @@ import (
 func TestModule(t *testing.T) {
 	for _, m := range []string{
 		"null_blk", "loop", "veth", "sch_htb", "sch_ingress", "cls_bpf", "cls_u32", "act_police", "act_gact", "act_mirred",
-		"sch_fq", "sch_netem", "bfq", "dummy", "ifb", "overlay", "ext4",
+		"sch_fq", "sch_netem", "bfq", "dummy", "ifb", "overlay", "ext4", "fuse",
 	} {
 		t.Run(m, func(t *testing.T) {
 			Module(t, m)
