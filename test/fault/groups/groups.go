@@ -191,14 +191,22 @@ func (g *Group) Remove() {
 	}
 }
 
-// kill kills the processes in a directory and says how many there are still.
-func kill(dir string) int {
-	b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	pids, _ := cgroup.Procs(b)
-	for _, pid := range pids {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	return len(pids)
+// kill kills the processes in a directory and below, and says how many there
+// are still.
+func kill(dir string) (n int) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		b, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		pids, _ := cgroup.Procs(b)
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		n += len(pids)
+		return nil
+	})
+	return n
 }
 
 // Spin starts a process in the group that uses all the CPU it can get.
