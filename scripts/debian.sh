@@ -3,8 +3,10 @@
 
 # archive: where this machine gets Debian from.
 archive() {
-  sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p
+  local found
+  found=$(sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p)
+  echo "${found:-http://deb.debian.org/debian}"
 }
 
 # apt SUITE COMMAND…: apt-get or apt-cache that knows that suite alone.
@@ -16,6 +18,9 @@ apt() {
   "$tool" -o Dir::Etc::sourcelist="$at/sources.list" -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::State::lists="$at/lists" -o Dir::Cache="$at/cache" -o APT::Sandbox::User=root "$@"
 }
+
+# refresh SUITE: what the archive has now, or a failure.
+refresh() { apt "$1" apt-get update -qq -o APT::Update::Error-Mode=any; }
 
 # unpack SUITE PACKAGE INTO
 unpack() {

@@ -7,7 +7,8 @@
 #	vm.sh with [-kernel 6.1] [-cgroup v2] -- COMMAND
 #	               run a command that uses one machine: go test -exec "$PWD/bin/vm/exec" -v -run X ./qos
 #
-# The exit code is 6 where there is no QEMU or kernel to be had. A package is unpacked here and not installed, so that it touches nothing else.
+# The exit code is 6 where there is no QEMU or kernel to be had. A package is
+# unpacked here and not installed, so that it touches nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,35 +20,10 @@ kernels='6.1 bookworm
 
 say() { printf 'vm: %s\n' "$*" >&2; }
 
+# shellcheck source=scripts/debian.sh
+. scripts/debian.sh
+
 # --- setup ------------------------------------------------------------------------
-
-# archive: where this machine gets Debian from.
-archive() {
-  local found
-  found=$(sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p)
-  echo "${found:-http://deb.debian.org/debian}"
-}
-
-# apt SUITE COMMAND…: apt-get or apt-cache that knows that suite alone.
-apt() {
-  local suite=$1 tool=$2 at=$dir/apt/$1
-  shift 2
-  mkdir -p "$at/lists/partial" "$at/cache/archives/partial"
-  printf 'deb %s %s main\n' "$(archive)" "$suite" >"$at/sources.list"
-  "$tool" -o Dir::Etc::sourcelist="$at/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o Dir::State::lists="$at/lists" -o Dir::Cache="$at/cache" -o APT::Sandbox::User=root "$@"
-}
-
-# unpack SUITE PACKAGE INTO
-unpack() {
-  local work=$dir/apt/deb
-  rm -rf "$work"
-  mkdir -p "$work" "$3"
-  (cd "$work" && apt "$1" apt-get download -qq "$2" >/dev/null)
-  dpkg-deb -x "$work"/*.deb "$3"
-  rm -rf "$work"
-}
 
 # kernel SERIES SUITE: $dir/SERIES/vmlinuz and lib/modules, as installed and
 # with what depmod tells of them.
@@ -74,10 +50,7 @@ kernel() {
 
 # lists SUITE: what the archive has now.
 lists() {
-  apt "$1" apt-get update -qq -o APT::Update::Error-Mode=any || {
-    say "$(archive) does not tell what is in $1; is this machine offline?"
-    exit "$unsupported"
-  }
+  refresh "$1" || { say "$(archive) does not tell what is in $1; is this machine offline?"; exit "$unsupported"; }
 }
 
 busybox() {

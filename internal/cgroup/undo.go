@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -118,6 +119,9 @@ type SchedUndo struct {
 
 func (s SchedUndo) encode() ([]byte, error) { return json.Marshal(s) }
 
+// cloneTime is longer than a clone(2) that is under way takes.
+const cloneTime = 5 * time.Millisecond
+
 func undoSched(e *journal.Entry) error {
 	var s SchedUndo
 	if err := json.Unmarshal(e.Old, &s); err != nil {
@@ -129,11 +133,20 @@ func undoSched(e *journal.Entry) error {
 	}
 	defer d.Close()
 	// A thread that was not reached yet can start another one, which is not in
-	// the list: look again until there is none.
+	// the list: look again until there is none. A clone(2) copies the policy
+	// before it puts the new thread on the list, so the last look is a little
+	// later.
+	settled := true
 	for range 50 {
 		changed, err := s.apply(d)
-		if err != nil || !changed {
+		switch {
+		case err != nil || settled && !changed:
 			return err
+		case changed:
+			settled = false
+		default:
+			time.Sleep(cloneTime)
+			settled = true
 		}
 	}
 	return fmt.Errorf("threads with the policy keep starting in %s", e.Path)

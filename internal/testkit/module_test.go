@@ -3,6 +3,8 @@ package testkit
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +14,7 @@ import (
 func TestModule(t *testing.T) {
 	for _, m := range []string{
 		"null_blk", "loop", "veth", "sch_htb", "sch_ingress", "cls_bpf", "cls_u32", "act_police", "act_gact", "act_mirred",
-		"sch_fq", "sch_netem", "bfq", "dummy", "ifb", "overlay", "ext4",
+		"sch_fq", "sch_netem", "bfq", "dummy", "ifb", "overlay", "ext4", "fuse",
 	} {
 		t.Run(m, func(t *testing.T) {
 			Module(t, m)
@@ -45,6 +47,39 @@ func TestPresent(t *testing.T) {
 	for name, want := range map[string]bool{"loaded": true, "built_in": true, "ext4": true, "built": false, "load": false} {
 		if present(root, name) != want {
 			t.Errorf("%s: %v", name, !want)
+		}
+	}
+}
+
+func TestTuned(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "sys/module/m/parameters")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"size": "7\n", "on": "Y\n", "off": "N\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for list, want := range map[string]bool{"": true, "size=7 on=1 off=0": true, "size=8": false, "on=0": false, "hidden=1": false} {
+		if tuned(root, "m", strings.Fields(list)) != want {
+			t.Errorf("%q: %v", list, !want)
+		}
+	}
+}
+
+// A test gets the parameters that it asks for, whatever was loaded before.
+func TestModuleWithParameters(t *testing.T) {
+	if !Guest() {
+		Module(t, "null_blk") // a host says why not
+		t.Skip("this host has it, with its own parameters")
+	}
+	for _, n := range []string{"1", "2"} {
+		Module(t, "null_blk", "nr_devices="+n)
+		disks, err := filepath.Glob("/sys/block/nullb*")
+		if err != nil || strconv.Itoa(len(disks)) != n {
+			t.Errorf("asked for %s disks, there are %q, %v", n, disks, err)
 		}
 	}
 }

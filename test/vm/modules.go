@@ -15,7 +15,7 @@ import (
 // asks for some of them, as for a queueing discipline that is not there yet.
 var provided = []string{
 	"kernel/block/*", "kernel/drivers/block/*", "kernel/drivers/block/null_blk/*", "kernel/drivers/block/zram/*",
-	"kernel/drivers/md/*", "kernel/drivers/scsi/*", "kernel/fs/overlayfs/*", "kernel/fs/xfs/*",
+	"kernel/drivers/md/*", "kernel/drivers/scsi/*", "kernel/fs/fuse/*", "kernel/fs/overlayfs/*", "kernel/fs/xfs/*",
 	"kernel/drivers/net/*", "kernel/net/sched/*", "kernel/net/bridge/*", "kernel/net/8021q/*",
 	"kernel/net/netfilter/*", "kernel/net/ipv4/netfilter/*", "kernel/net/ipv6/netfilter/*",
 	"kernel/drivers/virtio/*", "kernel/drivers/char/virtio_console.ko",

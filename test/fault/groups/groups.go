@@ -179,24 +179,34 @@ func (g *Group) dirs() []string {
 // Remove kills the group's processes and removes it.
 func (g *Group) Remove() {
 	for _, dir := range g.dirs() {
-		b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		pids, _ := cgroup.Procs(b)
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		// What is dying is waited for: it cannot be moved to a group that has
+		// handed controllers down.
+		end := time.Now().Add(30 * time.Second)
+		for kill(dir) > 0 && time.Now().Before(end) {
+			time.Sleep(2 * time.Millisecond)
 		}
-		if err := remove(dir); err != nil {
+		if err := cgroup.Remove(dir, filepath.Dir(dir)); err != nil {
 			g.node.tb.Error(err)
 		}
 	}
 }
 
-// remove gives processes that were killed time to end on a busy machine.
-func remove(dir string) (err error) {
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if err = cgroup.Remove(dir, filepath.Dir(dir)); !errors.Is(err, syscall.EBUSY) || time.Now().After(end) {
-			return err
+// kill kills the processes in a directory and below, and says how many there
+// are still.
+func kill(dir string) (n int) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
 		}
-	}
+		b, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		pids, _ := cgroup.Procs(b)
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		n += len(pids)
+		return nil
+	})
+	return n
 }
 
 // Spin starts a process in the group that uses all the CPU it can get.

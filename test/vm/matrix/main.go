@@ -90,6 +90,9 @@ func run() int {
 			began := time.Now()
 			m.err = m.test(ctx, s)
 			m.took = time.Since(began)
+			if m.err != nil && !errors.Is(m.err, errors.ErrUnsupported) {
+				s.show.line("%-7s FAILED after %s", m.name(), term.Duration(m.took))
+			}
 		})
 	}
 	wg.Wait()
