@@ -183,20 +183,25 @@ func (e *Engine) confine(out []control.Intent, g *group, changed bool) []control
 	key := "cpuset " + g.w.Path
 	k, _ := e.knobs[key].(*cpusetKnob)
 	if k == nil {
+		if e.last.Sub(g.setTried) < time.Second && !g.setTried.After(e.last) {
+			return out
+		}
 		d, err := cgroup.OpenDir(e.tree.Path("cpuset", g.w.Path))
 		if err != nil {
+			g.setTried = e.last
 			e.degrade("cpuset", err)
 			return out
 		}
-		delete(e.degraded, "cpuset")
 		k = &cpusetKnob{held: held{g: g.cpu}, cpuset: d}
 		e.knobs[key] = k
 	}
 	if k.allowed == nil {
 		if err := k.own(); err != nil {
+			g.setTried = e.last
 			e.degrade("cpuset", err)
 			return out
 		}
+		delete(e.degraded, "cpuset")
 		changed = true
 	}
 	if len(k.allowed) == 0 {

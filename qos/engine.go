@@ -233,6 +233,7 @@ func (e *Engine) install(p Policy) error {
 			g.checked = time.Time{} // the bank may be opened anew
 		}
 	}
+	delete(e.degraded, "cpuset") // told anew
 	e.senseBy(p)
 	e.each(func(part part) { part.install(&p) })
 	for _, p := range e.pods {

@@ -34,6 +34,7 @@ type group struct {
 	capIntent  control.Intent // for Share
 	setIntent  control.Intent // for the cap as a CPU set
 	bankIntent control.Intent // for Bank.Plan
+	setTried   time.Time      // when it was found to have none
 	shareGen   uint64         // of capIntent
 	bankGen    uint64         // of bankIntent
 

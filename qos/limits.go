@@ -83,7 +83,7 @@ func (e *Engine) settleLimit(now time.Time, s limitSet, changes []change, err er
 		e.settle(s.k.common(), s.key, now, err)
 		return
 	}
-	if err != nil && !cgroup.Gone(err) {
+	if err != nil && (!cgroup.Gone(err) || s.k.g.CPU.Alive()) {
 		e.settle(s.k.common(), s.key, now, err)
 		return
 	}

@@ -11,7 +11,7 @@ type Tree interface {
 	Write(Step) error
 	// Read gives what a node has; it is asked after a refusal.
 	Read(node int) (Limit, error)
-	// Gone says whether an error means that the group was removed.
+	// Gone says whether an error of Read means that the group was removed.
 	Gone(error) bool
 }
 
@@ -85,20 +85,19 @@ func (x *run) pass() (again bool) {
 	return false
 }
 
-// refused takes the next best aim for node i and looks where it stands.
+// refused takes the next best aim for node i and looks where it stands. A write
+// to a group that is there still was refused, whatever the error says.
 func (x *run) refused(i int, err error) {
-	if x.tree.Gone(err) {
-		x.gone(i, err)
+	now, rerr := x.tree.Read(i)
+	if rerr != nil && x.tree.Gone(rerr) {
+		x.gone(i, rerr)
 		return
 	}
 	if x.aims[i] >= asIs {
 		x.spare(i, err)
 	}
 	x.fail(i, err)
-	now, rerr := x.tree.Read(i)
 	switch {
-	case rerr != nil && x.tree.Gone(rerr):
-		x.gone(i, rerr)
 	case rerr != nil:
 		x.aims[i] = asIs
 	case now != x.nodes[i].Now: // somebody else wrote it: theirs stays

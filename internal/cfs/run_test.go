@@ -218,3 +218,28 @@ func (m *meddler) Write(Step) error {
 	m.period[0], m.quota[0] = uint64(m.theirs.Period)*1000, uint64(m.theirs.Quota)*1000
 	return unix.EBUSY
 }
+
+// A write that fails as if its group were gone is a refusal while the group can
+// be read: it goes back, and bounds what is below as before.
+func TestRunLooksWhetherAGroupIsGone(t *testing.T) {
+	low, high := Limit{100_000, 60_000, 0}, Limit{500_000, 300_000, 300_000}
+	nodes := []Node{{"pod", -1, low, high}, {"box", 0, low, high}}
+	f := newFaulty(t, random{rand.New(rand.NewPCG(1, 1)), Rules{}}, nodes)
+	errs := Run(nodes, Rules{}, &liar{f})
+	if errs == nil || !errors.Is(errs[0], unix.ENODEV) || errs[1] != nil {
+		t.Fatalf("%v", errs)
+	}
+	if f.limit(0) != low || f.limit(1) != high { // which has the same rate as before
+		t.Errorf("pod %v, box %v", f.limit(0), f.limit(1))
+	}
+}
+
+// liar says that the pod is gone when its quota is to grow.
+type liar struct{ *faulty }
+
+func (l *liar) Write(s Step) error {
+	if s.Node == 0 && s.File == Quota && s.To.Quota > 60_000 {
+		return unix.ENODEV
+	}
+	return l.faulty.Write(s)
+}

@@ -160,6 +160,15 @@ func (n *Node) Make(name string) *Group {
 	return g
 }
 
+// Home is Make for a group that several tests' groups are in: it is made once,
+// and so removed after all of them.
+func (n *Node) Home(name string) {
+	n.tb.Helper()
+	if !exists(n.Tree.Path("cpu", n.Prefix+name)) {
+		n.Make(name)
+	}
+}
+
 func (n *Node) version() cgroup.Version { v, _ := n.Tree.Version("cpu"); return v }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
