@@ -240,7 +240,11 @@ func TestKernelIOBFQOnlyIfAsked(t *testing.T) {
 	if n.Unified() {
 		file = blkio.FileBFQ
 	}
-	was, before := groups.Snapshot(ls, be), d.Scheduler()
+	before := d.Scheduler()
+	d.Schedule("bfq") // its files are there from the first time that it is used
+	d.Schedule(cgroup.Chosen(before))
+	was := groups.Snapshot(ls, be)
+	before = d.Scheduler()
 	ls.Run("sh", "-c", d.Reader())
 	be.Run("sh", "-c", d.Writer())
 	p := ioPolicyFor(n, d, "bfq")

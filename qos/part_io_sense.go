@@ -17,6 +17,8 @@ type ioGroup struct {
 	ops    *cgroup.File // io_serviced, on v1
 	size   *cgroup.File // io_service_bytes, on v1
 	tried  time.Time
+	ino    uint64 // in the controller's hierarchy, 0 before it was opened
+	traced bool
 	now    blkio.Group
 	was    blkio.Group
 	read   time.Time
@@ -109,6 +111,7 @@ func (p *ioPart) sense(now time.Time, dt time.Duration) {
 		}
 	}
 	p.readGroups(now, dt)
+	p.follow()
 	p.waits.read(p, now)
 }
 
@@ -228,6 +231,7 @@ func (p *ioPart) openGroup(x *ioGroup, now time.Time) bool {
 		return false
 	}
 	defer dir.Close()
+	x.ino = dir.Ino()
 	if p.kernel.Unified {
 		x.stat, err = dir.Open("io.stat")
 	} else if x.ops, err = dir.Open(blkio.FileServiced); err == nil {

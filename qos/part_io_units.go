@@ -137,6 +137,7 @@ func (p *ioPart) govern(d *ioDisk, now time.Time) {
 	if p.waits.on == d {
 		s.Stall = p.waits.stall
 	}
+	s.Waits = p.trace.waits(d, now)
 	m.ls, m.be = blkio.Flow{}, blkio.Flow{}
 	was := d.objective()
 	d.limit = d.gov.Step(s)
