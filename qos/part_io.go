@@ -340,6 +340,9 @@ func (p *ioPart) mechanisms() []Mechanism {
 		if d.mech == blkio.Off {
 			m.Using = "off"
 		}
+		if d.limit.Limited && d.mech.Limits() {
+			m.Why += fmt.Sprintf("; best-effort work may now %v, as %s", d.limit.Limit, d.limit.Why)
+		}
 		out = append(out, m)
 	}
 	return out
