@@ -396,3 +396,17 @@ func TestKernelIOFault(t *testing.T) {
 	fail = false
 	r.until("limited after all", func() bool { return r.writeLimit(be) > 0 && len(r.degradedBy("io "+be.Rel)) == 0 })
 }
+
+// A v1 limit does not reach what is below a cgroup, so it is given there too.
+func TestKernelIOThrottleReachesBelow(t *testing.T) {
+	n, d, ls, be := v1Rig(t)
+	inner := n.Make("be.service/inner")
+	was := groups.Snapshot(be, inner)
+	inner.Run("sh", "-c", d.Writer())
+	be.Sleep()
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
+	ls.Run("sh", "-c", d.Reader())
+	r.until("the inner group is limited", func() bool { return r.writeLimit(inner) > 0 && r.writeLimit(inner) == r.writeLimit(be) })
+	r.close()
+	same(t, was, be, inner)
+}

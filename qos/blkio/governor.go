@@ -316,28 +316,17 @@ func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool
 	if g.o.Latency > 0 || g.o.Passive {
 		return false
 	}
-	unknown := true // nothing that speaks now has a baseline
-	stale := false
-	for i, m := range means {
-		if m > 0 && g.base[i].mean > 0 {
-			unknown = false
-			stale = stale || now.Sub(g.base[i].at) > g.o.Relearn
-		}
-	}
 	switch {
 	case g.probing && quiet && g.tail.learning() && now.Sub(g.probed) < longProbe:
 		return true // more of the quiet disk's requests are needed
-	case g.probing && quiet:
+	case g.probing && !quiet && now.Sub(g.probed) < longProbe:
+		return true // what was under way before is not done yet
+	case g.probing: // measured, or somebody else keeps the disk busy in that name
 		g.probing = false
 		g.level, g.why = g.after(), "measured the quiet disk"
 		g.calm = now
 		return true
-	case g.probing && now.Sub(g.probed) < longProbe:
-		return true // what was under way before is not done yet
-	case g.probing:
-		g.probing = false // somebody else keeps the disk busy in that name
-		return true
-	case !quiet && (unknown || stale) && (g.probed.IsZero() || now.Sub(g.probed) > g.o.Relearn || unknown && now.Sub(g.probed) > 10*time.Second):
+	case !quiet && g.unsure(now, means):
 		if !math.IsInf(g.level, 1) {
 			g.known = g.level
 		}
@@ -346,6 +335,25 @@ func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool
 		return true
 	}
 	return false
+}
+
+// unsure says that what the quiet disk needs is to be measured now: nothing that
+// speaks has a baseline, or too old a one, or there are requests enough for a
+// tail and none of it is known.
+func (g *Governor) unsure(now time.Time, means [signals]time.Duration) bool {
+	unknown, stale := true, false
+	for i, m := range means {
+		if m > 0 && g.base[i].mean > 0 {
+			unknown = false
+			stale = stale || now.Sub(g.base[i].at) > g.o.Relearn
+		}
+	}
+	enough := float64(g.win.LS.Ops()) > 1.5*tailOps/longProbe.Seconds()*now.Sub(g.began).Seconds()
+	if g.tail.measured && enough && g.tail.quiet.Count() < tailOps {
+		unknown = true
+	}
+	age := now.Sub(g.probed)
+	return g.probed.IsZero() && (unknown || stale) || age > 10*time.Second && unknown || age > g.o.Relearn && stale
 }
 
 // after is the level to go on with after a probe.
