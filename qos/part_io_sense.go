@@ -53,13 +53,15 @@ const (
 
 // ioMeter reads a disk's own counters.
 type ioMeter struct {
-	f     *os.File
-	was   blkio.DiskStat
-	first bool
-	delta blkio.DiskStat // of the last interval
-	ls    blkio.Flow     // since the last decision
-	be    blkio.Flow
-	lsAt  time.Time // when the latency-sensitive class was last at work on it
+	f       *os.File
+	was     blkio.DiskStat
+	first   bool
+	delta   blkio.DiskStat // of the last interval
+	ls      blkio.Flow     // since the last decision
+	be      blkio.Flow
+	counted bool      // the counters of such groups show what they do on it
+	unseen  time.Time // when requests of theirs were seen first that no counter shows
+	lsAt    time.Time // when the latency-sensitive class was last at work on it
 }
 
 func (m *ioMeter) close() {
@@ -218,6 +220,7 @@ func (p *ioPart) attribute(x *ioGroup, d *ioDisk, f blkio.Flow, now time.Time, e
 		d.meter.be.Add(f)
 	} else {
 		d.meter.ls.Add(f)
+		d.meter.counted = true
 		d.meter.lsAt = now
 	}
 }

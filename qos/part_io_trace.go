@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anole-os/anole/qos/blkio"
 	"github.com/anole-os/anole/qos/iolat"
 	"github.com/anole-os/anole/qos/runq"
 )
@@ -25,6 +26,7 @@ type ioHist struct {
 	was, now runq.Hist
 	delta    runq.Hist
 	first    bool
+	looked   time.Time
 }
 
 // follow has the tracer look at what there is now. It is loaded beside the loop,
@@ -118,17 +120,19 @@ func (tr *ioTrace) leave(d *ioDisk) {
 
 // waits gives the requests to a disk since the last time; nil where they are
 // not measured. A disk on which latency-sensitive work was not lately is not
-// read.
-func (tr *ioTrace) waits(d *ioDisk, now time.Time) *runq.Hist {
+// read, but once a second on cgroup v1, see uncounted.
+func (tr *ioTrace) waits(d *ioDisk, now time.Time, v1 bool) *runq.Hist {
 	h := tr.on[d]
 	if h == nil {
 		return nil
 	}
-	if at := d.meter.lsAt; at.IsZero() || now.Sub(at) > busyFor {
-		h.first = true
+	look := v1 && due(now, h.looked, time.Second)
+	if at := d.meter.lsAt; !look && (at.IsZero() || now.Sub(at) > busyFor) {
+		h.first = h.first || !v1
 		h.delta = runq.Hist{}
 		return &h.delta
 	}
+	h.looked = now
 	h.was, h.now = h.now, h.was
 	if err := tr.t.Read(h.number, &h.now); err != nil {
 		tr.leave(d)
@@ -145,7 +149,40 @@ func (tr *ioTrace) waits(d *ioDisk, now time.Time) *runq.Hist {
 	return &h.delta
 }
 
-// using says in words where the latency comes from.
+// countWait is how long counters of groups whose requests are seen may be missing.
+const countWait = 3 * quietEvery
+
+// uncounted makes good for kernels (seen: 6.1) on which cgroup v1 counts the IO
+// of groups with a limit only: that of latency-sensitive groups is told by the
+// requests that were measured, and all the rest is taken for best-effort IO.
+func (m *ioMeter) uncounted(s *blkio.Sample) {
+	n := uint64(0)
+	if s.Waits != nil {
+		n = s.Waits.Count()
+	}
+	all := s.Disk.Ops()
+	if m.counted || n == 0 || all == 0 {
+		return
+	}
+	if m.unseen.IsZero() || m.unseen.After(s.Now) {
+		m.unseen = s.Now
+	}
+	m.lsAt = s.Now
+	if s.Now.Sub(m.unseen) < countWait {
+		return // their counters may not have been read yet
+	}
+	part := min(1, float64(n)/float64(all))
+	share := func(v uint64) uint64 { return uint64(part * float64(v)) }
+	s.LS = blkio.Flow{
+		ReadOps: share(s.Disk.ReadOps), WriteOps: share(s.Disk.WriteOps),
+		ReadBytes: share(s.Disk.ReadBytes), WriteBytes: share(s.Disk.WriteBytes),
+	}
+	if s.BE.Ops() == 0 {
+		s.BE = s.Disk.Since(s.LS)
+	}
+}
+
+// latencyFrom says in words where the latency comes from.
 func (p *ioPart) latencyFrom() Mechanism {
 	m := Mechanism{"io latency", "disk counters", "the disks' own counters, and PSI where it is measured"}
 	switch d, bad := p.e.degraded["io latency"]; {

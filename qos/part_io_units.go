@@ -168,7 +168,10 @@ func (p *ioPart) govern(d *ioDisk, now time.Time) {
 	if p.waits.on == d {
 		s.Stall = p.waits.stall
 	}
-	s.Waits = p.trace.waits(d, now)
+	s.Waits = p.trace.waits(d, now, p.kernel.V1)
+	if p.kernel.V1 {
+		m.uncounted(&s)
+	}
 	m.ls, m.be = blkio.Flow{}, blkio.Flow{}
 	was := d.objective()
 	d.limit = d.gov.Step(s)
