@@ -31,7 +31,7 @@ func ioPolicyFor(n *groups.Node, d *disks.Disk, use string) Policy {
 	p.BE.Priority, p.BE.Suppress = "off", "off"
 	strict := yamlx.Duration(time.Microsecond)
 	p.IO.Devices = []IODevice{{Match: d.Name, Use: use, Latency: &strict}}
-	p.IO.Settle = yamlx.Duration(50 * time.Millisecond)
+	p.IO.Settle, p.IO.Floor = yamlx.Duration(50*time.Millisecond), 0.01
 	return p
 }
 
