@@ -56,7 +56,8 @@ type ioMeter struct {
 	f       *os.File
 	was     blkio.DiskStat
 	first   bool
-	delta   blkio.DiskStat // of the last interval
+	taken   time.Time
+	delta   blkio.DiskStat // since the reading before that
 	ls      blkio.Flow     // since the last decision
 	be      blkio.Flow
 	counted bool      // the counters of such groups show what they do on it
@@ -107,10 +108,15 @@ func (p *ioPart) sense(now time.Time, dt time.Duration) {
 		return // nobody to protect, or nobody to hold
 	}
 	for _, d := range p.disks {
-		if d.mech != blkio.Off {
-			d.meter.take(p.e.root, d.Name, p.buf[:])
-			p.count(d)
+		if d.mech == blkio.Off {
+			continue
 		}
+		if d.meter.delta.Ops() == 0 && !due(now, d.meter.taken, quietEvery) {
+			continue // nobody was at work on it
+		}
+		d.meter.taken = now
+		d.meter.take(p.e.root, d.Name, p.buf[:])
+		p.count(d)
 	}
 	p.readGroups(now, dt)
 	p.follow()
