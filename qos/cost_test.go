@@ -51,7 +51,7 @@ func TestCost(t *testing.T) {
 func measure(t *testing.T, n *groups.Node, total int) {
 	p := testPolicy(n)
 	p.Control.Interval = yamlx.Duration(100 * time.Millisecond)
-	p.Control.RunQueue, p.Control.PressureFrom = "auto", "auto"
+	p.Control.RunQueue, p.Control.PressureFrom, p.IO.Use = "auto", "auto", "auto"
 	r := openRig(t, n, p, nil)
 	now := time.Now()
 	step := func() { now = now.Add(100 * time.Millisecond); r.Step(now) }

@@ -31,7 +31,7 @@ func ioPolicyFor(n *groups.Node, d *disks.Disk, use string) Policy {
 	p.BE.Priority, p.BE.Suppress = "off", "off"
 	strict := yamlx.Duration(time.Microsecond)
 	p.IO.Devices = []IODevice{{Match: d.Name, Use: use, Latency: &strict}}
-	p.IO.Settle = yamlx.Duration(50 * time.Millisecond)
+	p.IO.Settle, p.IO.Floor = yamlx.Duration(50*time.Millisecond), 0.01
 	return p
 }
 
@@ -240,7 +240,11 @@ func TestKernelIOBFQOnlyIfAsked(t *testing.T) {
 	if n.Unified() {
 		file = blkio.FileBFQ
 	}
-	was, before := groups.Snapshot(ls, be), d.Scheduler()
+	before := d.Scheduler()
+	d.Schedule("bfq") // its files are there from the first time that it is used
+	d.Schedule(cgroup.Chosen(before))
+	was := groups.Snapshot(ls, be)
+	before = d.Scheduler()
 	ls.Run("sh", "-c", d.Reader())
 	be.Run("sh", "-c", d.Writer())
 	p := ioPolicyFor(n, d, "bfq")
@@ -391,4 +395,18 @@ func TestKernelIOFault(t *testing.T) {
 	r.until("degraded", func() bool { return len(r.degradedBy("io "+be.Rel)) > 0 })
 	fail = false
 	r.until("limited after all", func() bool { return r.writeLimit(be) > 0 && len(r.degradedBy("io "+be.Rel)) == 0 })
+}
+
+// A v1 limit does not reach what is below a cgroup, so it is given there too.
+func TestKernelIOThrottleReachesBelow(t *testing.T) {
+	n, d, ls, be := v1Rig(t)
+	inner := n.Make("be.service/inner")
+	was := groups.Snapshot(be, inner)
+	inner.Run("sh", "-c", d.Writer())
+	be.Sleep()
+	r := start(t, n, d, ls, be, ioPolicyFor(n, d, "throttle"))
+	ls.Run("sh", "-c", d.Reader())
+	r.until("the inner group is limited", func() bool { return r.writeLimit(inner) > 0 && r.writeLimit(inner) == r.writeLimit(be) })
+	r.close()
+	same(t, was, be, inner)
 }

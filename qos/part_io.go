@@ -34,6 +34,7 @@ type ioPart struct {
 
 	groups   map[*group]*ioGroup
 	waits    ioWaits
+	trace    ioTrace
 	units    []*ioUnit
 	stale    bool // the groups are others than those of units
 	split    time.Time
@@ -67,6 +68,8 @@ func (p *ioPart) install(policy *Policy) {
 	p.policy.Devices = slices.Clone(policy.IO.Devices)
 	p.on = !p.policy.off()
 	p.scanned, p.stale, p.moved = time.Time{}, true, true
+	p.trace.failed = nil
+	delete(p.e.degraded, "io latency")
 	if !p.on {
 		p.shut()
 		return
@@ -174,6 +177,7 @@ func (p *ioPart) scan(now time.Time) {
 		for _, u := range p.units {
 			delete(u.given, d)
 		}
+		p.trace.leave(d)
 		d.meter.close()
 		delete(p.e.degraded, d.trouble())
 		p.moved = true
@@ -276,6 +280,7 @@ func (p *ioPart) drop(g *group) {
 
 func (p *ioPart) forget(g *group) {
 	if x := p.groups[g]; x != nil {
+		p.untrace(x)
 		x.close()
 		delete(p.groups, g)
 	}
@@ -298,6 +303,7 @@ func (p *ioPart) shut() {
 		delete(p.e.degraded, d.trouble())
 	}
 	p.waits.close()
+	p.trace.close()
 	p.disks, p.units, p.listed = nil, nil, ""
 	if p.asked {
 		errs := p.e.w.Restore(func(e *journal.Entry) bool {
@@ -321,7 +327,10 @@ func (p *ioPart) mechanisms() []Mechanism {
 	if len(p.disks) == 0 {
 		return []Mechanism{{"io", "off", "no disk to control: loop, RAM and such are taken only when io.devices names them"}}
 	}
-	var out []Mechanism
+	out := []Mechanism{}
+	if p.limits() {
+		out = append(out, p.latencyFrom())
+	}
 	for i, d := range p.disks {
 		if i == maxDisks {
 			out = append(out, Mechanism{"io", fmt.Sprintf("and %d disks more", len(p.disks)-i), "see the disks in the status"})
@@ -330,6 +339,9 @@ func (p *ioPart) mechanisms() []Mechanism {
 		m := Mechanism{"io " + d.Name, string(d.mech), d.why}
 		if d.mech == blkio.Off {
 			m.Using = "off"
+		}
+		if d.limit.Limited && d.mech.Limits() {
+			m.Why += fmt.Sprintf("; best-effort work may now %v, as %s", d.limit.Limit, d.limit.Why)
 		}
 		out = append(out, m)
 	}

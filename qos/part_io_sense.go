@@ -17,6 +17,8 @@ type ioGroup struct {
 	ops    *cgroup.File // io_serviced, on v1
 	size   *cgroup.File // io_service_bytes, on v1
 	tried  time.Time
+	ino    uint64 // in the controller's hierarchy, 0 before it was opened
+	traced bool
 	now    blkio.Group
 	was    blkio.Group
 	read   time.Time
@@ -51,13 +53,16 @@ const (
 
 // ioMeter reads a disk's own counters.
 type ioMeter struct {
-	f     *os.File
-	was   blkio.DiskStat
-	first bool
-	delta blkio.DiskStat // of the last interval
-	ls    blkio.Flow     // since the last decision
-	be    blkio.Flow
-	lsAt  time.Time // when the latency-sensitive class was last at work on it
+	f       *os.File
+	was     blkio.DiskStat
+	first   bool
+	taken   time.Time
+	delta   blkio.DiskStat // since the reading before that
+	ls      blkio.Flow     // since the last decision
+	be      blkio.Flow
+	counted bool      // the counters of such groups show what they do on it
+	unseen  time.Time // when requests of theirs were seen first that no counter shows
+	lsAt    time.Time // when the latency-sensitive class was last at work on it
 }
 
 func (m *ioMeter) close() {
@@ -103,12 +108,18 @@ func (p *ioPart) sense(now time.Time, dt time.Duration) {
 		return // nobody to protect, or nobody to hold
 	}
 	for _, d := range p.disks {
-		if d.mech != blkio.Off {
-			d.meter.take(p.e.root, d.Name, p.buf[:])
-			p.count(d)
+		if d.mech == blkio.Off {
+			continue
 		}
+		if d.meter.delta.Ops() == 0 && !due(now, d.meter.taken, quietEvery) {
+			continue // nobody was at work on it
+		}
+		d.meter.taken = now
+		d.meter.take(p.e.root, d.Name, p.buf[:])
+		p.count(d)
 	}
 	p.readGroups(now, dt)
+	p.follow()
 	p.waits.read(p, now)
 }
 
@@ -215,6 +226,7 @@ func (p *ioPart) attribute(x *ioGroup, d *ioDisk, f blkio.Flow, now time.Time, e
 		d.meter.be.Add(f)
 	} else {
 		d.meter.ls.Add(f)
+		d.meter.counted = true
 		d.meter.lsAt = now
 	}
 }
@@ -228,6 +240,7 @@ func (p *ioPart) openGroup(x *ioGroup, now time.Time) bool {
 		return false
 	}
 	defer dir.Close()
+	x.ino = dir.Ino()
 	if p.kernel.Unified {
 		x.stat, err = dir.Open("io.stat")
 	} else if x.ops, err = dir.Open(blkio.FileServiced); err == nil {

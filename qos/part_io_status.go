@@ -8,6 +8,7 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/blkio"
+	"github.com/anole-os/anole/qos/iolat"
 )
 
 // IOStatus is one disk that is controlled.
@@ -86,6 +87,7 @@ func ioProbes(root string, probe func(name, doc string, ask func(*cgroup.Tree) (
 		}
 		return ioAnswer(root, k)
 	})
+	probe("IO latency (eBPF)", "feedback: how long each LS request takes", func(*cgroup.Tree) (string, error) { return "", iolat.Probe() })
 	for _, m := range blkio.Ladder() {
 		probe("IO by "+string(m), ioDocs[m], func(t *cgroup.Tree) (string, error) {
 			k, err := askIO(t)

@@ -28,7 +28,14 @@ type ioUnit struct {
 	given    map[*ioDisk]blkio.Rates // its part of each limit
 	intent   control.Intent
 	lines    []keyedLine
+	// below are the cgroups inside, on v1: a limit there counts for a cgroup's
+	// own tasks, so each of them is given the unit's.
+	below  []*ioUnit
+	looked time.Time // when those were looked for
 }
+
+// mostBelow bounds the cgroups inside one workload that are held.
+const mostBelow = 64
 
 // idleAfter is how long a unit counts for the split after its last request.
 const idleAfter = 10 * time.Second
@@ -53,6 +60,11 @@ func (p *ioPart) decide(out []control.Intent, now time.Time, _ time.Duration) []
 	out = p.ask(out, &p.costKnob, now)
 	for _, u := range p.units {
 		out = p.ask(out, u, now)
+		p.lookBelow(u, now)
+		for _, b := range u.below {
+			b.say(u.lines, u.intent.Why)
+			out = p.ask(out, b, now)
+		}
 	}
 	p.prepare()
 	return out
@@ -78,6 +90,25 @@ func (p *ioPart) prepare() {
 	}
 }
 
+// lookBelow finds the cgroups inside a unit on v1.
+func (p *ioPart) lookBelow(u *ioUnit, now time.Time) {
+	if p.kernel.Unified || len(u.lines) == 0 || !due(now, u.looked, retryEvery) {
+		return
+	}
+	u.looked = now
+	old := u.below
+	u.below = nil
+	for _, rel := range cgroup.Below(p.e.tree.Path("blkio", u.rel), mostBelow) {
+		rel = path.Join(u.rel, rel)
+		i := slices.IndexFunc(old, func(b *ioUnit) bool { return b.rel == rel })
+		if i < 0 {
+			u.below = append(u.below, &ioUnit{rel: rel, key: "io " + rel, id: u.id})
+			continue
+		}
+		u.below = append(u.below, old[i])
+	}
+}
+
 // calm is a node with one class only: no limit, and none to be remembered as in
 // force.
 func (p *ioPart) calm(time.Time) {
@@ -85,7 +116,7 @@ func (p *ioPart) calm(time.Time) {
 		d.limit = blkio.Decision{Why: "only one class is on the node"}
 	}
 	for _, u := range p.units {
-		u.lines, u.intent, u.given = nil, control.Intent{}, nil
+		u.lines, u.intent, u.given, u.below = nil, control.Intent{}, nil, nil
 	}
 	p.costKnob.lines, p.costKnob.intent = nil, control.Intent{}
 	p.moved = true
@@ -136,6 +167,10 @@ func (p *ioPart) govern(d *ioDisk, now time.Time) {
 	s := blkio.Sample{Now: now, Disk: m.delta, LS: m.ls, BE: m.be, Stall: -1}
 	if p.waits.on == d {
 		s.Stall = p.waits.stall
+	}
+	s.Waits = p.trace.waits(d, now, p.kernel.V1)
+	if p.kernel.V1 {
+		m.uncounted(&s)
 	}
 	m.ls, m.be = blkio.Flow{}, blkio.Flow{}
 	was := d.objective()

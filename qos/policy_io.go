@@ -14,7 +14,8 @@ import (
 type IOPolicy struct {
 	Use       string         `yaml:"use" json:"use" doc:"auto takes for each disk the first that it and the kernel have of io.cost, io.max, bfq (weights, only where bfq is the scheduler), throttle (cgroup v1); or one of these, or off."`
 	Scheduler string         `yaml:"scheduler" json:"scheduler" doc:"keep, or bfq to make that the disks' scheduler while the agent runs."`
-	Latency   yamlx.Duration `yaml:"latency" json:"latency" doc:"Objective: mean time of an LS request; 0 learns what the disk needs without best-effort IO and takes factor times that."`
+	Latency   yamlx.Duration `yaml:"latency" json:"latency" doc:"Objective: mean time of an LS request, of which one in a hundred may take four times; 0 learns what the disk needs without best-effort IO and takes factor times that."`
+	Trace     string         `yaml:"trace" json:"trace" doc:"LS requests one by one, by eBPF, so that the slowest hundredth counts beside the mean: auto or off."`
 	Factor    float64        `yaml:"factor" json:"factor" doc:"How much longer LS requests may take beside best-effort IO than without."`
 	Floor     float64        `yaml:"floor" json:"floor" doc:"Share of a disk that best-effort IO always gets."`
 	Rise      float64        `yaml:"risePerSecond" json:"rise_per_second" doc:"Factor by which a limit grows each second while the objective holds."`
@@ -44,7 +45,7 @@ type IODevice struct {
 func defaultIO() IOPolicy {
 	o := blkio.DefaultOptions()
 	return IOPolicy{
-		Use: "auto", Scheduler: "keep", Factor: o.Factor, Floor: o.Floor, Rise: o.Rise,
+		Use: "auto", Scheduler: "keep", Trace: "auto", Factor: o.Factor, Floor: o.Floor, Rise: o.Rise,
 		Settle: yamlx.Duration(o.Settle), Relearn: yamlx.Duration(o.Relearn), Devices: []IODevice{},
 	}
 }
@@ -54,6 +55,7 @@ func (p *IOPolicy) validate(say func(format string, a ...any), oneOf func(key, v
 	uses := []string{"auto", "io.cost", "io.max", "bfq", "throttle", "off"}
 	oneOf("io.use", p.Use, uses...)
 	oneOf("io.scheduler", p.Scheduler, "keep", "bfq")
+	oneOf("io.trace", p.Trace, "auto", "off")
 	if math.IsNaN(p.Factor) || p.Factor < 1.01 || p.Factor > 100 {
 		say("io.factor: %v is not between 1.01 and 100", p.Factor)
 	}

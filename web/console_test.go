@@ -199,6 +199,17 @@ func TestQoSPanel(t *testing.T) {
 	p.clean()
 }
 
+func TestQoSPanelDisks(t *testing.T) {
+	a := newFakeAgent(t)
+	p := openTab(t, 1280, 800, "light")
+	p.open(a.URL + "/#/qos")
+	p.until(rows("Disks") + ` === 2`)
+	p.until(`document.querySelector('[aria-labelledby=qos-disks]').innerText.includes('110 %')`)
+	if got := p.text("[aria-labelledby=qos-disks]"); !strings.Contains(got, "nvme0n1") || !strings.Contains(got, "io.max") || !strings.Contains(got, "/s, write") || !strings.Contains(got, "none") {
+		t.Errorf("the disks say %q", got)
+	}
+}
+
 func TestExplore(t *testing.T) {
 	a := newFakeAgent(t)
 	p := openTab(t, 1280, 800, "light")

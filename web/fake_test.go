@@ -97,9 +97,13 @@ func (a *fakeAgent) qos() obj {
 	now := time.Now()
 	last := func(name string, kv ...string) float64 { return a.node.last(now, false, name, kv...) }
 	out := obj{
-		"time":         now.UnixMilli(),
-		"node":         obj{"name": "edge-07", "kernel": "6.18.5", "cpus": 2, "cgroup": "v1", "busy_cores": last("anole_qos_node_cpu_used_cores"), "steal_cores": 0.0, "target": 0.97},
-		"mechanisms":   fakeMechanisms,
+		"time":       now.UnixMilli(),
+		"node":       obj{"name": "edge-07", "kernel": "6.18.5", "cpus": 2, "cgroup": "v1", "busy_cores": last("anole_qos_node_cpu_used_cores"), "steal_cores": 0.0, "target": 0.97},
+		"mechanisms": fakeMechanisms,
+		"io": []map[string]any{
+			{"disk": "nvme0n1", "mechanism": "io.max", "be_limit": map[string]any{"read_bytes": 2e8, "write_bytes": 1e8, "read_ops": 9000, "write_ops": 4000}, "be_limit_why": "reads take 310µs > 220µs", "latency": 1.1},
+			{"disk": "sda", "mechanism": "io.cost", "be_limit": nil, "be_limit_why": "", "latency": 0},
+		},
 		"be_cap_cores": last("anole_qos_be_cap_cores"), "be_cap_why": "node use",
 		"classes": a.classes(now), "workloads": a.workloads(now), "decisions": a.decisions(""),
 		"degraded": []obj{{"feature": "cpi", "reason": "no_hardware", "detail": "perf_event_open: cycles not supported"}},

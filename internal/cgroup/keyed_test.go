@@ -3,6 +3,7 @@ package cgroup
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/anole-os/anole/internal/journal"
@@ -127,5 +128,27 @@ func TestChosen(t *testing.T) {
 		if got := Chosen(s); got != want {
 			t.Errorf("%q: %q, want %q", s, got, want)
 		}
+	}
+}
+
+func TestBelow(t *testing.T) {
+	at := t.TempDir()
+	for _, p := range []string{"a/b/c", "d", "e"} {
+		if err := os.MkdirAll(filepath.Join(at, p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(at, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := Below(at, 10)
+	if want := []string{"a", "a/b", "a/b/c", "d", "e"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := Below(at, 2); len(got) != 2 {
+		t.Errorf("no more than two: %v", got)
+	}
+	if got := Below(filepath.Join(at, "none"), 10); len(got) != 0 {
+		t.Errorf("%v below nothing", got)
 	}
 }

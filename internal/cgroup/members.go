@@ -75,3 +75,32 @@ func (d *Dir) hasChildren() bool {
 	var st unix.Stat_t
 	return unix.Fstat(d.fd, &st) != nil || st.Nlink != 2
 }
+
+// Below lists the cgroups below the one at path, relative to it, parents first
+// and no more than most. What goes away meanwhile is left out.
+func Below(path string, most int) (out []string) {
+	var walk func(rel string)
+	walk = func(rel string) {
+		d, err := OpenDir(filepath.Join(path, rel))
+		if err != nil {
+			return
+		}
+		more := d.hasChildren()
+		_ = d.Close()
+		if !more {
+			return
+		}
+		kids, err := os.ReadDir(filepath.Join(path, rel))
+		if err != nil {
+			return
+		}
+		for _, k := range kids {
+			if k.IsDir() && len(out) < most {
+				out = append(out, filepath.Join(rel, k.Name()))
+				walk(filepath.Join(rel, k.Name()))
+			}
+		}
+	}
+	walk("")
+	return out
+}

@@ -3,6 +3,8 @@ package blkio
 import (
 	"math"
 	"time"
+
+	"github.com/anole-os/anole/qos/runq"
 )
 
 // Options tunes a Governor.
@@ -28,7 +30,7 @@ type Options struct {
 
 // DefaultOptions gives those that a node runs with unless told otherwise.
 func DefaultOptions() Options {
-	return Options{Factor: 1.2, Floor: 0.01, Rise: 1.3, Settle: 500 * time.Millisecond, Relearn: 2 * time.Minute}
+	return Options{Factor: 1.2, Floor: 0.005, Rise: 1.3, Settle: 500 * time.Millisecond, Relearn: 2 * time.Minute}
 }
 
 // Sample is what happened on one disk since the last one.
@@ -40,6 +42,9 @@ type Sample struct {
 	// Stall is the time in which some latency-sensitive task waited for IO (PSI)
 	// while all their IO was on this disk; negative where that is not known.
 	Stall time.Duration
+	// Waits are the latency-sensitive requests themselves, one by one (see package
+	// iolat); nil where they are not measured.
+	Waits *runq.Hist
 }
 
 // Decision is a Governor's answer.
@@ -75,10 +80,12 @@ type Governor struct {
 	level float64 // share of the capacity; +Inf is no limit
 	limit Rates   // that the level means
 	on    bool    // the limit is in force
+	at    float64 // the level that it is of
 	why   string  // of the level
 
 	capacity Rates
 	base     [signals]baseline
+	tail     tail
 	lastLS   time.Time
 	began    time.Time // of the window
 	last     time.Time
@@ -90,6 +97,7 @@ type Governor struct {
 	hold    time.Duration
 	again   time.Time // when bad may be tried again
 	calm    time.Time // since when the objective holds
+	rose    time.Time // when the limit was last let rise
 	probing bool
 	probed  time.Time // when the last probe began
 }
@@ -157,7 +165,7 @@ func (g *Governor) restart(now time.Time) {
 
 // forgive takes times that a clock set back has left in the future for now.
 func (g *Governor) forgive(now time.Time) {
-	for _, t := range []*time.Time{&g.lastLS, &g.again, &g.calm, &g.probed} {
+	for _, t := range []*time.Time{&g.lastLS, &g.again, &g.calm, &g.probed, &g.rose} {
 		if t.After(now.Add(time.Minute)) {
 			*t = now
 		}
@@ -176,6 +184,7 @@ func (g *Governor) add(s Sample) {
 	w.Disk.WriteTime += max(0, s.Disk.WriteTime)
 	w.LS.Add(s.LS)
 	w.BE.Add(s.BE)
+	g.tail.add(s.Waits)
 	if s.Stall < 0 || w.Stall < 0 {
 		w.Stall = -1
 	} else {
@@ -186,6 +195,7 @@ func (g *Governor) add(s Sample) {
 // resume begins anew where the class left off.
 func (g *Governor) resume(now time.Time) {
 	g.restart(now)
+	g.tail.reset()
 	if g.known > 0 && g.known < 1 {
 		g.level, g.why = g.known, "latency-sensitive IO is back"
 	} else {
@@ -245,6 +255,9 @@ func (g *Governor) judge(now time.Time) {
 		return
 	}
 	ratio, why := g.worst(means)
+	if r, w := g.tail.judge(now, g.o, quiet); r > ratio || math.IsNaN(ratio) && r > 0 {
+		ratio, why = r, w
+	}
 	g.ratio = ratio
 	if g.o.Passive {
 		return
@@ -255,7 +268,7 @@ func (g *Governor) judge(now time.Time) {
 	case ratio > 1:
 		g.calm = time.Time{} // not best-effort work's doing; no time to give it more
 	default:
-		g.up(now, age, used)
+		g.up(now, used)
 	}
 }
 
@@ -303,26 +316,17 @@ func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool
 	if g.o.Latency > 0 || g.o.Passive {
 		return false
 	}
-	unknown := true // nothing that speaks now has a baseline
-	stale := false
-	for i, m := range means {
-		if m > 0 && g.base[i].mean > 0 {
-			unknown = false
-			stale = stale || now.Sub(g.base[i].at) > g.o.Relearn
-		}
-	}
 	switch {
-	case g.probing && quiet:
+	case g.probing && quiet && g.tail.learning() && now.Sub(g.probed) < longProbe:
+		return true // more of the quiet disk's requests are needed
+	case g.probing && !quiet && now.Sub(g.probed) < longProbe:
+		return true // what was under way before is not done yet
+	case g.probing: // measured, or somebody else keeps the disk busy in that name
 		g.probing = false
 		g.level, g.why = g.after(), "measured the quiet disk"
 		g.calm = now
 		return true
-	case g.probing && now.Sub(g.probed) < longProbe:
-		return true // what was under way before is not done yet
-	case g.probing:
-		g.probing = false // somebody else keeps the disk busy in that name
-		return true
-	case !quiet && (unknown || stale) && (g.probed.IsZero() || now.Sub(g.probed) > g.o.Relearn || unknown && now.Sub(g.probed) > 10*time.Second):
+	case !quiet && g.unsure(now, means):
 		if !math.IsInf(g.level, 1) {
 			g.known = g.level
 		}
@@ -331,6 +335,25 @@ func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool
 		return true
 	}
 	return false
+}
+
+// unsure says that what the quiet disk needs is to be measured now: nothing that
+// speaks has a baseline, or too old a one, or there are requests enough for a
+// tail and none of it is known.
+func (g *Governor) unsure(now time.Time, means [signals]time.Duration) bool {
+	unknown, stale := true, false
+	for i, m := range means {
+		if m > 0 && g.base[i].mean > 0 {
+			unknown = false
+			stale = stale || now.Sub(g.base[i].at) > g.o.Relearn
+		}
+	}
+	enough := float64(g.win.LS.Ops()) > 1.5*tailOps/longProbe.Seconds()*now.Sub(g.began).Seconds()
+	if g.tail.measured && enough && g.tail.quiet.Count() < tailOps {
+		unknown = true
+	}
+	age := now.Sub(g.probed)
+	return g.probed.IsZero() && (unknown || stale) || age > 10*time.Second && unknown || age > g.o.Relearn && stale
 }
 
 // after is the level to go on with after a probe.
@@ -354,6 +377,7 @@ func (g *Governor) down(now time.Time, ratio, used float64, why string) {
 		g.level, g.why = floor, why
 		return
 	}
+	g.tail.reset()
 	cut := max(mostCut, min(leastCut, 1/ratio))
 	g.bad = from
 	g.hold = min(time.Minute, max(4*time.Second, g.hold*2))
@@ -366,25 +390,33 @@ func (g *Governor) down(now time.Time, ratio, used float64, why string) {
 // until it may be tried again.
 const nearBad = 0.8
 
-func (g *Governor) up(now time.Time, age time.Duration, used float64) {
+func (g *Governor) up(now time.Time, used float64) {
 	if g.calm.IsZero() {
 		g.calm = now
 	}
-	if math.IsInf(g.level, 1) || now.Sub(g.calm) < g.o.Settle || used < g.level*0.7 {
+	if math.IsInf(g.level, 1) || now.Sub(g.calm) < g.o.Settle || used < g.level*0.7 || g.tail.pending() {
 		return
 	}
-	next := g.level * math.Pow(g.o.Rise, age.Seconds())
+	// Since it rose last, or held again.
+	since := now.Sub(g.rose)
+	if g.rose.Before(g.calm) {
+		since = now.Sub(g.calm)
+	}
+	secs := min(2, since.Seconds())
+	next := g.level * math.Pow(g.o.Rise, secs)
 	if g.bad == 0 {
-		next = g.level * math.Pow(g.o.Rise, 4*age.Seconds()) // no bound is known yet
+		next = g.level * math.Pow(g.o.Rise, 4*secs) // no bound is known yet
 	}
 	if g.bad > 0 && now.Before(g.again) {
 		next = max(g.level, min(next, g.bad*nearBad))
 	} else if g.bad > 0 && next > g.bad {
 		g.bad, g.hold = 0, g.hold/4 // it holds today
 	}
+	g.rose = now
 	if next == g.level {
 		return
 	}
+	g.tail.reset()
 	g.level, g.why = next, "the objective holds"
 	if g.level >= 1 {
 		g.level = math.Inf(1)
@@ -404,15 +436,20 @@ func (g *Governor) decide(active bool) Decision {
 		return Decision{Changed: changed, Why: g.why}
 	}
 	l := c.Times(g.level).atLeast(least)
-	changed := !g.on || far(l.ReadBytes, g.limit.ReadBytes) || far(l.WriteBytes, g.limit.WriteBytes) ||
-		far(l.ReadOps, g.limit.ReadOps) || far(l.WriteOps, g.limit.WriteOps)
+	changed := !g.on || l.far(g.limit, 0.05)
+	if changed && g.on && g.level == g.at {
+		changed = l.far(g.limit, 0.5) // only what the disk was seen to do
+	}
 	if changed {
-		g.limit, g.on = l, true
+		g.limit, g.on, g.at = l, true, g.level
 	}
 	return Decision{Limit: g.limit, Limited: true, Changed: changed, Why: g.why}
 }
 
-// far says whether a limit moved by more than a twentieth.
-func far(a, b float64) bool { return math.Abs(a-b) > b/20 }
+// far says whether rates differ by more than a share of those in force.
+func (r Rates) far(o Rates, share float64) bool {
+	far := func(a, b float64) bool { return math.Abs(a-b) > b*share }
+	return far(r.ReadBytes, o.ReadBytes) || far(r.WriteBytes, o.WriteBytes) || far(r.ReadOps, o.ReadOps) || far(r.WriteOps, o.WriteOps)
+}
 
 func round(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

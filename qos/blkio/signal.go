@@ -53,6 +53,7 @@ func (g *Governor) means() (out [signals]time.Duration) {
 
 // quiet learns from a window in which best-effort work did next to nothing.
 func (g *Governor) quiet(now time.Time, means [signals]time.Duration) {
+	g.tail.learn()
 	for i, m := range means {
 		if m == 0 {
 			continue

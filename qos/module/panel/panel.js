@@ -4,6 +4,7 @@ import {mountTiles} from './tiles.js';
 import {mountCharts} from './charts.js';
 import {mountWorkloads} from './workloads.js';
 import {mountDecisions} from './decisions.js';
+import {mountDisks} from './disks.js';
 import {mountMechanisms} from './mechanisms.js';
 
 export async function mount(el, kit) {
@@ -14,11 +15,12 @@ export async function mount(el, kit) {
   const charts = h('div', {class: 'grid'});
   const workloads = h('section', {class: 'card', 'aria-labelledby': 'qos-who'});
   const decisions = h('section', {class: 'card', 'aria-labelledby': 'qos-wrote'});
+  const disks = h('section', {class: 'card', 'aria-labelledby': 'qos-disks', hidden: true});
   const mechanisms = h('div', {class: 'grid pair'});
-  kit.put(el, h('h2', {class: 'sr'}, 'QoS'), trouble, tiles, charts, workloads, decisions, mechanisms);
+  kit.put(el, h('h2', {class: 'sr'}, 'QoS'), trouble, tiles, charts, workloads, decisions, disks, mechanisms);
 
   const parts = [
-    mountTiles(tiles, kit), mountWorkloads(workloads, kit), mountDecisions(decisions, kit), mountMechanisms(mechanisms, kit),
+    mountTiles(tiles, kit), mountWorkloads(workloads, kit), mountDecisions(decisions, kit), mountDisks(disks, kit), mountMechanisms(mechanisms, kit),
   ];
   mountCharts(charts, kit);
   kit.onTick(async signal => {
