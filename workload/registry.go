@@ -268,7 +268,7 @@ func (r *Registry) merge(e *entry) {
 // join adds a less trusted source's word.
 func (c *Container) join(r *Record, o Origin) {
 	c.ID = r.ID
-	c.Sandbox = c.Sandbox || r.Sandbox
+	c.Sandbox, c.Running = c.Sandbox || r.Sandbox, c.Running || r.Running
 	if c.Created.IsZero() {
 		c.Created = r.Created
 	}
@@ -323,7 +323,7 @@ func (c *Container) pairs(kind string, have, more map[string]string, o Origin, f
 
 func sameRecord(a, b *Record) bool {
 	return a.PodUID == b.PodUID && a.PodName == b.PodName && a.Namespace == b.Namespace && a.Name == b.Name && a.Image == b.Image &&
-		a.Cgroup == b.Cgroup && a.Runtime == b.Runtime && a.Sandbox == b.Sandbox && a.Created.Equal(b.Created) &&
+		a.Cgroup == b.Cgroup && a.Runtime == b.Runtime && a.Sandbox == b.Sandbox && a.Running == b.Running && a.Created.Equal(b.Created) &&
 		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
 }
 

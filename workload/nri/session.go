@@ -48,12 +48,16 @@ func (c *session) Synchronize(_ context.Context, req *api.SynchronizeRequest) (*
 	}
 	c.mu.Lock()
 	for _, p := range req.GetPods() {
-		c.more = append(c.more, c.record(p, nil))
+		r := c.record(p, nil)
+		r.Running = true
+		c.more = append(c.more, r)
 	}
 	for _, k := range req.GetContainers() {
 		c.adopt(k.GetPodSandboxId(), k.GetId())
 		if s := k.GetState(); s != api.ContainerState_CONTAINER_STOPPED {
-			c.more = append(c.more, c.record(pods[k.GetPodSandboxId()], k))
+			r := c.record(pods[k.GetPodSandboxId()], k)
+			r.Running = s == api.ContainerState_CONTAINER_RUNNING
+			c.more = append(c.more, r)
 		}
 	}
 	all, detail := c.more, c.runtime+" "+c.version+" at "+c.s.o.Socket
@@ -92,12 +96,15 @@ func (c *session) record(p *api.PodSandbox, k *api.Container) workload.Record {
 	return r
 }
 
-func (c *session) made(p *api.PodSandbox, k *api.Container) {
+// made says a container, or with k nil a sandbox. running says that its cgroup
+// is the runtime's no more.
+func (c *session) made(p *api.PodSandbox, k *api.Container, running bool) {
 	c.mu.Lock()
 	if k != nil {
 		c.adopt(p.GetId(), k.GetId())
 	}
 	rec := c.record(p, k)
+	rec.Running = running
 	c.mu.Unlock()
 	c.to.Put(rec)
 }
@@ -129,7 +136,7 @@ const mostWaiting = 64
 
 // starting sees to a container whose program is about to run.
 func (c *session) starting(p *api.PodSandbox, k *api.Container) {
-	c.made(p, k)
+	c.made(p, k, true)
 	c.mu.Lock()
 	full := c.waiting >= mostWaiting
 	if !full {
@@ -166,11 +173,11 @@ func (c *session) StateChange(_ context.Context, e *api.StateChangeEvent) (*api.
 func (c *session) tell(e api.Event, p *api.PodSandbox, k *api.Container) {
 	switch e {
 	case api.Event_RUN_POD_SANDBOX:
-		c.made(p, nil)
+		c.made(p, nil, true)
 	case api.Event_REMOVE_POD_SANDBOX:
 		c.gone(p.GetId(), "")
 	case api.Event_CREATE_CONTAINER:
-		c.made(p, k)
+		c.made(p, k, false)
 	case api.Event_START_CONTAINER:
 		c.starting(p, k)
 	case api.Event_REMOVE_CONTAINER:
