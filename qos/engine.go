@@ -71,6 +71,7 @@ type Engine struct {
 	byProgram  bool                 // some rule looks at programs, which exec changes unannounced
 	again      bool                 // some workload could not be opened: look again
 	unripe     bool                 // some container is still being made: look again, soon
+	lent       map[uint64]time.Time // containers whose limits their runtime changes: until when
 	young      map[uint64]time.Time // containers that are being made: when they were first seen
 	classified time.Time
 	table      *workload.Table
@@ -137,7 +138,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		root: o.Root, tree: tree, claim: claim, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
-		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, young: map[uint64]time.Time{}, degraded: map[string]Degradation{},
+		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, young: map[uint64]time.Time{}, lent: map[uint64]time.Time{}, degraded: map[string]Degradation{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)

@@ -30,6 +30,12 @@ const (
 
 // ripe says whether a workload without a group may be touched.
 func (e *Engine) ripe(w *workload.Workload) bool {
+	if until, ok := e.lent[w.Ino]; ok {
+		if e.last.Before(until) {
+			return false
+		}
+		delete(e.lent, w.Ino)
+	}
 	if w.Kind != workload.KindContainer || w.Told != nil && w.Told.Running {
 		delete(e.young, w.Ino)
 		return true
@@ -53,6 +59,47 @@ func (e *Engine) forgetYoung(seen map[uint64]bool) {
 	for ino := range e.young {
 		if !seen[ino] {
 			delete(e.young, ino)
+		}
+	}
+	for ino := range e.lent {
+		if !seen[ino] {
+			delete(e.lent, ino)
+		}
+	}
+}
+
+// lentFor bounds the time for which a container is left to a runtime that does
+// not say that it is done.
+const lentFor = 10 * time.Second
+
+// Lend gives a container back to its runtime, which is about to change its
+// limits: all is put back as the runtime set it, and left alone until Regain or
+// for a few seconds. With what the Engine sets the kernel would refuse some of
+// the runtime's values.
+func (e *Engine) Lend(containerID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for ino, g := range e.groups {
+		if e.closed || g.w.ContainerID != containerID {
+			continue
+		}
+		e.drop(ino, g)
+		e.lent[ino] = e.last.Add(lentFor)
+		e.unripe = true
+		e.arrange()
+		return
+	}
+}
+
+// Regain takes a lent container back: what its runtime set is its own from now
+// on.
+func (e *Engine) Regain(containerID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.table.All() {
+		if w.ContainerID == containerID && !e.closed {
+			delete(e.lent, w.Ino)
+			e.unripe = true // the next Step looks
 		}
 	}
 }

@@ -161,6 +161,37 @@ func TestKernelContainerInTheMaking(t *testing.T) {
 	}
 }
 
+// A container whose limits its runtime is about to change is the runtime's for
+// that long.
+func TestKernelLentContainer(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	r, reg := toldRig(t, n)
+	g, id := makePod(n, "burstable")
+	g.Weight(300)
+	reg.Feed(workload.FromNRI).Put(workload.Record{ID: id, Running: true, Labels: map[string]string{dialect.Class: "BE"}})
+	r.until("best effort", func() bool { return idle(g) })
+	r.Lend(id)
+	if idle(g) || g.WeightNow() != 300 {
+		t.Fatalf("lent: idle %v, weight %d", idle(g), g.WeightNow())
+	}
+	r.steps(3)
+	g.Weight(400) // with cpu.idle the kernel would refuse it
+	r.Regain(id)
+	r.until("best effort again", func() bool { return idle(g) })
+	r.Lend(id)
+	r.Lend("nobody")
+	r.Regain("nobody")
+	if g.WeightNow() != 400 {
+		t.Errorf("weight %d", g.WeightNow())
+	}
+	r.last = r.last.Add(-2 * lentFor) // as if the runtime had not come back for that long
+	for ino := range r.lent {
+		r.lent[ino] = r.last
+	}
+	r.until("best effort, though nobody gave it back", func() bool { return idle(g) })
+}
+
 // A best-effort container is lowered within the call that says that its
 // program is about to run, and gets back what it had.
 func TestKernelAdmit(t *testing.T) {

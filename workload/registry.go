@@ -75,9 +75,10 @@ type Registry struct {
 	byID   map[string]*entry
 	byPath map[string]*entry // of those with a Cgroup
 	feeds  [len(trust)]*Feed
-	over   uint64                          // records refused because there were too many
-	cut    uint64                          // labels and annotations cut or left out
-	starts atomic.Pointer[func(Container)] // see OnStart
+	over   uint64                                       // records refused because there were too many
+	cut    uint64                                       // labels and annotations cut or left out
+	starts atomic.Pointer[func(Container)]              // see OnStart
+	alters atomic.Pointer[func(c Container, done bool)] // see OnUpdate
 }
 
 // entry is one container. It is kept for as long as any source but the tree
@@ -346,6 +347,28 @@ func (r *Registry) Starting(id string) {
 	}
 	if c, ok := r.Get(id); ok {
 		(*do)(*c)
+	}
+}
+
+// OnUpdate sets what is called when a source learns that a runtime is about to
+// change the limits of a container that runs, and waits for the call to return
+// for a short while, and again when it is done. nil ends it.
+func (r *Registry) OnUpdate(do func(c Container, done bool)) {
+	if do == nil {
+		r.alters.Store(nil)
+		return
+	}
+	r.alters.Store(&do)
+}
+
+// Updating calls what OnUpdate set. Sources call it.
+func (r *Registry) Updating(id string, done bool) {
+	do := r.alters.Load()
+	if do == nil {
+		return
+	}
+	if c, ok := r.Get(id); ok {
+		(*do)(*c, done)
 	}
 }
 

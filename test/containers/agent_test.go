@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/workload"
@@ -296,6 +298,22 @@ func TestAgentWithNRI(t *testing.T) {
 		}
 	})
 
+	t.Run("limits changed by the runtime", func(t *testing.T) {
+		p, id := be()
+		a.wantClass("a best-effort pod", p, id, "BE")
+		d.await("it to yield", func() bool { return p.yields(id) })
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		// The kernel refuses a weight while cpu.idle is 1.
+		if _, err := d.rpc.UpdateContainerResources(ctx, &cri.UpdateContainerResourcesRequest{
+			ContainerId: id, Linux: &cri.LinuxContainerResources{CpuShares: 700, CpuPeriod: 100_000, CpuQuota: 50_000},
+		}); err != nil {
+			t.Errorf("update: %v", err)
+		}
+		d.await("it to yield again", func() bool { return p.yields(id) })
+		defer p.remove()
+	})
+
 	t.Run("NRI cut", func(t *testing.T) {
 		connects := a.source(workload.FromNRI).Connects
 		heal := proxy.Cut()
@@ -315,7 +333,7 @@ func TestAgentWithNRI(t *testing.T) {
 		d.await("NRI to be back", func() bool { return a.source(workload.FromNRI).Connected })
 		p, id := be()
 		w := a.wantClass("a pod of the new daemon", p, id, "BE")
-		if a.ask(&s, "qos", "explain", a.workload(steady.path(steadyID)).ID); len(s.Decisions) == 0 {
+		if a.ask(&s, "qos", "explain", a.workload(steady.path(steadyID)).ID); len(s.Files) == 0 {
 			t.Error("nothing to explain")
 		}
 		for _, x := range s.Decisions {

@@ -22,14 +22,15 @@ type session struct {
 	version string
 	more    []workload.Record          // of a Synchronize in parts
 	kids    map[string]map[string]bool // containers by sandbox
-	waiting int                        // starts that are still being seen to
+	waiting int                        // calls that are still being seen to
 }
 
 // events are those that tell of a container's coming and going, all known to
 // the first version of NRI that takes plugins from outside.
 func events() int32 {
 	var m api.EventMask
-	m.Set(api.Event_RUN_POD_SANDBOX, api.Event_REMOVE_POD_SANDBOX, api.Event_CREATE_CONTAINER, api.Event_START_CONTAINER, api.Event_REMOVE_CONTAINER)
+	m.Set(api.Event_RUN_POD_SANDBOX, api.Event_REMOVE_POD_SANDBOX, api.Event_CREATE_CONTAINER, api.Event_START_CONTAINER,
+		api.Event_UPDATE_CONTAINER, api.Event_POST_UPDATE_CONTAINER, api.Event_REMOVE_CONTAINER)
 	return int32(m)
 }
 
@@ -130,13 +131,12 @@ func (c *session) gone(pod, id string) {
 	}
 }
 
-// mostWaiting bounds the starts that are seen to at once: more than a few mean
+// mostWaiting bounds the calls that are seen to at once: more than a few mean
 // that whoever does it hangs, and then the runtime waits for none.
 const mostWaiting = 64
 
-// starting sees to a container whose program is about to run.
-func (c *session) starting(p *api.PodSandbox, k *api.Container) {
-	c.made(p, k, true)
+// await has something done and waits for it, for a short while.
+func (c *session) await(do func()) {
 	c.mu.Lock()
 	full := c.waiting >= mostWaiting
 	if !full {
@@ -150,7 +150,7 @@ func (c *session) starting(p *api.PodSandbox, k *api.Container) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.to.Starting(k.GetId())
+		do()
 		c.mu.Lock()
 		c.waiting--
 		c.mu.Unlock()
@@ -179,7 +179,12 @@ func (c *session) tell(e api.Event, p *api.PodSandbox, k *api.Container) {
 	case api.Event_CREATE_CONTAINER:
 		c.made(p, k, false)
 	case api.Event_START_CONTAINER:
-		c.starting(p, k)
+		c.made(p, k, true)
+		c.await(func() { c.to.Starting(k.GetId()) })
+	case api.Event_UPDATE_CONTAINER:
+		c.await(func() { c.to.Updating(k.GetId(), false) })
+	case api.Event_POST_UPDATE_CONTAINER:
+		c.await(func() { c.to.Updating(k.GetId(), true) })
 	case api.Event_REMOVE_CONTAINER:
 		c.gone(p.GetId(), k.GetId())
 	}
@@ -210,6 +215,16 @@ func (c *session) RemoveContainer(_ context.Context, r *api.RemoveContainerReque
 	return &api.RemoveContainerResponse{}, nil
 }
 
+func (c *session) UpdateContainer(_ context.Context, r *api.UpdateContainerRequest) (*api.UpdateContainerResponse, error) {
+	c.tell(api.Event_UPDATE_CONTAINER, r.GetPod(), r.GetContainer())
+	return &api.UpdateContainerResponse{}, nil
+}
+
+func (c *session) PostUpdateContainer(_ context.Context, r *api.PostUpdateContainerRequest) (*api.PostUpdateContainerResponse, error) {
+	c.tell(api.Event_POST_UPDATE_CONTAINER, r.GetPod(), r.GetContainer())
+	return &api.PostUpdateContainerResponse{}, nil
+}
+
 // What follows is not subscribed to.
 
 func (c *session) Shutdown(context.Context, *api.Empty) (*api.Empty, error) {
@@ -234,14 +249,6 @@ func (c *session) PostCreateContainer(context.Context, *api.PostCreateContainerR
 
 func (c *session) PostStartContainer(context.Context, *api.PostStartContainerRequest) (*api.PostStartContainerResponse, error) {
 	return &api.PostStartContainerResponse{}, nil
-}
-
-func (c *session) UpdateContainer(context.Context, *api.UpdateContainerRequest) (*api.UpdateContainerResponse, error) {
-	return &api.UpdateContainerResponse{}, nil
-}
-
-func (c *session) PostUpdateContainer(context.Context, *api.PostUpdateContainerRequest) (*api.PostUpdateContainerResponse, error) {
-	return &api.PostUpdateContainerResponse{}, nil
 }
 
 func (c *session) StopContainer(context.Context, *api.StopContainerRequest) (*api.StopContainerResponse, error) {
