@@ -173,7 +173,7 @@ func (m *Module) Status() core.Status {
 	v := m.view()
 	out := core.Status{State: core.Running, Summary: v.summary(), Detail: v}
 	for _, s := range v.Sources {
-		if s.Wanted && !s.Connected && s.Connects > 0 {
+		if !s.Connected && s.Problem != "" && s.Connects > 0 {
 			out.State = core.Degraded
 		}
 	}
