@@ -3,8 +3,10 @@
 
 # archive: where this machine gets Debian from.
 archive() {
-  sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p
+  local found
+  found=$(sed -nE 's/^(URIs:|deb( +\[[^]]*\])?) *(https?:[^ ]*\/debian)\/?( .*)?$/\3/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | sed -n 1p)
+  echo "${found:-http://deb.debian.org/debian}"
 }
 
 # apt SUITE COMMAND…: apt-get or apt-cache that knows that suite alone.
