@@ -21,7 +21,7 @@ func (e *Engine) Admit(now time.Time) {
 		return
 	}
 	changed, err := e.table.Refresh(now)
-	if err != nil || !changed && !e.again {
+	if err != nil || !changed && !e.unripe && !e.again {
 		return // the next Step tells of the error
 	}
 	e.classified = now

@@ -64,13 +64,17 @@ func (e *Engine) asked(w *workload.Workload) BurstMode {
 // rules of the policy.
 func (e *Engine) classify() {
 	seen := make(map[uint64]bool, len(e.groups))
-	e.again = false
+	e.again, e.unripe = false, false
 	for _, w := range e.table.All() {
 		seen[w.Ino] = true
 		g := e.groups[w.Ino]
 		if g != nil && g.w.Path != w.Path && !g.cpu.CPU.Alive() {
 			e.drop(w.Ino, g) // the kernel gave the inode to another cgroup
 			g = nil
+		}
+		if g == nil && !e.ripe(w) {
+			e.unripe = true
+			continue
 		}
 		if g == nil {
 			var err error
@@ -93,6 +97,7 @@ func (e *Engine) classify() {
 			e.drop(ino, g)
 		}
 	}
+	e.forgetYoung(seen)
 	e.forgetTroubles()
 	e.arrange()
 }

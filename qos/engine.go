@@ -69,8 +69,11 @@ type Engine struct {
 	gen        int
 	rules      []compiledRule
 	consents   []consent
-	byProgram  bool // some rule looks at programs, which exec changes unannounced
-	again      bool // some workload could not be opened: look again
+	byProgram  bool                 // some rule looks at programs, which exec changes unannounced
+	again      bool                 // some workload could not be opened: look again
+	unripe     bool                 // some container is still being made: look again, soon
+	lent       map[uint64]time.Time // containers whose limits their runtime changes: until when
+	young      map[uint64]time.Time // containers that are being made: when they were first seen
 	classified time.Time
 	table      *workload.Table
 	groups     map[uint64]*group // by inode in the cpu hierarchy
@@ -137,7 +140,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		root: o.Root, tree: tree, claim: claim, w: cgroup.NewWriter(o.Journal, "qos"), log: o.Log, cpus: countCPUs(o.Root),
-		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, degraded: map[string]Degradation{},
+		groups: map[uint64]*group{}, rtGiven: map[string]uint64{}, knobs: map[string]knob{}, young: map[uint64]time.Time{}, lent: map[uint64]time.Time{}, degraded: map[string]Degradation{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -334,7 +337,7 @@ func (e *Engine) Step(now time.Time) {
 	e.last = now
 	if changed, err := e.table.Refresh(now); err != nil {
 		e.degrade("discovery", err)
-	} else if changed || (e.byProgram || e.again) && e.classifyDue(now) {
+	} else if changed || e.unripe || (e.byProgram || e.again) && e.classifyDue(now) {
 		delete(e.degraded, "discovery")
 		e.classified = now
 		e.classify()

@@ -2,6 +2,8 @@ package qos
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +42,13 @@ var podSeq int
 func makePod(n *groups.Node, qos string) (*groups.Group, string) {
 	podSeq++
 	id := fmt.Sprintf("%064x", podSeq)
+	g := emptyPod(n, qos, podSeq, id)
+	g.Sleep()
+	return g, id
+}
+
+// emptyPod makes the cgroup of a container without processes.
+func emptyPod(n *groups.Node, qos string, seq int, id string) *groups.Group {
 	at := "c/kubepods"
 	n.Make("c")
 	n.Make(at)
@@ -47,11 +56,9 @@ func makePod(n *groups.Node, qos string) (*groups.Group, string) {
 		at += "/" + qos
 		n.Make(at)
 	}
-	at += fmt.Sprintf("/pod00000000-0000-4000-8000-%012x", podSeq)
+	at += fmt.Sprintf("/pod00000000-0000-4000-8000-%012x", seq)
 	n.Make(at)
-	g := n.Make(at + "/" + id)
-	g.Sleep()
-	return g, id
+	return n.Make(at + "/" + id)
 }
 
 func (r *rig) of(g *groups.Group) WorkloadStatus {
@@ -116,6 +123,75 @@ func TestKernelToldLate(t *testing.T) {
 	}
 }
 
+// A container that is being made is its runtime's: nothing is written there, or
+// the kernel would refuse what the runtime writes and the container would not
+// start.
+func TestKernelContainerInTheMaking(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	r, reg := toldRig(t, n)
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime := filepath.Join(t.TempDir(), "runc") // as the kernel tells it until it becomes the container's program
+	if err := os.WriteFile(runtime, shell, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, told := range []bool{false, true} {
+		podSeq++
+		id := fmt.Sprintf("%064x", podSeq)
+		rec := workload.Record{ID: id, Labels: map[string]string{dialect.Class: "BE"}}
+		reg.Feed(workload.FromNRI).Put(rec)
+		g := emptyPod(n, "burstable", podSeq, id)
+		r.steps(3)
+		begin := filepath.Join(t.TempDir(), "begin")
+		g.Run(runtime, "-c", "while [ ! -e "+begin+" ]; do read -t 1 x </dev/null; done; exec sleep 1000")
+		r.steps(5)
+		if r.class(g) != "" || idle(g) {
+			t.Errorf("told %v: class %q, idle %v", told, r.class(g), idle(g))
+		}
+		g.Weight(123) // what would be refused
+		if rec.Running = told; told {
+			reg.Feed(workload.FromNRI).Put(rec)
+		} else if err := os.WriteFile(begin, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.until("its class", func() bool { return r.class(g) == "BE" && idle(g) })
+	}
+}
+
+// A container whose limits its runtime is about to change is the runtime's for
+// that long.
+func TestKernelLentContainer(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	r, reg := toldRig(t, n)
+	g, id := makePod(n, "burstable")
+	g.Weight(300)
+	reg.Feed(workload.FromNRI).Put(workload.Record{ID: id, Running: true, Labels: map[string]string{dialect.Class: "BE"}})
+	r.until("best effort", func() bool { return idle(g) })
+	r.Lend(id)
+	if idle(g) || g.WeightNow() != 300 {
+		t.Fatalf("lent: idle %v, weight %d", idle(g), g.WeightNow())
+	}
+	r.steps(3)
+	g.Weight(400) // with cpu.idle the kernel would refuse it
+	r.Regain(id)
+	r.until("best effort again", func() bool { return idle(g) })
+	r.Lend(id)
+	r.Lend("nobody")
+	r.Regain("nobody")
+	if g.WeightNow() != 400 {
+		t.Errorf("weight %d", g.WeightNow())
+	}
+	r.last = r.last.Add(-2 * lentFor) // as if the runtime had not come back for that long
+	for ino := range r.lent {
+		r.lent[ino] = r.last
+	}
+	r.until("best effort, though nobody gave it back", func() bool { return idle(g) })
+}
+
 // A best-effort container is lowered within the call that says that its
 // program is about to run, and gets back what it had.
 func TestKernelAdmit(t *testing.T) {
@@ -125,7 +201,7 @@ func TestKernelAdmit(t *testing.T) {
 	r.Step(time.Now())
 	podSeq++
 	id := fmt.Sprintf("%064x", podSeq)
-	reg.Feed(workload.FromNRI).Put(workload.Record{ID: id, Labels: map[string]string{dialect.VolcanoPreempt: "true"}})
+	reg.Feed(workload.FromNRI).Put(workload.Record{ID: id, Running: true, Labels: map[string]string{dialect.VolcanoPreempt: "true"}})
 	podSeq--
 	g, _ := makePod(n, "")
 	g.Weight(300)

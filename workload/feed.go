@@ -94,6 +94,10 @@ func (f *Feed) Replace(all []Record) {
 // Registry.OnStart. It returns when what has to be done before is done.
 func (f *Feed) Starting(id string) { f.r.Starting(id) }
 
+// Updating says that a runtime is about to change a container's limits, or with
+// done that it has, see Registry.OnUpdate.
+func (f *Feed) Updating(id string, done bool) { f.r.Updating(id, done) }
+
 // Up says that the source is connected and in step with the runtime.
 func (f *Feed) Up(detail string) {
 	f.r.mu.Lock()

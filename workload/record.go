@@ -44,6 +44,9 @@ type Record struct {
 	Cgroup  string `json:"cgroup,omitempty"`
 	Runtime string `json:"runtime,omitempty"` // "containerd", "cri-o"
 	Sandbox bool   `json:"sandbox,omitempty"` // the container that only holds a pod's namespaces
+	// Running says that the container is made: whoever makes it changes nothing of
+	// its cgroup any more, and its program runs or is about to.
+	Running bool `json:"running,omitempty"`
 	// Created is when the runtime made the container, zero if it does not say. A
 	// later one under the same ID is another container.
 	Created time.Time `json:"created,omitzero"`

@@ -75,9 +75,10 @@ type Registry struct {
 	byID   map[string]*entry
 	byPath map[string]*entry // of those with a Cgroup
 	feeds  [len(trust)]*Feed
-	over   uint64                          // records refused because there were too many
-	cut    uint64                          // labels and annotations cut or left out
-	starts atomic.Pointer[func(Container)] // see OnStart
+	over   uint64                                       // records refused because there were too many
+	cut    uint64                                       // labels and annotations cut or left out
+	starts atomic.Pointer[func(Container)]              // see OnStart
+	alters atomic.Pointer[func(c Container, done bool)] // see OnUpdate
 }
 
 // entry is one container. It is kept for as long as any source but the tree
@@ -268,7 +269,7 @@ func (r *Registry) merge(e *entry) {
 // join adds a less trusted source's word.
 func (c *Container) join(r *Record, o Origin) {
 	c.ID = r.ID
-	c.Sandbox = c.Sandbox || r.Sandbox
+	c.Sandbox, c.Running = c.Sandbox || r.Sandbox, c.Running || r.Running
 	if c.Created.IsZero() {
 		c.Created = r.Created
 	}
@@ -323,7 +324,7 @@ func (c *Container) pairs(kind string, have, more map[string]string, o Origin, f
 
 func sameRecord(a, b *Record) bool {
 	return a.PodUID == b.PodUID && a.PodName == b.PodName && a.Namespace == b.Namespace && a.Name == b.Name && a.Image == b.Image &&
-		a.Cgroup == b.Cgroup && a.Runtime == b.Runtime && a.Sandbox == b.Sandbox && a.Created.Equal(b.Created) &&
+		a.Cgroup == b.Cgroup && a.Runtime == b.Runtime && a.Sandbox == b.Sandbox && a.Running == b.Running && a.Created.Equal(b.Created) &&
 		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
 }
 
@@ -346,6 +347,28 @@ func (r *Registry) Starting(id string) {
 	}
 	if c, ok := r.Get(id); ok {
 		(*do)(*c)
+	}
+}
+
+// OnUpdate sets what is called when a source learns that a runtime is about to
+// change the limits of a container that runs, and waits for the call to return
+// for a short while, and again when it is done. nil ends it.
+func (r *Registry) OnUpdate(do func(c Container, done bool)) {
+	if do == nil {
+		r.alters.Store(nil)
+		return
+	}
+	r.alters.Store(&do)
+}
+
+// Updating calls what OnUpdate set. Sources call it.
+func (r *Registry) Updating(id string, done bool) {
+	do := r.alters.Load()
+	if do == nil {
+		return
+	}
+	if c, ok := r.Get(id); ok {
+		(*do)(*c, done)
 	}
 }
 

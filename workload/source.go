@@ -25,13 +25,13 @@ const (
 )
 
 // Follow runs a source until ctx is done, connecting again whenever the
-// connection is lost. changed, if not nil, is called when it goes up or down,
-// or is down for another reason than before.
-func Follow(ctx context.Context, s Source, r *Registry, changed func(SourceStatus)) {
+// connection is lost. lost, if not nil, is called when it is, and when the first
+// try to connect fails; not for each try after that.
+func Follow(ctx context.Context, s Source, r *Registry, lost func(SourceStatus)) {
 	f := r.Feed(s.Origin())
 	f.want(true)
 	defer f.want(false)
-	wait, last := firstWait, SourceStatus{}
+	wait, told := firstWait, false
 	for {
 		connects := f.snapshot().Connects
 		err := s.Run(ctx, f)
@@ -45,12 +45,12 @@ func Follow(ctx context.Context, s Source, r *Registry, changed func(SourceStatu
 		f.Down(err)
 		now := f.snapshot()
 		if now.Connects != connects {
-			wait = firstWait
+			wait, told = firstWait, false
 		}
-		if changed != nil && (now.Connects != last.Connects || now.Problem != last.Problem) {
-			changed(now)
+		if lost != nil && !told {
+			lost(now)
 		}
-		last = now
+		told = true
 		select {
 		case <-ctx.Done():
 			return

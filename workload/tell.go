@@ -164,7 +164,7 @@ func (t *Table) renew(n *node, c *Container) {
 func (w *Workload) alike(o *Workload) bool {
 	return w.Source == o.Source && w.Name == o.Name && w.PodUID == o.PodUID && w.PodName == o.PodName && w.Namespace == o.Namespace &&
 		w.Image == o.Image && w.Sandbox == o.Sandbox && maps.Equal(w.Labels, o.Labels) && maps.Equal(w.Annotations, o.Annotations) &&
-		(w.Told == nil) == (o.Told == nil) && (w.Told == nil || slices.Equal(w.Told.Conflicts, o.Told.Conflicts) && slices.Equal(w.Told.Sources(), o.Told.Sources()))
+		(w.Told == nil) == (o.Told == nil) && (w.Told == nil || w.Told.Running == o.Told.Running && slices.Equal(w.Told.Conflicts, o.Told.Conflicts) && slices.Equal(w.Told.Sources(), o.Told.Sources()))
 }
 
 // convert makes a cgroup that is in the tree already, and was no container by

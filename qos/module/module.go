@@ -117,6 +117,13 @@ func (m *Module) Start(context.Context) error {
 	}
 	if m.records != nil {
 		m.records.OnStart(func(workload.Container) { e.Admit(time.Now()) })
+		m.records.OnUpdate(func(c workload.Container, done bool) {
+			if done {
+				e.Regain(c.ID)
+			} else {
+				e.Lend(c.ID)
+			}
+		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -152,6 +159,7 @@ func (m *Module) Stop(ctx context.Context) error {
 	}
 	if m.records != nil {
 		m.records.OnStart(nil)
+		m.records.OnUpdate(nil)
 	}
 	cancel()
 	select {

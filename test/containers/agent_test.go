@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/workload"
@@ -258,10 +260,10 @@ func (d *daemon) firstLook() []string {
 		"echo idle $(cat /cg/" + strings.Trim(cg, "/") + "$c/cpu.idle);; esac; done </proc/self/cgroup; exec /bin/sleep 100000"}
 }
 
-func (p *pod) logged(id string) string {
-	b, _ := filepath.Glob(p.d.path("logs") + "/*.log")
-	var out string
-	for _, f := range b {
+// logs gives what all containers printed.
+func (d *daemon) logs() (out string) {
+	files, _ := filepath.Glob(d.path("logs") + "/*.log")
+	for _, f := range files {
 		text, _ := os.ReadFile(f)
 		out += string(text)
 	}
@@ -285,15 +287,31 @@ func TestAgentWithNRI(t *testing.T) {
 
 	t.Run("before the program runs", func(t *testing.T) {
 		const n = 5
-		for range n {
+		for i := range n {
 			p := d.pod("burstable", pairs("koordinator.sh/qosClass", "BE"), nil)
-			id := p.run(d.firstLook()...)
-			d.await("its log", func() bool { return strings.Contains(p.logged(id), "idle") })
+			p.run(d.firstLook()...)
+			d.await("its log", func() bool { return strings.Count(d.logs(), "idle ") > i })
 			defer p.remove()
 		}
-		if got := strings.Count((&pod{d: d}).logged(""), "idle 1"); got != n {
-			t.Errorf("%d of %d programs found themselves lowered from their first moment", got, n)
+		if got := strings.Count(d.logs(), "idle 1"); got != n {
+			t.Errorf("%d of %d programs found themselves lowered from their first moment:\n%s", got, n, d.logs())
 		}
+	})
+
+	t.Run("limits changed by the runtime", func(t *testing.T) {
+		p, id := be()
+		a.wantClass("a best-effort pod", p, id, "BE")
+		d.await("it to yield", func() bool { return p.yields(id) })
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		// The kernel refuses a weight while cpu.idle is 1.
+		if _, err := d.rpc.UpdateContainerResources(ctx, &cri.UpdateContainerResourcesRequest{
+			ContainerId: id, Linux: &cri.LinuxContainerResources{CpuShares: 700, CpuPeriod: 100_000, CpuQuota: 50_000},
+		}); err != nil {
+			t.Errorf("update: %v", err)
+		}
+		d.await("it to yield again", func() bool { return p.yields(id) })
+		defer p.remove()
 	})
 
 	t.Run("NRI cut", func(t *testing.T) {
@@ -315,7 +333,7 @@ func TestAgentWithNRI(t *testing.T) {
 		d.await("NRI to be back", func() bool { return a.source(workload.FromNRI).Connected })
 		p, id := be()
 		w := a.wantClass("a pod of the new daemon", p, id, "BE")
-		if a.ask(&s, "qos", "explain", a.workload(steady.path(steadyID)).ID); len(s.Decisions) == 0 {
+		if a.ask(&s, "qos", "explain", a.workload(steady.path(steadyID)).ID); len(s.Files) == 0 {
 			t.Error("nothing to explain")
 		}
 		for _, x := range s.Decisions {

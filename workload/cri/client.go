@@ -57,7 +57,9 @@ func (c *client) records(pods []*runtime.PodSandbox, containers []*runtime.Conta
 	for _, k := range containers {
 		p, ok := byID[k.GetPodSandboxId()]
 		if ok && k.GetState() != runtime.ContainerState_CONTAINER_EXITED {
-			out = append(out, c.container(k, p))
+			r := c.container(k, p)
+			r.Running = k.GetState() == runtime.ContainerState_CONTAINER_RUNNING
+			out = append(out, r)
 		}
 	}
 	return out
@@ -211,7 +213,9 @@ func (c *client) tell(e *runtime.ContainerEventResponse) {
 	}
 	for _, k := range e.GetContainersStatuses() {
 		if k.GetState() != runtime.ContainerState_CONTAINER_EXITED {
-			c.to.Put(c.container(k, p))
+			r := c.container(k, p)
+			r.Running = k.GetState() == runtime.ContainerState_CONTAINER_RUNNING
+			c.to.Put(r)
 		}
 	}
 }

@@ -88,12 +88,12 @@ func (m *Module) run() {
 	m.cancel, m.done = cancel, done
 	go func() {
 		defer close(done)
-		set.Run(ctx, m.reg, m.changed)
+		set.Run(ctx, m.reg, m.lost)
 	}()
 }
 
-// changed logs that a source went. One that never was there is no news.
-func (m *Module) changed(s workload.SourceStatus) {
+// lost logs that a source went. One that never was there is no news.
+func (m *Module) lost(s workload.SourceStatus) {
 	level := slog.LevelWarn
 	if s.Connects == 0 {
 		level = slog.LevelDebug
@@ -173,7 +173,7 @@ func (m *Module) Status() core.Status {
 	v := m.view()
 	out := core.Status{State: core.Running, Summary: v.summary(), Detail: v}
 	for _, s := range v.Sources {
-		if s.Wanted && !s.Connected && s.Connects > 0 {
+		if !s.Connected && s.Problem != "" && s.Connects > 0 {
 			out.State = core.Degraded
 		}
 	}

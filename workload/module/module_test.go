@@ -22,9 +22,17 @@ import (
 )
 
 // started starts a module whose sources find no runtime.
-func started(t *testing.T) (*Module, *workload.Registry) {
-	t.Helper()
+func started(t *testing.T) (*Module, *workload.Registry) { return startedAs(t, New()) }
+
+// silent starts a module without sources, so that only the test speaks.
+func silent(t *testing.T) (*Module, *workload.Registry) {
 	m := New()
+	m.cfg.NRI, m.cfg.CRI, m.cfg.Events = "off", "off", "off"
+	return startedAs(t, m)
+}
+
+func startedAs(t *testing.T, m *Module) (*Module, *workload.Registry) {
+	t.Helper()
 	h := &core.Host{Log: slog.New(slog.DiscardHandler), Root: t.TempDir(), Offers: &core.Offers{}}
 	if err := m.Provision(h); err != nil {
 		t.Fatal(err)
@@ -57,7 +65,7 @@ func view(t *testing.T, m *Module) (v View) {
 }
 
 func TestStatusTellsOfSourcesAndDisagreements(t *testing.T) {
-	m, reg := started(t)
+	m, reg := silent(t)
 	if s := m.Status(); s.State != core.Running || !strings.Contains(s.Summary, "no container runtime") {
 		t.Errorf("%+v", s)
 	}

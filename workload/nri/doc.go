@@ -13,7 +13,8 @@
 // for as long as it lives, with nothing in the journal to say what it had
 // without them. In StartContainer the cgroup is there and its program is not
 // yet run; what is written then is journalled and restored like everything
-// else.
+// else. The runtime calls before and after it changes the limits of a container
+// that runs, too.
 //
 // The package speaks the protocol (pkg/api of github.com/containerd/nri) itself
 // rather than through that module's stub, whose Start waits without a bound for

@@ -22,14 +22,15 @@ type session struct {
 	version string
 	more    []workload.Record          // of a Synchronize in parts
 	kids    map[string]map[string]bool // containers by sandbox
-	waiting int                        // starts that are still being seen to
+	waiting int                        // calls that are still being seen to
 }
 
 // events are those that tell of a container's coming and going, all known to
 // the first version of NRI that takes plugins from outside.
 func events() int32 {
 	var m api.EventMask
-	m.Set(api.Event_RUN_POD_SANDBOX, api.Event_REMOVE_POD_SANDBOX, api.Event_CREATE_CONTAINER, api.Event_START_CONTAINER, api.Event_REMOVE_CONTAINER)
+	m.Set(api.Event_RUN_POD_SANDBOX, api.Event_REMOVE_POD_SANDBOX, api.Event_CREATE_CONTAINER, api.Event_START_CONTAINER,
+		api.Event_UPDATE_CONTAINER, api.Event_POST_UPDATE_CONTAINER, api.Event_REMOVE_CONTAINER)
 	return int32(m)
 }
 
@@ -48,12 +49,16 @@ func (c *session) Synchronize(_ context.Context, req *api.SynchronizeRequest) (*
 	}
 	c.mu.Lock()
 	for _, p := range req.GetPods() {
-		c.more = append(c.more, c.record(p, nil))
+		r := c.record(p, nil)
+		r.Running = true
+		c.more = append(c.more, r)
 	}
 	for _, k := range req.GetContainers() {
 		c.adopt(k.GetPodSandboxId(), k.GetId())
 		if s := k.GetState(); s != api.ContainerState_CONTAINER_STOPPED {
-			c.more = append(c.more, c.record(pods[k.GetPodSandboxId()], k))
+			r := c.record(pods[k.GetPodSandboxId()], k)
+			r.Running = s == api.ContainerState_CONTAINER_RUNNING
+			c.more = append(c.more, r)
 		}
 	}
 	all, detail := c.more, c.runtime+" "+c.version+" at "+c.s.o.Socket
@@ -92,12 +97,15 @@ func (c *session) record(p *api.PodSandbox, k *api.Container) workload.Record {
 	return r
 }
 
-func (c *session) made(p *api.PodSandbox, k *api.Container) {
+// made says a container, or with k nil a sandbox. running says that its cgroup
+// is the runtime's no more.
+func (c *session) made(p *api.PodSandbox, k *api.Container, running bool) {
 	c.mu.Lock()
 	if k != nil {
 		c.adopt(p.GetId(), k.GetId())
 	}
 	rec := c.record(p, k)
+	rec.Running = running
 	c.mu.Unlock()
 	c.to.Put(rec)
 }
@@ -123,13 +131,12 @@ func (c *session) gone(pod, id string) {
 	}
 }
 
-// mostWaiting bounds the starts that are seen to at once: more than a few mean
+// mostWaiting bounds the calls that are seen to at once: more than a few mean
 // that whoever does it hangs, and then the runtime waits for none.
 const mostWaiting = 64
 
-// starting sees to a container whose program is about to run.
-func (c *session) starting(p *api.PodSandbox, k *api.Container) {
-	c.made(p, k)
+// await has something done and waits for it, for a short while.
+func (c *session) await(do func()) {
 	c.mu.Lock()
 	full := c.waiting >= mostWaiting
 	if !full {
@@ -143,7 +150,7 @@ func (c *session) starting(p *api.PodSandbox, k *api.Container) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.to.Starting(k.GetId())
+		do()
 		c.mu.Lock()
 		c.waiting--
 		c.mu.Unlock()
@@ -166,13 +173,18 @@ func (c *session) StateChange(_ context.Context, e *api.StateChangeEvent) (*api.
 func (c *session) tell(e api.Event, p *api.PodSandbox, k *api.Container) {
 	switch e {
 	case api.Event_RUN_POD_SANDBOX:
-		c.made(p, nil)
+		c.made(p, nil, true)
 	case api.Event_REMOVE_POD_SANDBOX:
 		c.gone(p.GetId(), "")
 	case api.Event_CREATE_CONTAINER:
-		c.made(p, k)
+		c.made(p, k, false)
 	case api.Event_START_CONTAINER:
-		c.starting(p, k)
+		c.made(p, k, true)
+		c.await(func() { c.to.Starting(k.GetId()) })
+	case api.Event_UPDATE_CONTAINER:
+		c.await(func() { c.to.Updating(k.GetId(), false) })
+	case api.Event_POST_UPDATE_CONTAINER:
+		c.await(func() { c.to.Updating(k.GetId(), true) })
 	case api.Event_REMOVE_CONTAINER:
 		c.gone(p.GetId(), k.GetId())
 	}
@@ -203,6 +215,16 @@ func (c *session) RemoveContainer(_ context.Context, r *api.RemoveContainerReque
 	return &api.RemoveContainerResponse{}, nil
 }
 
+func (c *session) UpdateContainer(_ context.Context, r *api.UpdateContainerRequest) (*api.UpdateContainerResponse, error) {
+	c.tell(api.Event_UPDATE_CONTAINER, r.GetPod(), r.GetContainer())
+	return &api.UpdateContainerResponse{}, nil
+}
+
+func (c *session) PostUpdateContainer(_ context.Context, r *api.PostUpdateContainerRequest) (*api.PostUpdateContainerResponse, error) {
+	c.tell(api.Event_POST_UPDATE_CONTAINER, r.GetPod(), r.GetContainer())
+	return &api.PostUpdateContainerResponse{}, nil
+}
+
 // What follows is not subscribed to.
 
 func (c *session) Shutdown(context.Context, *api.Empty) (*api.Empty, error) {
@@ -227,14 +249,6 @@ func (c *session) PostCreateContainer(context.Context, *api.PostCreateContainerR
 
 func (c *session) PostStartContainer(context.Context, *api.PostStartContainerRequest) (*api.PostStartContainerResponse, error) {
 	return &api.PostStartContainerResponse{}, nil
-}
-
-func (c *session) UpdateContainer(context.Context, *api.UpdateContainerRequest) (*api.UpdateContainerResponse, error) {
-	return &api.UpdateContainerResponse{}, nil
-}
-
-func (c *session) PostUpdateContainer(context.Context, *api.PostUpdateContainerRequest) (*api.PostUpdateContainerResponse, error) {
-	return &api.PostUpdateContainerResponse{}, nil
 }
 
 func (c *session) StopContainer(context.Context, *api.StopContainerRequest) (*api.StopContainerResponse, error) {

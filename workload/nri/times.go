@@ -28,7 +28,7 @@ type Stats struct {
 	Sum     time.Duration
 	Bounds  []time.Duration // upper ends, ascending
 	Buckets []uint64        // calls that took at most that long, cumulative
-	Late    uint64          // starts that were let go before what had to be done was done
+	Late    uint64          // calls that were answered before what had to be done was done
 }
 
 // Stats gives the counters.

@@ -80,11 +80,11 @@ func (s *Set) add(o workload.Origin, want string, usual []string, make func(stri
 	s.all = append(s.all, c)
 }
 
-// Run follows all sources until ctx is done; changed is as for workload.Follow.
-func (s *Set) Run(ctx context.Context, r *workload.Registry, changed func(workload.SourceStatus)) {
+// Run follows all sources until ctx is done; lost is as for workload.Follow.
+func (s *Set) Run(ctx context.Context, r *workload.Registry, lost func(workload.SourceStatus)) {
 	var wg sync.WaitGroup
 	for _, c := range s.all {
-		wg.Go(func() { workload.Follow(ctx, c, r, changed) })
+		wg.Go(func() { workload.Follow(ctx, c, r, lost) })
 	}
 	wg.Wait()
 }
