@@ -169,7 +169,7 @@ func (p *cpiPart) sense(now time.Time, dt time.Duration) {
 			p.read(g, c, now)
 		}
 	})
-	if now.Sub(p.at) < roundEvery && !p.at.After(now) {
+	if now.Sub(p.at) < youngEvery && !p.at.After(now) {
 		return
 	}
 	p.at = now
