@@ -43,8 +43,8 @@ func openCPIRig(t *testing.T, n *groups.Node, change func(*Policy)) *rig {
 	p := testPolicy(n)
 	p.CPI.Mode = "off"
 	r := openRig(t, n, p, nil)
-	r.Engine.cpi.pair = cpi.Software()
-	r.Engine.cpi.outlier = control.OutlierOptions{
+	r.cpi.pair = cpi.Software()
+	r.cpi.outlier = control.OutlierOptions{
 		Every: 2 * time.Second, Least: 4 * time.Second, Memory: time.Hour, Window: time.Minute, Hits: 1, Sigmas: 1e9, Margin: 1e9,
 	}
 	r.set(change)
@@ -115,9 +115,9 @@ func TestKernelCPIReachesTheSuppressor(t *testing.T) {
 		t.Errorf("factor %v of %q", in.CPI, in.CPIOf)
 	}
 	r.mu.Lock()
-	for _, c := range r.Engine.cpi.of {
+	for _, c := range r.cpi.of {
 		if c.x != nil {
-			o := r.Engine.cpi.outlier
+			o := r.cpi.outlier
 			o.Sigmas, o.Margin = 0, -0.9 // a tenth of the usual is an outlier
 			c.x.SetOptions(o)
 		}
