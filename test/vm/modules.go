@@ -14,7 +14,7 @@ import (
 // below /lib/modules/RELEASE, beside those that these need. The kernel itself
 // asks for some of them, as for a queueing discipline that is not there yet.
 var provided = []string{
-	"kernel/block/*", "kernel/drivers/block/*", "kernel/drivers/block/null_blk/*", "kernel/drivers/block/zram/*",
+	"kernel/block/*", "kernel/fs/fuse/*", "kernel/drivers/block/*", "kernel/drivers/block/null_blk/*", "kernel/drivers/block/zram/*",
 	"kernel/drivers/md/*", "kernel/drivers/scsi/*", "kernel/fs/overlayfs/*", "kernel/fs/xfs/*",
 	"kernel/drivers/net/*", "kernel/net/sched/*", "kernel/net/bridge/*", "kernel/net/8021q/*",
 	"kernel/net/netfilter/*", "kernel/net/ipv4/netfilter/*", "kernel/net/ipv6/netfilter/*",
