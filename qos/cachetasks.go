@@ -26,7 +26,7 @@ type tidyTasks struct {
 
 func (t *tidyTasks) reset() {
 	t.seen, t.lost, t.had, t.todo = map[int]bool{}, nil, map[*group]bool{}, nil
-	t.turn = rounds{}
+	t.turn = rounds{every: memberRound}
 }
 
 func (t *tidyTasks) drop(g *group) {

@@ -106,7 +106,7 @@ func TestKernelCacheByClass(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	be.Sleep() // comes from outside
-	r.seconds(3)
+	r.seconds(7)
 	if !r.all(beGroup, be) {
 		t.Error("a new process was not found")
 	}
@@ -199,7 +199,7 @@ func TestKernelCacheLeavesOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	be.Sleep()
-	r.seconds(3)
+	r.seconds(7)
 	if in := r.tasks("theirs"); !slices.Contains(in, tid) {
 		t.Errorf("a thread was taken from another's group: %v", in)
 	}
@@ -216,7 +216,7 @@ func TestKernelCacheLeavesOthersAlone(t *testing.T) {
 	}
 	// A process leaves its workload.
 	moveOut(t, filepath.Dir(be.Path("cpu.shares")), n.Tree.Mount("cpu"))
-	r.seconds(5)
+	r.seconds(20)
 	if in := r.tasks(beGroup); len(in) != 0 {
 		t.Errorf("it left the workload, and BE still has %v", in)
 	}

@@ -66,7 +66,7 @@ func TestKernelCoreSchedulingByClass(t *testing.T) {
 		g.Sleep()
 	}
 	r := openCoreRig(t, n, func(p *Policy) { p.Control.CoreSched = "auto" })
-	r.seconds(2)
+	r.seconds(7)
 	if r.one(ls) != 0 || r.one(a) == 0 || r.one(a) != r.one(b) {
 		t.Fatalf("LS %x BE %x %x\n%+v", r.cookies(ls), r.cookies(a), r.cookies(b), r.Status().Degraded)
 	}
@@ -74,12 +74,12 @@ func TestKernelCoreSchedulingByClass(t *testing.T) {
 	r.k.Set(alien, 4711) // somebody else's
 	late := b.Sleep().Process.Pid
 	moved := a.Sleep().Process.Pid
-	r.seconds(2)
+	r.seconds(7)
 	if r.k.Of(late) != r.one(b) || r.k.Of(alien) != 4711 {
 		t.Errorf("a new thread %x, one of somebody else's %x", r.k.Of(late), r.k.Of(alien))
 	}
 	ls.Add(moved)
-	r.seconds(2)
+	r.seconds(7)
 	if r.one(ls) != 0 {
 		t.Errorf("a process that went to LS kept %x", r.k.Of(moved))
 	}
@@ -89,12 +89,12 @@ func TestKernelCoreSchedulingByClass(t *testing.T) {
 		}
 	}
 	r.set(func(p *Policy) { p.Rules[1].Class = class.None })
-	r.seconds(2)
+	r.seconds(7)
 	if r.one(b) != 0 || r.k.Of(alien) != 4711 {
 		t.Errorf("no class, and still %x; somebody else's is %x", r.cookies(b), r.k.Of(alien))
 	}
 	r.set(func(p *Policy) { p.Rules[1].Class = class.BE })
-	r.seconds(2)
+	r.seconds(7)
 	if r.one(b) == 0 {
 		t.Error("back in BE without a cookie")
 	}
@@ -111,7 +111,7 @@ func TestKernelCoreSchedulingByContainer(t *testing.T) {
 	a.Sleep()
 	b.Sleep()
 	r := openCoreRig(t, n, func(p *Policy) { p.Control.CoreSched, p.Control.CoreSchedPer = "on", "container" })
-	r.seconds(2)
+	r.seconds(7)
 	if x, y := r.one(a), r.one(b); x == 0 || y == 0 || x == y {
 		t.Errorf("cookies %x and %x", x, y)
 	}
@@ -131,7 +131,7 @@ func TestKernelCoreSchedulingByContainer(t *testing.T) {
 		t.Errorf("the journal holds %d cookies for one container", cookies)
 	}
 	r.set(func(p *Policy) { p.Control.CoreSchedPer = "class" })
-	r.seconds(2)
+	r.seconds(7)
 	if r.one(a) == 0 {
 		t.Error("no cookie after a change of the policy")
 	}
@@ -148,7 +148,7 @@ func TestKernelCoreSchedulingAbsent(t *testing.T) {
 	r := openCoreRig(t, n, func(p *Policy) { p.Control.CoreSched = "off" })
 	r.k.Absent = 22 // EINVAL
 	r.set(func(p *Policy) { p.Control.CoreSched = "auto" })
-	r.seconds(2)
+	r.seconds(7)
 	if d := r.degradedBy("core"); len(d) > 0 {
 		t.Errorf("auto: %q", d)
 	}

@@ -15,17 +15,17 @@ import (
 	"github.com/anole-os/anole/test/fault/groups"
 )
 
-// countable makes a test's group countable: on a node with cgroup v1 that lacks
-// perf_event there, by a group of the same name in the unified hierarchy, as
-// systemd makes them.
+// countable makes a test's group countable: on a node with cgroup v1 by a group
+// of the same name in the hierarchy of perf_event, or in the unified one where
+// that has it, as systemd makes them.
 func countable(t *testing.T, n *groups.Node, g *groups.Group) {
 	t.Helper()
-	if n.Unified() || n.Tree.Mount("perf_event") != "" {
+	home := cpi.Home(n.Tree)
+	if n.Unified() || home == "" {
 		return
 	}
-	home := n.Tree.Mount(cgroup.Unified)
 	path := filepath.Join(home, g.Rel)
-	if err := os.Mkdir(path, 0o755); err != nil {
+	if err := os.Mkdir(path, 0o755); err != nil && !os.IsExist(err) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cgroup.Remove(path, home) })
@@ -43,8 +43,8 @@ func openCPIRig(t *testing.T, n *groups.Node, change func(*Policy)) *rig {
 	p := testPolicy(n)
 	p.CPI.Mode = "off"
 	r := openRig(t, n, p, nil)
-	r.Engine.cpi.pair = cpi.Software()
-	r.Engine.cpi.outlier = control.OutlierOptions{
+	r.cpi.pair = cpi.Software()
+	r.cpi.outlier = control.OutlierOptions{
 		Every: 2 * time.Second, Least: 4 * time.Second, Memory: time.Hour, Window: time.Minute, Hits: 1, Sigmas: 1e9, Margin: 1e9,
 	}
 	r.set(change)
@@ -115,9 +115,9 @@ func TestKernelCPIReachesTheSuppressor(t *testing.T) {
 		t.Errorf("factor %v of %q", in.CPI, in.CPIOf)
 	}
 	r.mu.Lock()
-	for _, c := range r.Engine.cpi.of {
+	for _, c := range r.cpi.of {
 		if c.x != nil {
-			o := r.Engine.cpi.outlier
+			o := r.cpi.outlier
 			o.Sigmas, o.Margin = 0, -0.9 // a tenth of the usual is an outlier
 			c.x.SetOptions(o)
 		}

@@ -31,7 +31,7 @@ type corePart struct {
 }
 
 func newCorePart(e *Engine) *corePart {
-	return &corePart{e: e, k: coresched.Linux{}, of: map[*group]*coresched.Set{}, alien: map[*group]int{}}
+	return &corePart{e: e, k: coresched.Linux{}, of: map[*group]*coresched.Set{}, alien: map[*group]int{}, turn: rounds{every: memberRound}}
 }
 
 func (p *corePart) name() string    { return "core scheduling" }
@@ -201,7 +201,7 @@ func (p *corePart) shut() error {
 	clear(p.of)
 	p.gone = nil
 	clear(p.alien)
-	p.turn = rounds{}
+	p.turn = rounds{every: memberRound}
 	return err
 }
 

@@ -165,11 +165,14 @@ func (p *cpiPart) sense(now time.Time, dt time.Duration) {
 		return
 	}
 	p.turn.next(p.e.order, dt, func(g *group) {
-		if c := p.of[g]; c != nil {
+		switch c := p.of[g]; {
+		case c != nil:
 			p.read(g, c, now)
+		case p.lacks[g] == nil: // a runtime makes a v1 group hierarchy by hierarchy
+			p.assign(g)
 		}
 	})
-	if now.Sub(p.at) < roundEvery && !p.at.After(now) {
+	if now.Sub(p.at) < youngEvery && !p.at.After(now) {
 		return
 	}
 	p.at = now

@@ -216,7 +216,7 @@ func TestKernelAnswers(t *testing.T) {
 	if err != nil || err2 != nil || x == 0 || x != y {
 		t.Errorf("cookies %x, %v and %x, %v", x, err, y, err2)
 	}
-	if err := s.Keeper.Restore(""); err != nil {
+	if err := s.Restore(""); err != nil {
 		t.Fatal(err)
 	}
 	if x, _ := (Linux{}).Cookie(a); x != 0 {
