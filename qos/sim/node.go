@@ -147,12 +147,21 @@ var slotNames = func() (out [slots]string) {
 	return out
 }()
 
-// tick moves the node by one.
-func (n *node) tick(l *load, t int) {
+// run moves the node by a round of ticks.
+func (n *node) run(l *load, from, to int) {
+	k := len(n.services)
+	for t := from; t < to; t++ {
+		i := t - from
+		n.tick(l.round[i*k:(i+1)*k], l.held[i], t)
+	}
+}
+
+// tick moves the node by one, in which services want cores and hold memory.
+func (n *node) tick(cores []float64, memory float64, t int) {
 	o := &n.w.o
 	dt := n.w.dt
 	infl := 1 + o.Interference*n.be/n.cpus
-	want := n.serve(l, infl, dt)
+	want := n.serve(cores, infl, dt)
 	n.wanted = n.wants(dt)
 	n.divide(want)
 	if want > n.ls {
@@ -162,7 +171,7 @@ func (n *node) tick(l *load, t int) {
 	n.ledger.served += n.ls * dt
 	n.objectives(want, infl)
 	n.work(dt)
-	n.lsMemory = l.memory
+	n.lsMemory = memory
 	n.fit()
 	n.calm += (n.ls - n.calm) * min(1, dt/60)
 	n.busy += (n.ls + n.be) * dt
@@ -184,12 +193,12 @@ func (n *node) tick(l *load, t int) {
 
 // serve gives each service what it wants and its quota allows, as if the node
 // had it, and keeps queue and bank; it returns the sum.
-func (n *node) serve(l *load, infl, dt float64) (sum float64) {
+func (n *node) serve(cores []float64, infl, dt float64) (sum float64) {
 	n.arrived, n.troubled = 0, false
 	rate := 1 / dt
-	for i := range n.services {
+	for i, d := range cores {
 		s := &n.services[i]
-		d := l.cores[i] * infl
+		d *= infl
 		n.arrived += d
 		got := d + s.backlog*rate
 		s.over = 0
