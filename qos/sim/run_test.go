@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,14 @@ func TestSameBytesOnAnyNumberOfCPUs(t *testing.T) {
 	}
 	if reports[1] != reports[2] || reports[1] != reports[5] {
 		t.Error("the number of workers changes the report")
+	}
+	for _, cpus := range []int{1, 2} {
+		was := runtime.GOMAXPROCS(cpus)
+		got := encode(t, run(t, generate(t, shape), Options{Policies: []Contender{policy("p", nil)}, Seed: 7}))
+		runtime.GOMAXPROCS(was)
+		if got != reports[1] {
+			t.Errorf("%d CPUs give another report", cpus)
+		}
 	}
 	other := encode(t, run(t, generate(t, shape), Options{Policies: []Contender{policy("p", nil)}, Seed: 8}))
 	if other == reports[1] {
