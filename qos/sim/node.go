@@ -50,7 +50,7 @@ type node struct {
 }
 
 // service is an LS service on a node: what each tick needs of it, so as to fill
-// few cache lines. Its control.Member is in node.ls at the same index.
+// few cache lines. The same index of node.watched has its control.Member.
 type service struct {
 	limit     float64 // cores, 0 without one
 	period    float64 // of enforcement, s
@@ -385,9 +385,12 @@ const starving = 0.05
 // fit evicts the youngest best-effort work while memory does not suffice.
 func (n *node) fit() {
 	for n.lsMemory+n.held > n.memory && len(n.bundles) > 0 {
-		n.free(len(n.bundles)-1, evicted)
+		n.free(n.victim(), evicted)
 	}
 }
+
+// victim is the bundle that goes first.
+func (n *node) victim() int { return len(n.bundles) - 1 }
 
 // free ends a bundle.
 func (n *node) free(i int, why fate) {
