@@ -45,7 +45,7 @@ func TestUtilisationByHand(t *testing.T) {
 	near(t, "LS use beside BE", p.CPU.LS, 0.2, 1e-6)
 	near(t, "BE use", p.CPU.BE, 4*500/(10*3600.), 1e-6)
 	near(t, "reclaimable", p.CPU.Reclaimable, 0.8, 1e-6)
-	if p.BE.Work != 2000 || p.BE.Done != 4 || p.BE.JobsDone != 1 || p.BE.Waiting != 0 {
+	if p.BE.Work != 2000 || p.BE.Span != 500 || p.BE.Done != 4 || p.BE.JobsDone != 1 || p.BE.Waiting != 0 {
 		t.Errorf("batch work: %+v", p.BE)
 	}
 	if p.LS.Violation != 0 || p.LS.Lost != 0 {
