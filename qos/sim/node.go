@@ -65,6 +65,7 @@ type service struct {
 	throttled float64 // periods, likewise
 	stalled   float64 // s, likewise
 	stall     float64 // the longest wait for quota, s
+	calm      float64 // cores of demand up to which no period runs out of quota
 }
 
 // watched is a service as the controllers see it.
@@ -137,6 +138,7 @@ func (n *node) limited(s *service, sign float64) {
 	if s.limit > 0 {
 		n.enforced += sign / s.period
 		s.stall = s.period * (1 - min(1, s.limit/n.cpus))
+		s.calm = fits(s.quota, n.w.service) / s.period
 	}
 }
 
@@ -221,7 +223,7 @@ func (n *node) serve(cores []float64, infl, dt float64) (sum float64) {
 // wants what it wants: its quota comes at its rate, and what is not used is kept
 // up to the burst.
 func (n *node) bank(s *service, d, want, rate, dt float64) (got float64) {
-	if d > s.limit*0.3 {
+	if d > s.calm {
 		s.over = overrun(d*s.period, s.quota+s.left, n.w.service)
 	}
 	got = want
