@@ -384,15 +384,24 @@ func (n *node) work(dt float64) {
 // starving is the share of what it asks for below which work starves.
 const starving = 0.05
 
-// fit evicts the youngest best-effort work while memory does not suffice.
+// fit lets the kernel kill best-effort work while memory does not suffice.
 func (n *node) fit() {
 	for n.lsMemory+n.held > n.memory && len(n.bundles) > 0 {
 		n.free(n.victim(), evicted)
 	}
 }
 
-// victim is the bundle that goes first.
-func (n *node) victim() int { return len(n.bundles) - 1 }
+// victim is the bundle that the kernel kills first: the largest (oom_badness),
+// of equal ones the youngest. Services come after, in all scenarios: kubelet sets
+// oom_score_adj so, as does the agent.
+func (n *node) victim() (at int) {
+	for i := range n.bundles {
+		if n.bundles[i].mem >= n.bundles[at].mem {
+			at = i
+		}
+	}
+	return at
+}
 
 // free ends a bundle.
 func (n *node) free(i int, why fate) {

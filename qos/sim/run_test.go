@@ -181,7 +181,7 @@ func TestTasksWaitForTheirGraph(t *testing.T) {
 	}
 }
 
-func TestMemoryEvictsTheYoungest(t *testing.T) {
+func TestMemoryKillsTheLargestThenTheYoungest(t *testing.T) {
 	f := one(1, int(hour), Task{Instances: 1, Seconds: 3000, CPU: 1, Memory: 30}, Task{Instances: 1, Seconds: 2000, CPU: 1, Memory: 30, Start: 60})
 	s := &f.Services[0]
 	s.Memory = 80
@@ -196,6 +196,13 @@ func TestMemoryEvictsTheYoungest(t *testing.T) {
 		t.Errorf("batch work %+v", p.BE)
 	}
 	near(t, "work lost", p.BE.Wasted, 20*60-60, 15)
+
+	f.Tasks[0].Memory = 31
+	p = run(t, f, quiet(policy("p", nil))).find(t, "p")
+	if p.BE.Evicted != 1 || p.BE.Done != 1 {
+		t.Errorf("batch work %+v", p.BE)
+	}
+	near(t, "work lost by the larger", p.BE.Wasted, 20*60, 15)
 }
 
 func TestStarvedWorkIsMoved(t *testing.T) {
