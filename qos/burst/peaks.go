@@ -13,9 +13,8 @@ type peaks struct {
 	index int64 // part that slot[index%slots] belongs to
 	begun bool
 	slot  [slots]float64
-	most  float64       // of slot
-	times bool          // hist is kept: quantile is asked
-	hist  [bins]float64 // seconds spent at a depth
+	most  float64   // of slot
+	hist  []float64 // seconds spent at a depth, nil where no quantile is asked
 }
 
 const (
@@ -27,7 +26,11 @@ const (
 )
 
 func newPeaks(window time.Duration, times bool) *peaks {
-	return &peaks{part: max(window/slots, time.Millisecond), times: times}
+	p := &peaks{part: max(window/slots, time.Millisecond)}
+	if times {
+		p.hist = make([]float64, bins)
+	}
+	return p
 }
 
 // add notes that the process was at depth for dt.
@@ -36,7 +39,7 @@ func (p *peaks) add(now, dt time.Duration, depth float64) {
 	s := &p.slot[((p.index%slots)+slots)%slots]
 	*s = max(*s, depth)
 	p.most = max(p.most, depth)
-	if p.times {
+	if p.hist != nil {
 		p.hist[bin(depth)] += dt.Seconds()
 	}
 }
@@ -54,7 +57,7 @@ func (p *peaks) roll(to int64) {
 	if gone <= 0 {
 		return
 	}
-	if p.times {
+	if p.hist != nil {
 		decay := math.Pow(0.5, float64(to-p.index)/slots)
 		for i := range p.hist {
 			p.hist[i] *= decay

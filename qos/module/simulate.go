@@ -273,7 +273,7 @@ func writeSimulation(w io.Writer, r *sim.Report, sum *trace.Summary) error {
 	if err := t.Write(w); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "\nLS in violation: share of the services' time with their p99 beyond the objective. Idle filled: share of what services leave.")
+	fmt.Fprintln(w, "\nLS violation: share of the services' time with their p99 beyond the objective. Throttled: of enforcement periods, services' alone.\nQueue: of an instance until it was placed. Job: from start to end, mean. Idle filled: share of what services leave.")
 	if sum != nil {
 		b, err := json.Marshal(sum)
 		if err != nil {

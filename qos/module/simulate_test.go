@@ -62,7 +62,7 @@ func TestSimulateComparesPoliciesOnOneLoad(t *testing.T) {
 		t.Errorf("plot: %v, %d bytes", err, len(b))
 	}
 	table, err := simulated(t, false, args...)
-	if err != nil || strings.Count(table, "\n") < 8 || !strings.Contains(table, "LS IN VIOLATION") {
+	if err != nil || strings.Count(table, "\n") < 8 || !strings.Contains(table, "LS VIOLATION") {
 		t.Errorf("table %q, %v", table, err)
 	}
 }

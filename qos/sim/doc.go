@@ -31,8 +31,8 @@
 //     queued already, plus the wait for quota. A service violates its objective
 //     in a tick if that is above Options.SLO times the p99 on an idle node.
 //   - Memory: services use what their series says, instances what they ask for.
-//     Where that does not fit the youngest BE work goes, loses what it did, and
-//     is queued again; so does, by the batch scheduler's patience, an instance
+//     Where that does not fit the kernel kills the largest BE work; it loses what
+//     it did, and is queued again; so does, by the batch scheduler's patience, an instance
 //     that got almost nothing for Options.Starve.
 //   - Placement is not ours, so it is the simplest that can be stated: first come
 //     first served, onto the node with the most reclaimable CPU that has memory,

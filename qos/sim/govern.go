@@ -36,7 +36,7 @@ func (n *node) govern() {
 // lookEvery is after how many steps of the controllers a service is shown to
 // its learner that stayed below its limit: what it sees then cannot change what
 // it learned, see burst.Auto, and it forgets by the time of the next look.
-const lookEvery = 60
+const lookEvery = 120
 
 // control shows the controllers what they would see, and does what they say.
 func (n *node) control(tick int) {
@@ -71,15 +71,19 @@ func (w *watched) show(s *service, dt float64) {
 	m.Periods, m.Throttled, m.Stalled = 0, 0, 0
 	if s.limit > 0 {
 		m.Periods = uint64(dt/s.period + 0.5)
-		m.Throttled = uint64(s.throttled + 0.5)
-		m.Stalled = time.Duration(s.stalled * 1e9)
+	}
+	if s.throttled >= 1 {
+		// The kernel counts whole periods: what is less is kept for later.
+		whole := math.Floor(s.throttled)
+		m.Throttled, m.Stalled = uint64(whole), time.Duration(s.stalled*1e9)
+		s.throttled, s.stalled = s.throttled-whole, 0
 	}
 	w.wait--
-	m.Fresh = w.wait <= 0 || s.depth > 0 || s.stalled > 0 || m.Used > s.limit
+	m.Fresh = w.wait <= 0 || s.depth > 0 || m.Throttled > 0
 	if m.Fresh {
 		w.wait = lookEvery
 	}
-	s.used, s.throttled, s.stalled = 0, 0, 0
+	s.used = 0
 }
 
 // show sets the signals of best-effort work.

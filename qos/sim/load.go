@@ -20,8 +20,9 @@ type demand struct {
 type load struct {
 	services []Service
 	at       []point
-	cores    []float64 // demand in this tick
-	memory   float64   // in this tick
+	round    []float64 // cores, of each service in each tick of a round
+	held     []float64 // memory in each tick of a round
+	memory   float64
 	rng      rand.PCG
 	d        demand
 	sample   int // ticks between samples
@@ -37,9 +38,9 @@ type point struct {
 	burstNext    int
 }
 
-func newLoad(services []Service, d demand, seed uint64, id string, tick float64, sample int) load {
+func newLoad(services []Service, d demand, seed uint64, id string, tick float64, sample, round int) load {
 	l := load{
-		services: services, at: make([]point, len(services)), cores: make([]float64, len(services)),
+		services: services, at: make([]point, len(services)), round: make([]float64, len(services)*round), held: make([]float64, round),
 		d: d, sample: int(math.Round(float64(sample) / tick)), dt: tick,
 	}
 	l.rng.Seed(seed, name64(id))
@@ -79,8 +80,18 @@ const (
 	fresh = 0.6 // √(1 − keep²)
 )
 
-// step moves to a tick; they come in order.
-func (l *load) step(tick int) {
+// run moves on by a round of ticks; they come in order. All policies then see
+// the same round, one after the other.
+func (l *load) run(from, to int) {
+	n := len(l.services)
+	for t := from; t < to; t++ {
+		l.step(t, l.round[(t-from)*n:(t-from+1)*n])
+		l.held[t-from] = l.memory
+	}
+}
+
+// step puts the demand in a tick into cores.
+func (l *load) step(tick int, cores []float64) {
 	if tick%l.sample == 0 {
 		l.turn(tick / l.sample)
 	}
@@ -100,7 +111,7 @@ func (l *load) step(tick int) {
 		if tick >= p.burstEnd {
 			p.factor = 1
 		}
-		l.cores[i] = max(0, p.level*(1+p.noise)*p.factor)
+		cores[i] = max(0, p.level*(1+p.noise)*p.factor)
 		p.level += p.slope
 	}
 }

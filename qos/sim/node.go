@@ -50,7 +50,7 @@ type node struct {
 }
 
 // service is an LS service on a node: what each tick needs of it, so as to fill
-// few cache lines. Its control.Member is in node.ls at the same index.
+// few cache lines. The same index of node.watched has its control.Member.
 type service struct {
 	limit     float64 // cores, 0 without one
 	period    float64 // of enforcement, s
@@ -65,6 +65,7 @@ type service struct {
 	throttled float64 // periods, likewise
 	stalled   float64 // s, likewise
 	stall     float64 // the longest wait for quota, s
+	calm      float64 // cores of demand up to which no period runs out of quota
 }
 
 // watched is a service as the controllers see it.
@@ -137,6 +138,7 @@ func (n *node) limited(s *service, sign float64) {
 	if s.limit > 0 {
 		n.enforced += sign / s.period
 		s.stall = s.period * (1 - min(1, s.limit/n.cpus))
+		s.calm = fits(s.quota, n.w.service) / s.period
 	}
 }
 
@@ -147,12 +149,21 @@ var slotNames = func() (out [slots]string) {
 	return out
 }()
 
-// tick moves the node by one.
-func (n *node) tick(l *load, t int) {
+// run moves the node by a round of ticks.
+func (n *node) run(l *load, from, to int) {
+	k := len(n.services)
+	for t := from; t < to; t++ {
+		i := t - from
+		n.tick(l.round[i*k:(i+1)*k], l.held[i], t)
+	}
+}
+
+// tick moves the node by one, in which services want cores and hold memory.
+func (n *node) tick(cores []float64, memory float64, t int) {
 	o := &n.w.o
 	dt := n.w.dt
 	infl := 1 + o.Interference*n.be/n.cpus
-	want := n.serve(l, infl, dt)
+	want := n.serve(cores, infl, dt)
 	n.wanted = n.wants(dt)
 	n.divide(want)
 	if want > n.ls {
@@ -162,7 +173,7 @@ func (n *node) tick(l *load, t int) {
 	n.ledger.served += n.ls * dt
 	n.objectives(want, infl)
 	n.work(dt)
-	n.lsMemory = l.memory
+	n.lsMemory = memory
 	n.fit()
 	n.calm += (n.ls - n.calm) * min(1, dt/60)
 	n.busy += (n.ls + n.be) * dt
@@ -184,12 +195,12 @@ func (n *node) tick(l *load, t int) {
 
 // serve gives each service what it wants and its quota allows, as if the node
 // had it, and keeps queue and bank; it returns the sum.
-func (n *node) serve(l *load, infl, dt float64) (sum float64) {
+func (n *node) serve(cores []float64, infl, dt float64) (sum float64) {
 	n.arrived, n.troubled = 0, false
 	rate := 1 / dt
-	for i := range n.services {
+	for i, d := range cores {
 		s := &n.services[i]
-		d := l.cores[i] * infl
+		d *= infl
 		n.arrived += d
 		got := d + s.backlog*rate
 		s.over = 0
@@ -212,7 +223,7 @@ func (n *node) serve(l *load, infl, dt float64) (sum float64) {
 // wants what it wants: its quota comes at its rate, and what is not used is kept
 // up to the burst.
 func (n *node) bank(s *service, d, want, rate, dt float64) (got float64) {
-	if d > s.limit*0.3 {
+	if d > s.calm {
 		s.over = overrun(d*s.period, s.quota+s.left, n.w.service)
 	}
 	got = want
@@ -373,11 +384,23 @@ func (n *node) work(dt float64) {
 // starving is the share of what it asks for below which work starves.
 const starving = 0.05
 
-// fit evicts the youngest best-effort work while memory does not suffice.
+// fit lets the kernel kill best-effort work while memory does not suffice.
 func (n *node) fit() {
 	for n.lsMemory+n.held > n.memory && len(n.bundles) > 0 {
-		n.free(len(n.bundles)-1, evicted)
+		n.free(n.victim(), evicted)
 	}
+}
+
+// victim is the bundle that the kernel kills first: the largest (oom_badness),
+// of equal ones the youngest. Services come after, in all scenarios: kubelet sets
+// oom_score_adj so, as does the agent.
+func (n *node) victim() (at int) {
+	for i := range n.bundles {
+		if n.bundles[i].mem >= n.bundles[at].mem {
+			at = i
+		}
+	}
+	return at
 }
 
 // free ends a bundle.

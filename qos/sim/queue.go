@@ -51,6 +51,14 @@ func overrun(d, have, s float64) float64 {
 	return 0.5 * math.Erfc(gap/math.Sqrt(2*variance))
 }
 
+// fits is the largest demand in a period of which overrun says that it never asks
+// for more than have: d + 4·√(2·d·s) = have.
+func fits(have, s float64) float64 {
+	b := 2 * math.Sqrt(2*s)
+	root := math.Sqrt(b*b+have) - b
+	return root * root
+}
+
 // ln100 is the p99 of an exponential distribution in units of its mean.
 const ln100 = 4.605170185988092
 

@@ -57,6 +57,12 @@ func TestOverrunAgainstDraws(t *testing.T) {
 		}
 		near(t, "periods out of quota", overrun(c.d, c.have, s), float64(over)/periods, 0.03)
 	}
+	for _, have := range []float64{0.001, 0.03, 1, 10} {
+		d := fits(have, s)
+		if overrun(d*(1-1e-9), have, s) != 0 || overrun(d*(1+1e-6), have, s) == 0 {
+			t.Errorf("of %v, %v fits", have, d)
+		}
+	}
 	if overrun(0, 1, s) != 0 || overrun(0, 0, s) != 0 {
 		t.Error("no demand runs out of quota")
 	}

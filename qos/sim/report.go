@@ -101,6 +101,7 @@ type BE struct {
 	Starved   int     `json:"starved"`
 	JobsDone  int     `json:"jobs_done"`
 	JobsOpen  int     `json:"jobs_open"`
+	Span      float64 `json:"job_seconds_mean"` // of the jobs that are done, from their start to the end of the last task
 	Work      float64 `json:"core_seconds_done"`
 	Wasted    float64 `json:"core_seconds_wasted"` // done by what was evicted
 	Filled    float64 `json:"filled"`              // CPU used, as a share of what LS left
@@ -193,7 +194,7 @@ func (w *world) scenario() Scenario {
 		BE: BE{
 			Arrived: s.arrived, Done: s.done, Running: s.running, Waiting: s.waiting + s.blocked, Evicted: s.evictions, Starved: s.starvations,
 			JobsDone: s.jobsDone, JobsOpen: s.jobsOpen, Work: six(s.finished), Wasted: six(s.wasted), Filled: six(share(sum.be, sum.reclaimable)),
-			QueueWait: six(wait), Capped: six(float64(sum.capped) / float64(max(1, sum.ticks))),
+			Span: six(s.spans / float64(max(1, s.jobsDone))), QueueWait: six(wait), Capped: six(float64(sum.capped) / float64(max(1, sum.ticks))),
 		},
 		Series: w.timeline(cores), Nodes: Nodes{CPU: spread(uses), Violation: spread(bad)},
 	}

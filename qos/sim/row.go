@@ -4,22 +4,22 @@ import "fmt"
 
 // Columns names the fields of Row.
 func Columns() []string {
-	return []string{"POLICY", "CPU", "LS", "BE", "P95", "LS IN VIOLATION", "LS THROTTLED", "BE DONE", "WASTED", "EVICTED", "QUEUE", "IDLE FILLED"}
+	return []string{"POLICY", "CPU", "LS", "BE", "P95", "LS VIOLATION", "THROTTLED", "BE DONE", "EVICTED", "QUEUE", "JOB", "IDLE FILLED"}
 }
 
 // Row gives a scenario's figures for people.
 func (s *Scenario) Row() []string {
-	done, wasted, evicted, queue, filled := "-", "-", "-", "-", "-"
+	done, evicted, queue, job, filled := "-", "-", "-", "-", "-"
 	if s.BE.Done+s.BE.Running > 0 {
 		done = fmt.Sprintf("%.0f core-h", s.BE.Work/3600)
-		wasted = fmt.Sprintf("%.0f core-h", s.BE.Wasted/3600)
 		evicted = fmt.Sprint(s.BE.Evicted + s.BE.Starved)
 		queue = fmt.Sprintf("%.1f s", s.BE.QueueWait)
+		job = fmt.Sprintf("%.0f s", s.BE.Span)
 		filled = fine(s.BE.Filled)
 	}
 	return []string{
 		s.Name, fine(s.CPU.Mean), fine(s.CPU.LS), fine(s.CPU.BE), fmt.Sprintf("%.0f %%", s.CPU.P95*100), fine(s.LS.Violation), fine(s.LS.Throttled),
-		done, wasted, evicted, queue, filled,
+		done, evicted, queue, job, filled,
 	}
 }
 

@@ -28,11 +28,7 @@ func Run(ctx context.Context, f *Fleet, o Options) (*Report, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("simulate: stopped at %v of %v: %w", time.Duration(t)*o.Tick, time.Duration(ticks)*o.Tick, err)
 		}
-		for _, w := range r.worlds {
-			if w.batch {
-				w.schedule(t)
-			}
-		}
+		r.schedule(t)
 		r.advance(t, batch)
 		for _, w := range r.worlds {
 			if err := w.check(t + batch - 1); err != nil {
@@ -49,11 +45,7 @@ func Run(ctx context.Context, f *Fleet, o Options) (*Report, error) {
 			}
 		}
 	}
-	for _, w := range r.worlds {
-		if w.batch {
-			w.schedule(ticks) // settles what the last ticks brought
-		}
-	}
+	r.schedule(ticks) // settles what the last ticks brought
 	return r.report(), nil
 }
 
@@ -83,7 +75,7 @@ func newRunner(f *Fleet, o Options) *runner {
 		for end < len(f.Services) && f.Services[end].Machine == i {
 			end++
 		}
-		r.loads[i] = newLoad(f.Services[at:end], d, o.Seed, f.Machines[i].ID, o.Tick.Seconds(), f.Sample)
+		r.loads[i] = newLoad(f.Services[at:end], d, o.Seed, f.Machines[i].ID, o.Tick.Seconds(), f.Sample, int(o.Schedule/o.Tick))
 		for _, w := range r.worlds {
 			w.nodes[i].init(w, &f.Machines[i], &r.loads[i])
 		}
@@ -101,6 +93,21 @@ func newRunner(f *Fleet, o Options) *runner {
 }
 
 func (r *runner) stop() { close(r.start) }
+
+// schedule lets the batch schedulers of all worlds work; they share nothing.
+func (r *runner) schedule(tick int) {
+	var all sync.WaitGroup
+	for _, w := range r.worlds {
+		switch {
+		case !w.batch:
+		case r.count == 1:
+			w.schedule(tick)
+		default:
+			all.Go(func() { w.schedule(tick) })
+		}
+	}
+	all.Wait()
+}
 
 // grain is how many nodes a worker takes at a time.
 const grain = 8
@@ -131,14 +138,12 @@ func (r *runner) work() {
 	}
 }
 
-// node moves one node in all worlds: what is in the processor's caches of it is
-// used by each.
+// node moves one node in all worlds: what is in the processor's caches of its
+// load is used by each.
 func (r *runner) node(i int) {
 	l := &r.loads[i]
-	for t := r.from; t < r.to; t++ {
-		l.step(t)
-		for _, w := range r.worlds {
-			w.nodes[i].tick(l, t)
-		}
+	l.run(r.from, r.to)
+	for _, w := range r.worlds {
+		w.nodes[i].run(l, r.from, r.to)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,14 @@ func TestSameBytesOnAnyNumberOfCPUs(t *testing.T) {
 	if reports[1] != reports[2] || reports[1] != reports[5] {
 		t.Error("the number of workers changes the report")
 	}
+	for _, cpus := range []int{1, 2} {
+		was := runtime.GOMAXPROCS(cpus)
+		got := encode(t, run(t, generate(t, shape), Options{Policies: []Contender{policy("p", nil)}, Seed: 7}))
+		runtime.GOMAXPROCS(was)
+		if got != reports[1] {
+			t.Errorf("%d CPUs give another report", cpus)
+		}
+	}
 	other := encode(t, run(t, generate(t, shape), Options{Policies: []Contender{policy("p", nil)}, Seed: 8}))
 	if other == reports[1] {
 		t.Error("another seed gives the same report")
@@ -36,7 +45,7 @@ func TestUtilisationByHand(t *testing.T) {
 	near(t, "LS use beside BE", p.CPU.LS, 0.2, 1e-6)
 	near(t, "BE use", p.CPU.BE, 4*500/(10*3600.), 1e-6)
 	near(t, "reclaimable", p.CPU.Reclaimable, 0.8, 1e-6)
-	if p.BE.Work != 2000 || p.BE.Done != 4 || p.BE.JobsDone != 1 || p.BE.Waiting != 0 {
+	if p.BE.Work != 2000 || p.BE.Span != 500 || p.BE.Done != 4 || p.BE.JobsDone != 1 || p.BE.Waiting != 0 {
 		t.Errorf("batch work: %+v", p.BE)
 	}
 	if p.LS.Violation != 0 || p.LS.Lost != 0 {
@@ -172,7 +181,7 @@ func TestTasksWaitForTheirGraph(t *testing.T) {
 	}
 }
 
-func TestMemoryEvictsTheYoungest(t *testing.T) {
+func TestMemoryKillsTheLargestThenTheYoungest(t *testing.T) {
 	f := one(1, int(hour), Task{Instances: 1, Seconds: 3000, CPU: 1, Memory: 30}, Task{Instances: 1, Seconds: 2000, CPU: 1, Memory: 30, Start: 60})
 	s := &f.Services[0]
 	s.Memory = 80
@@ -187,6 +196,13 @@ func TestMemoryEvictsTheYoungest(t *testing.T) {
 		t.Errorf("batch work %+v", p.BE)
 	}
 	near(t, "work lost", p.BE.Wasted, 20*60-60, 15)
+
+	f.Tasks[0].Memory = 31
+	p = run(t, f, quiet(policy("p", nil))).find(t, "p")
+	if p.BE.Evicted != 1 || p.BE.Done != 1 {
+		t.Errorf("batch work %+v", p.BE)
+	}
+	near(t, "work lost by the larger", p.BE.Wasted, 20*60, 15)
 }
 
 func TestStarvedWorkIsMoved(t *testing.T) {

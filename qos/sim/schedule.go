@@ -21,6 +21,7 @@ type sched struct {
 	evictions, starvations                           int
 	jobs, jobsOpen, jobsDone                         int
 	wasted, finished                                 float64 // core-s
+	spans                                            float64 // of the jobs that are done, from their start, s
 	wait                                             float64 // sum over placed instances of the time in the queue, s
 	readyAt                                          []int32
 }
@@ -109,6 +110,7 @@ func (w *world) finish(task, now int32) {
 	if s.jobLeft[j]--; s.jobLeft[j] == 0 {
 		s.jobsOpen--
 		s.jobsDone++
+		s.spans += float64(now - w.fleet.start(&w.fleet.Jobs[j]))
 	}
 }
 

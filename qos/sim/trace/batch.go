@@ -17,6 +17,14 @@ type batch struct {
 	byJob map[string]int32
 	tasks []task
 	byKey map[string]int32 // job and task name
+	key   []byte           // reused
+}
+
+// task finds one by the names of its job and itself.
+func (b *batch) task(job, name []byte) (int32, bool) {
+	b.key = append(append(append(b.key[:0], job...), 0), name...)
+	i, ok := b.byKey[string(b.key)] // no copy: the map only looks
+	return i, ok
 }
 
 type job struct {
@@ -64,8 +72,7 @@ func (r *reader) task(row *rows) error {
 		b.byJob[in] = k
 		b.jobs = append(b.jobs, job{name: in, first: int32(at), line: row.line, file: row.file})
 	}
-	key := in + "\x00" + name
-	if _, twice := b.byKey[key]; twice {
+	if _, twice := b.task(row.fields[2], row.fields[0]); twice {
 		return row.bad(0, "a name that its job has only once")
 	}
 	t := task{length: missing, memory: orZero(row.value[8])}
@@ -77,7 +84,7 @@ func (r *reader) task(row *rows) error {
 	j := &b.jobs[k]
 	j.first = min(j.first, int32(at))
 	j.tasks = append(j.tasks, int32(len(b.tasks)))
-	b.byKey[key] = int32(len(b.tasks))
+	b.byKey[string(b.key)] = int32(len(b.tasks))
 	b.tasks = append(b.tasks, t)
 	return nil
 }
@@ -120,7 +127,7 @@ func (r *reader) instance(row *rows) error {
 	if end > 0 && end < start {
 		return row.bad(6, fmt.Sprintf("the end at or after the start %v, or 0", start))
 	}
-	i, ok := r.batch.byKey[string(row.fields[2])+"\x00"+string(row.fields[1])]
+	i, ok := r.batch.task(row.fields[2], row.fields[1])
 	if !ok || !(start >= 0 && end > start) || !(row.value[10] > 0) {
 		return nil
 	}

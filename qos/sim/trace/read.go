@@ -52,6 +52,9 @@ type reader struct {
 	batch      batch
 }
 
+// mostSamples bounds what is kept of a container: 12 MB while reading.
+const mostSamples = 1_000_000
+
 // Read makes a fleet of a trace's directory.
 func Read(ctx context.Context, o Options) (*sim.Fleet, *Summary, error) {
 	if o.Hours == 0 {
@@ -62,6 +65,9 @@ func Read(ctx context.Context, o Options) (*sim.Fleet, *Summary, error) {
 	}
 	if o.Sample < 1 || !(o.Hours > 0 && o.Hours <= 24*366) || o.From < 0 || o.Nodes < 0 {
 		return nil, nil, fmt.Errorf("read trace: sample %d, hours %v, from %d, nodes %d: want sample and hours above 0, the others from 0", o.Sample, o.Hours, o.From, o.Nodes)
+	}
+	if n := o.Hours * 3600 / float64(o.Sample); n > mostSamples {
+		return nil, nil, fmt.Errorf("read trace: %.0f samples of each container: want at most %d; shorten the time or lengthen the sample", n, mostSamples)
 	}
 	r := &reader{ctx: ctx, o: o, machines: map[string]int{}, containers: map[string]*container{}, sum: Summary{Rows: map[string]int{}}}
 	r.f = &sim.Fleet{Sample: o.Sample, Seconds: max(1, int(math.Round(o.Hours*3600/float64(o.Sample)))) * o.Sample}

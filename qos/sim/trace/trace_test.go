@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -312,6 +313,21 @@ func zip(t testing.TB, s string) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func TestReadRefusesOptions(t *testing.T) {
+	for want, o := range map[string]Options{
+		"samples of each container": {Hours: 8000, Sample: 1},
+		"sample -1":                 {Sample: -1},
+		"hours NaN":                 {Hours: math.NaN()},
+		"from -5":                   {From: -5},
+		"nodes -1":                  {Nodes: -1},
+	} {
+		o.Dir = t.TempDir()
+		if _, _, err := Read(context.Background(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
 }
 
 func TestReadStops(t *testing.T) {
