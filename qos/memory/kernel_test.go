@@ -34,9 +34,7 @@ func newRig(t *testing.T) *rig {
 	n.Either()
 	r := &rig{t: t, n: n, g: n.Make("be.service"), at: t.TempDir()}
 	path := n.Tree.Path("memory", r.g.Rel)
-	if path == "" {
-		testkit.Need(t, &feature.UnsupportedError{Feature: "memory controller", Reason: feature.NoKernel, Need: "it"})
-	}
+	r.g.NeedFile(map[bool]string{true: FileUsage, false: FileUsageV1}[n.Unified()])
 	var err error
 	if r.dir, err = cgroup.OpenDir(path); err != nil {
 		t.Fatal(err)
