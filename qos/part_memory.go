@@ -326,7 +326,7 @@ func (mg *memGroup) pinned() uint64 {
 	return min(mg.used, mg.statOf-min(mg.statOf, mg.stat.Cache))
 }
 
-func (mg *memGroup) is(c class.Class) bool { return mg.g.Class == c }
+func (mg *memGroup) bestEffort() bool { return mg.g.Class == class.BE }
 
 func byGroupPath(a, b *memGroup) int { return strings.Compare(a.g.w.Path, b.g.w.Path) }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/sys"
-	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/memory"
 )
 
@@ -48,7 +47,7 @@ func (p *memoryPart) apply(now time.Time) {
 	p.evict(now)
 }
 
-func (mg *memGroup) classed() bool { return mg.is(class.BE) || mg.g.Class.Sensitive() || mg.scored }
+func (mg *memGroup) classed() bool { return mg.bestEffort() || mg.g.Class.Sensitive() || mg.scored }
 
 // scan looks at the processes of one group: their oom_score_adj, whether any
 // was killed for lack of memory, whether any is left.
@@ -70,7 +69,7 @@ func (p *memoryPart) scan(mg *memGroup) {
 		mg.empty, mg.emptied = 0, false
 		return
 	}
-	if mg.empty++; mg.empty > 1 && mg.is(class.BE) {
+	if mg.empty++; mg.empty > 1 && mg.bestEffort() {
 		p.empty(mg)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
-	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/memory"
 )
 
@@ -97,7 +96,7 @@ func (p *memoryPart) senseHost(now time.Time) {
 // senseGroup reads what is due of one group.
 func (p *memoryPart) senseGroup(mg *memGroup, now time.Time) {
 	every := memoryEvery
-	if p.fast && mg.is(class.BE) || mg.reclaim.Active() {
+	if p.fast && mg.bestEffort() || mg.reclaim.Active() {
 		every = 0
 	}
 	if !due(now, mg.usedAt, every) {
@@ -123,12 +122,12 @@ func (p *memoryPart) senseGroup(mg *memGroup, now time.Time) {
 
 // statDue says whether memory.stat is worth a reading.
 func (mg *memGroup) statDue(now time.Time) bool {
-	if !mg.is(class.BE) && !mg.g.Class.Sensitive() {
+	if !mg.bestEffort() && !mg.g.Class.Sensitive() {
 		return false
 	}
 	moved := max(mg.used, mg.statOf)-min(mg.used, mg.statOf) > max(mg.statOf/64, 2*memory.MiB)
 	switch {
-	case !mg.known, moved && mg.is(class.BE), mg.near():
+	case !mg.known, moved && mg.bestEffort(), mg.near():
 		return due(now, mg.statAt, statEvery1/4) // in fast looks too
 	case moved:
 		return due(now, mg.statAt, statEvery1)
@@ -222,7 +221,7 @@ func (p *memoryPart) arrange() {
 
 func (d *domain) add(mg *memGroup) {
 	switch {
-	case mg.is(class.BE):
+	case mg.bestEffort():
 		d.be = append(d.be, mg)
 	case mg.g.Class.Sensitive():
 		d.ls = append(d.ls, mg)

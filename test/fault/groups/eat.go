@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -81,11 +82,9 @@ func touch(file string, offset, size int64, pause time.Duration) error {
 			sum += m[i]
 		}
 		time.Sleep(pause)
-		sink = sum
+		runtime.KeepAlive(sum)
 	}
 }
-
-var sink byte
 
 // stream reads a part of a file from begin to end for ever, rate bytes a second
 // if that is not 0: page cache that comes and goes.
@@ -119,7 +118,7 @@ func hold(size int) error {
 		m[i] = 1
 	}
 	time.Sleep(time.Hour)
-	sink = m[0]
+	runtime.KeepAlive(m)
 	return nil
 }
 
