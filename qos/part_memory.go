@@ -32,7 +32,9 @@ type memoryPart struct {
 	fast    bool      // some bounded domain is near its target: look in each Step
 
 	nodePSI     stallMeter
-	turn        int // whose reclaim is next
+	turn        int   // whose reclaim is next
+	scanTurn    int   // whose processes are looked at next
+	favour      *bool // whether this process may lower an oom_score_adj; nil before it was asked
 	evictor     memory.Evictor
 	evictWhy    string
 	protections []control.Intent
@@ -119,7 +121,7 @@ func (p *memoryPart) install(policy *Policy) {
 		}
 		p.host = h
 	}
-	p.on = true
+	p.on, p.favour = true, nil
 	p.looked = time.Time{}
 	for _, mg := range p.groups { // what is wanted may be something else
 		mg.scanned, mg.ownAt = time.Time{}, time.Time{}
@@ -259,7 +261,7 @@ func (p *memoryPart) mechanisms() []Mechanism {
 	}
 	if m.OOMScore == "off" {
 		out[3].Using, out[3].Why = "off", "switched off by memory.oomScore"
-	} else if d, ok := p.e.degraded[scoreFeature]; ok {
+	} else if d, ok := p.e.degraded[favourFeature]; ok {
 		out[3].Why = "best-effort processes only: " + d.Detail
 	}
 	if m.Reclaim != "off" && p.unified && !p.reclaims() {

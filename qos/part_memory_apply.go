@@ -18,11 +18,11 @@ import (
 
 // How often a group's processes are looked at: soon again after the first look,
 // which may have come before all were there; children inherit. A few groups a
-// Step, so that no Step is long.
+// Step, so that no Step is long, new ones first.
 const (
 	scanAgain   = 2 * time.Second
 	scanSettled = 30 * time.Second
-	scansAStep  = 4
+	firstsAStep = 4
 )
 
 // leastEmpty is what a finished group must still hold to be worth a reclaim.
@@ -32,19 +32,30 @@ func (p *memoryPart) apply(now time.Time) {
 	if !p.on || p.host.Total == 0 {
 		return
 	}
-	n := 0
-	for _, mg := range p.groups {
-		every := scanSettled
-		if mg.scans < 3 {
-			every = scanAgain
+	firsts, again := firstsAStep, 1
+	for i := range p.groups {
+		mg := p.groups[(p.scanTurn+i)%len(p.groups)]
+		left := &again
+		if mg.scans == 0 {
+			left = &firsts
 		}
-		if n < scansAStep && due(now, mg.scanned, every) && mg.classed() {
-			n++
+		if *left > 0 && due(now, mg.scanned, mg.scanEvery()) && mg.classed() {
+			*left--
 			mg.scans, mg.scanned = mg.scans+1, now
 			p.scan(mg)
 		}
 	}
+	if len(p.groups) > 0 {
+		p.scanTurn = (p.scanTurn + 1) % len(p.groups)
+	}
 	p.evict(now)
+}
+
+func (mg *memGroup) scanEvery() time.Duration {
+	if mg.scans < 3 {
+		return scanAgain
+	}
+	return scanSettled
 }
 
 func (mg *memGroup) classed() bool { return mg.bestEffort() || mg.g.Class.Sensitive() || mg.scored }
@@ -55,6 +66,12 @@ func (p *memoryPart) scan(mg *memGroup) {
 	pids, err := mg.processes()
 	if err != nil {
 		return // it went away
+	}
+	if len(pids) == 0 && mg.empty > 0 { // nothing but its cache is left
+		if mg.empty++; mg.bestEffort() {
+			p.empty(mg)
+		}
+		return
 	}
 	p.score(mg, pids)
 	if e, err := mg.files.Events(); err == nil {
@@ -69,9 +86,7 @@ func (p *memoryPart) scan(mg *memGroup) {
 		mg.empty, mg.emptied = 0, false
 		return
 	}
-	if mg.empty++; mg.empty > 1 && mg.bestEffort() {
-		p.empty(mg)
-	}
+	mg.empty++
 }
 
 // processes lists those of the group, with all below it unless that holds
@@ -105,7 +120,11 @@ func (p *memoryPart) empty(mg *memGroup) {
 	}
 }
 
-const scoreFeature = "oom score"
+// What may be degraded about oom_score_adj: all of it, or that of LS work.
+const (
+	scoreFeature  = "oom score"
+	favourFeature = "oom score of LS"
+)
 
 // score sets oom_score_adj by class, or puts back what was there when the class
 // or the policy is another one now.
@@ -147,12 +166,14 @@ func (p *memoryPart) scoreOf(g *group) (to int, ok bool) {
 	if to, ok = memory.Score(g.Class, 0, false); !ok || to > 0 {
 		return to, ok
 	}
-	may, err := sys.Capable(unix.CAP_SYS_RESOURCE)
-	if err != nil || !may {
-		p.e.degrade(scoreFeature, unfavoured(err))
-		return 0, false
+	if p.favour == nil {
+		may, err := sys.Capable(unix.CAP_SYS_RESOURCE)
+		p.favour = &may
+		if err != nil || !may {
+			p.e.degrade(favourFeature, unfavoured(err))
+		}
 	}
-	return to, true
+	return to, *p.favour
 }
 
 func unfavoured(err error) error {
