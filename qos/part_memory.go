@@ -261,8 +261,8 @@ func (p *memoryPart) mechanisms() []Mechanism {
 	}
 	if m.OOMScore == "off" {
 		out[3].Using, out[3].Why = "off", "switched off by memory.oomScore"
-	} else if d, ok := p.e.degraded[favourFeature]; ok {
-		out[3].Why = "best-effort processes only: " + d.Detail
+	} else if p.favour != nil && !*p.favour {
+		out[3].Why = "best-effort processes only: to favour LS ones takes CAP_SYS_RESOURCE"
 	}
 	if m.Reclaim != "off" && p.unified && !p.reclaims() {
 		out[2].Using, out[2].Why = "off", "memory.reclaim came with Linux 5.19; memory.high serves without it"

@@ -120,11 +120,7 @@ func (p *memoryPart) empty(mg *memGroup) {
 	}
 }
 
-// What may be degraded about oom_score_adj: all of it, or that of LS work.
-const (
-	scoreFeature  = "oom score"
-	favourFeature = "oom score of LS"
-)
+const scoreFeature = "oom score"
 
 // score sets oom_score_adj by class, or puts back what was there when the class
 // or the policy is another one now.
@@ -168,10 +164,7 @@ func (p *memoryPart) scoreOf(g *group) (to int, ok bool) {
 	}
 	if p.favour == nil {
 		may, err := sys.Capable(unix.CAP_SYS_RESOURCE)
-		p.favour = &may
-		if err != nil || !may {
-			p.e.degrade(favourFeature, unfavoured(err))
-		}
+		p.favour = new(err == nil && may)
 	}
 	return to, *p.favour
 }
