@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ const ownedEvery = time.Second
 // a new limit.
 func (e *Engine) lookAfter(k knob, now time.Time) {
 	h := k.common()
-	if _, limit := k.(*bandwidthKnob); limit || h.value == "" || now.Sub(h.looked) < ownedEvery && !h.looked.After(now) {
+	if _, limit := k.(*bandwidthKnob); limit || h.value == "" || now.Sub(h.looked) < cmp.Or(h.every, ownedEvery) && !h.looked.After(now) {
 		return
 	}
 	first := h.looked.IsZero()
@@ -177,11 +178,6 @@ func (e *Engine) record(in *control.Intent, changes []change, err error) {
 			Time: time.Now().UnixMilli(), Controller: in.Controller, Workload: in.Group, File: c.file, Old: c.old, New: c.new, Why: in.Why, Result: result,
 		})
 	}
-}
-
-// ofInode selects the journal's entries of one cgroup.
-func ofInode(ino uint64) func(*journal.Entry) bool {
-	return func(en *journal.Entry) bool { return en.Ino == ino }
 }
 
 func trim(b []byte) string { return strings.TrimSpace(string(b)) }

@@ -169,7 +169,7 @@ func (e *Engine) drop(ino uint64, g *group) {
 		e.letGo(g, k)
 		e.forget(key, k)
 	}
-	e.putBack(g, ino)
+	e.putBack(g, g.cpu.CPU)
 	g.close()
 	delete(e.groups, ino)
 	delete(e.degraded, "workload "+g.w.ID)
@@ -185,18 +185,18 @@ func (e *Engine) letGo(g *group, k knob) {
 		e.journalled(k.adopt(e.w))
 	}
 	if k, ok := k.(placed); ok {
-		e.putBack(g, k.place().Ino())
+		e.putBack(g, k.place())
 	}
 }
 
 // putBack restores what was written to a cgroup, or drops it from the journal
 // when the cgroup is gone.
-func (e *Engine) putBack(g *group, ino uint64) {
+func (e *Engine) putBack(g *group, d *cgroup.Dir) {
 	if !g.cpu.CPU.Alive() {
-		e.journalled(e.w.Forget(ino))
+		e.journalled(e.w.Forget(d))
 		return
 	}
-	for _, err := range e.w.Restore(ofInode(ino)) {
+	for _, err := range e.w.RestoreDir(d) {
 		e.degrade("restore "+g.w.Path, err)
 	}
 }

@@ -34,10 +34,10 @@ func (e *Engine) decide(now time.Time, dt time.Duration) []control.Intent {
 	for _, m := range o.Grants {
 		e.refill(m)
 	}
-	out = e.priorities(out)
 	for _, p := range e.parts {
 		out = p.decide(out, now, dt)
 	}
+	out = e.priorities(out) // last: by their files, those of memory come before
 	e.intents = out
 	return control.Merge(out)
 }

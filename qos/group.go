@@ -48,6 +48,8 @@ type group struct {
 	threads   int
 	idle      bool // its threads were given SCHED_IDLE
 
+	memory *memGroup // nil without the memory controller
+
 	smooth           float64 // cores over about a second, for people
 	periods          uint64  // since the Engine saw it first
 	throttledPeriods uint64

@@ -58,8 +58,9 @@ type held struct {
 	touched bool
 	fails   int
 	retry   time.Time
-	looked  time.Time // when it was last compared with the file
-	round   uint64    // of the last Step that wanted it
+	looked  time.Time     // when it was last compared with the file
+	every   time.Duration // how often that is done; 0 is ownedEvery
+	round   uint64        // of the last Step that wanted it
 	last    control.Intent
 	reader  *cgroup.File // of peek
 	buf     [64]byte

@@ -52,6 +52,7 @@ func Probes(root string) []*feature.Probe {
 	probe("steering", "waking LS threads are moved from behind each other to a CPU that runs only BE", askSteering)
 	probe("real-time lane", "SCHED_RR for chosen LS workloads, bounded", askLane)
 	ioProbes(root, probe)
+	memoryProbes(probe)
 	probe("CPI (PMU)", "feedback: what an instruction costs in cycles; used where the cache is shared out, or with cpi.objective", askCPI)
 	probe("resctrl", "best-effort work is held to a share of the cache and of the memory bandwidth", func(*cgroup.Tree) (string, error) { return resctrl.Probe(root) })
 	probe("core scheduling", "no best-effort thread on the sibling of a CPU that runs anything else; used with control.coreSched", askCoreSched(root))

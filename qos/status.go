@@ -37,13 +37,14 @@ type Status struct {
 
 // NodeStatus is the node itself.
 type NodeStatus struct {
-	Name   string  `json:"name"`
-	Kernel string  `json:"kernel"`
-	CPUs   float64 `json:"cpus"`
-	Cgroup string  `json:"cgroup"` // v1, v2 or hybrid
-	Busy   float64 `json:"busy_cores"`
-	Steal  float64 `json:"steal_cores"`
-	Target float64 `json:"target"`
+	Name   string      `json:"name"`
+	Kernel string      `json:"kernel"`
+	CPUs   float64     `json:"cpus"`
+	Cgroup string      `json:"cgroup"` // v1, v2 or hybrid
+	Busy   float64     `json:"busy_cores"`
+	Steal  float64     `json:"steal_cores"`
+	Target float64     `json:"target"`
+	Memory *NodeMemory `json:"memory,omitempty"`
 }
 
 // Mechanism says by what means a part works here, and why by that.
@@ -73,20 +74,21 @@ type ClassStatus struct {
 
 // WorkloadStatus is one workload.
 type WorkloadStatus struct {
-	ID        string       `json:"id"`
-	Name      string       `json:"name"`
-	Class     class.Class  `json:"class"`
-	Rule      string       `json:"rule"`
-	Source    string       `json:"source"`
-	Cgroup    string       `json:"cgroup"`
-	Used      float64      `json:"used_cores"`
-	Usage     float64      `json:"usage_seconds"`
-	Limit     *float64     `json:"limit_cores"`
-	Share     *float64     `json:"cap_cores"`       // its part of the best-effort cap
-	Throttled float64      `json:"throttled_ratio"` // of periods since the start
-	Periods   uint64       `json:"throttled_periods"`
-	Burst     *BurstStatus `json:"burst"`
-	RTThreads int          `json:"rt_threads"`
+	ID        string        `json:"id"`
+	Name      string        `json:"name"`
+	Class     class.Class   `json:"class"`
+	Rule      string        `json:"rule"`
+	Source    string        `json:"source"`
+	Cgroup    string        `json:"cgroup"`
+	Used      float64       `json:"used_cores"`
+	Usage     float64       `json:"usage_seconds"`
+	Limit     *float64      `json:"limit_cores"`
+	Share     *float64      `json:"cap_cores"`       // its part of the best-effort cap
+	Throttled float64       `json:"throttled_ratio"` // of periods since the start
+	Periods   uint64        `json:"throttled_periods"`
+	Burst     *BurstStatus  `json:"burst"`
+	RTThreads int           `json:"rt_threads"`
+	Memory    *MemoryStatus `json:"memory,omitempty"` // nil without the memory controller
 	// Labels are those that rules match by, nil without.
 	Labels map[string]string `json:"labels,omitempty"`
 	Pod    string            `json:"pod,omitempty"` // namespace/name
@@ -160,6 +162,11 @@ func (e *Engine) nodeStatus() NodeStatus {
 		n.Cgroup = "v1"
 		if e.tree.Mount(cgroup.Unified) != "" {
 			n.Cgroup = "hybrid (controllers on v1)"
+		}
+	}
+	for _, p := range e.parts {
+		if p, ok := p.(interface{ nodeStatus(*NodeStatus) }); ok {
+			p.nodeStatus(&n)
 		}
 	}
 	return n
@@ -244,6 +251,7 @@ func (g *group) status() WorkloadStatus {
 		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: string(g.w.Source), Cgroup: g.w.Path,
 		Used: round3(g.smooth), Usage: g.total.Seconds(), Periods: g.throttledPeriods, RTThreads: g.threads,
 		Labels: maps.Clone(g.w.Labels), Pod: podOf(g.w), Image: g.w.Image, Sources: sources(g.w), Refused: slices.Clone(g.refused),
+		Memory: g.memory.status(),
 	}
 	if g.w.Told != nil {
 		s.Conflicts = slices.Clone(g.w.Told.Conflicts)

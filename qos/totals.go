@@ -54,6 +54,22 @@ type Totals struct {
 	LoopTime  time.Duration
 	LoopHist  [len(loopBounds) + 1]uint64
 	Busy      float64 // cores, smoothed
+	Memory    MemoryTotals
+}
+
+// MemoryTotals counts what was done about memory, in bytes.
+type MemoryTotals struct {
+	Class     [class.Count]ClassMemory
+	Reclaimed map[string]uint64 // by the file that was written
+	Evictions uint64
+	Pressure  cgroup.Pressure // of the node, since boot
+}
+
+// ClassMemory is the memory of the groups of one class.
+type ClassMemory struct {
+	Used        uint64 // charged now
+	MajorFaults uint64 // since each group was seen first, as is OOMKills
+	OOMKills    uint64
 }
 
 // WriteKey says what was written and how it ended.
@@ -65,7 +81,20 @@ var loopBounds = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0
 // LoopBounds gives the upper bounds of Totals.LoopHist, in seconds.
 func LoopBounds() []float64 { return loopBounds[:] }
 
-func (t *Totals) init() { t.Writes, t.Refused = map[WriteKey]uint64{}, map[dialect.Reason]uint64{} }
+func (t *Totals) init() {
+	t.Writes, t.Refused = map[WriteKey]uint64{}, map[dialect.Reason]uint64{}
+	t.Memory.Reclaimed = map[string]uint64{}
+}
+
+// use sums what groups have.
+func (t *MemoryTotals) use(all []*memGroup) {
+	for c := range t.Class {
+		t.Class[c].Used = 0
+	}
+	for _, mg := range all {
+		t.Class[mg.g.Class].Used += mg.used
+	}
+}
 
 // move counts a group in its new class.
 func (t *Totals) move(g *group, to class.Class) {
@@ -159,6 +188,7 @@ func (t *Totals) clone() Totals {
 		out.Writes[k] = v
 	}
 	out.Refused = maps.Clone(t.Refused)
+	out.Memory.Reclaimed = maps.Clone(t.Memory.Reclaimed)
 	return out
 }
 

@@ -99,6 +99,11 @@ func (d *Dir) write(name, value string) error {
 	return nil
 }
 
+// Tell writes to a file that holds no value but makes the kernel do something,
+// such as memory.reclaim or cgroup.kill, so that there is nothing to put back.
+// It returns when that is done.
+func (d *Dir) Tell(name, value string) error { return d.write(name, value) }
+
 func (d *Dir) openat(name string, flags int) (int, error) {
 	if strings.ContainsRune(name, '/') {
 		return -1, fmt.Errorf("open %q in %s: not a file name", name, d.path)

@@ -147,9 +147,16 @@ func (w *Writer) Undo(path string) []error {
 	return w.Restore(func(e *journal.Entry) bool { return e.Op == journal.OpMkdir && e.Path == path })
 }
 
+// RestoreDir undoes what was journalled for a cgroup.
+func (w *Writer) RestoreDir(d *Dir) []error { return w.Restore(d.owns) }
+
 // Forget drops what was journalled for a cgroup that is gone.
-func (w *Writer) Forget(ino uint64) error {
-	return w.j.Forget(func(e *journal.Entry) bool { return e.Ino == ino })
+func (w *Writer) Forget(d *Dir) error { return w.j.Forget(d.owns) }
+
+// owns says whether an entry is of the cgroup. The inode alone does not tell:
+// each hierarchy of v1 counts its own.
+func (d *Dir) owns(e *journal.Entry) bool {
+	return e.Ino == d.ino && (e.Path == d.path || filepath.Dir(e.Path) == d.path)
 }
 
 // ForgetWhere drops the entries that which selects without undoing them:

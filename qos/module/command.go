@@ -54,7 +54,7 @@ func writeStatus(w io.Writer, s *qos.Status) error {
 	if s.Cap != nil {
 		limit = fmt.Sprintf("best effort capped at %.2f cores (%s)", *s.Cap, s.CapWhy)
 	}
-	fmt.Fprintf(w, "%s  %s  cgroup %s\n%.2f of %.0f cores busy, %s\n\n", s.Node.Name, s.Node.Kernel, s.Node.Cgroup, s.Node.Busy, s.Node.CPUs, limit)
+	fmt.Fprintf(w, "%s  %s  cgroup %s\n%.2f of %.0f cores busy, %s\n%s\n", s.Node.Name, s.Node.Kernel, s.Node.Cgroup, s.Node.Busy, s.Node.CPUs, limit, memoryLine(s.Node.Memory))
 	t := term.NewTable("CLASS", "WORKLOADS", "CORES", "THROTTLED", "BURST", "RUNQ P50", "RUNQ P99", "PSI CPU")
 	for _, c := range s.Classes {
 		t.Row(classCell(c.Class.String()), fmt.Sprint(c.Workloads), fmt.Sprintf("%.2f", c.Used), percent(c.Throttled),
@@ -90,7 +90,7 @@ func writeWorkloads(w io.Writer, all []qos.WorkloadStatus, most int) error {
 		fmt.Fprintln(w, "no workloads yet: start one with  anole qos run --class be -- cmd…")
 		return nil
 	}
-	t := term.NewTable("WORKLOAD", "CLASS", "CORES", "LIMIT", "THROTTLED", "BANK", "RULE")
+	t := term.NewTable("WORKLOAD", "CLASS", "CORES", "LIMIT", "THROTTLED", "BANK", "MEMORY", "RULE")
 	for i, x := range all {
 		if most > 0 && i >= most {
 			break
@@ -104,7 +104,7 @@ func writeWorkloads(w io.Writer, all []qos.WorkloadStatus, most int) error {
 		if b := x.Burst; b != nil && b.Reason == "" {
 			bank = fmt.Sprintf("P=%v Q=%v B=%v", b.Period, b.Quota, b.Burst)
 		}
-		t.Row(x.ID, classCell(x.Class.String()), fmt.Sprintf("%.2f", x.Used), limit, percent(x.Throttled), bank, x.Rule)
+		t.Row(x.ID, classCell(x.Class.String()), fmt.Sprintf("%.2f", x.Used), limit, percent(x.Throttled), bank, memoryCell(x.Memory), x.Rule)
 	}
 	return t.Write(w)
 }

@@ -108,6 +108,7 @@ func (m *Module) Collect(emit func(core.Metric)) {
 		value(degraded, 1, d.Feature, d.Reason)
 	}
 	ioMetrics(&s, &t, value)
+	memoryMetrics(s.Node.Memory, &t.Memory, value)
 	workloadMetrics(s.Workloads, value)
 }
 

@@ -113,7 +113,7 @@ func (n *Node) CPUSets() {
 // processes of its own has none below it that could take it.
 func (n *Node) handDown(dir string) {
 	n.tb.Helper()
-	for _, c := range []string{"+cpu", "+cpuset"} {
+	for _, c := range []string{"+cpu", "+cpuset", "+memory"} {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(c), 0); err != nil && !errors.Is(err, syscall.EBUSY) {
 			n.tb.Fatal(err)
 		}
@@ -126,7 +126,7 @@ type Group struct {
 	node *Node
 }
 
-var controllers = []string{"cpu", "cpuacct", "cpuset", "blkio", "io"}
+var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "blkio", "io"}
 
 // Make makes the group called Prefix+name. It is removed after the test, its
 // processes killed.
@@ -227,7 +227,13 @@ func (g *Group) Sleep() *exec.Cmd { return g.Run("sleep", "1000") }
 // Run starts a command in the group. It is killed after the test at the latest.
 func (g *Group) Run(name string, args ...string) *exec.Cmd {
 	g.node.tb.Helper()
+	return g.start(func(*exec.Cmd) {}, name, args...)
+}
+
+func (g *Group) start(prepare func(*exec.Cmd), name string, args ...string) *exec.Cmd {
+	g.node.tb.Helper()
 	cmd := exec.Command(name, args...)
+	prepare(cmd)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		g.node.tb.Fatal(err)
@@ -402,12 +408,36 @@ func (g *Group) Threads() []int {
 	return tids
 }
 
+// NeedFile skips the test if the group has no file of that name: the kernel has
+// no such controller, or has it on the other version.
+func (g *Group) NeedFile(name string) {
+	g.node.tb.Helper()
+	if !exists(g.Path(name)) {
+		testkit.Need(g.node.tb, &feature.UnsupportedError{Feature: name, Reason: feature.NoKernel, Need: "a kernel with its controller, on the version of cgroups that the cpu controller is on"})
+	}
+}
+
+// Procs lists the processes in the group.
+func (g *Group) Procs() []int {
+	g.node.tb.Helper()
+	b, err := os.ReadFile(filepath.Join(g.node.Tree.Path("cpu", g.Rel), "cgroup.procs"))
+	if err != nil {
+		g.node.tb.Fatal(err)
+	}
+	pids, err := cgroup.Procs(b)
+	if err != nil {
+		g.node.tb.Fatal(err)
+	}
+	return pids
+}
+
 // touched lists the files that the qos room may write.
 var touched = []string{
 	"cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.shares", "cpu.idle", "cpu.rt_runtime_us", "cpu.rt_period_us",
 	"cpu.max", "cpu.max.burst", "cpu.weight", "cpu.bvt_warp_ns", "cpu.qos_level", "cpuset.cpus", "cpuset.mems",
 	"io.max", "io.weight", "io.bfq.weight", "blkio.bfq.weight_device",
 	"blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.read_iops_device", "blkio.throttle.write_iops_device",
+	"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.min", "memory.low", "memory.high", "memory.max", "memory.oom.group",
 }
 
 // Snapshot gives the content of every file of the groups that the qos room may

@@ -1,0 +1,85 @@
+package qos
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/qos/memory"
+)
+
+// waitKnob has tasks that run into a v1 limit wait for memory instead of being
+// killed (memory.oom_control), for as long as the limit is the agent's bound:
+// that is lower than the group's own and is raised at the next look.
+type waitKnob struct {
+	held
+	dir *cgroup.Dir
+}
+
+// mayWait makes sure of the knob; it is an error where the group has its own
+// limit's OOM killer off already.
+func (p *memoryPart) mayWait(mg *memGroup) bool {
+	if p.e.knobs[mg.waitKey] != nil {
+		return true
+	}
+	d, err := cgroup.OpenDir(mg.files.Dir.Path())
+	if err != nil {
+		return false
+	}
+	if off, err := memory.OOMKillOff(d); err != nil || off {
+		_ = d.Close()
+		return false
+	}
+	p.e.knobs[mg.waitKey] = &waitKnob{held: held{g: mg.g.cpu, every: memoryLook}, dir: d}
+	return true
+}
+
+func (k *waitKnob) path() string { return k.dir.Path() + "/" + memory.FileOOMV1 }
+
+func (k *waitKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
+	if err := memory.SetOOMKillOff(w, k.dir); err != nil {
+		return nil, err
+	}
+	k.value, k.last = in.Value, *in
+	return []change{{k.path(), "oom_kill_disable 0", "oom_kill_disable 1"}}, nil
+}
+
+func (k *waitKnob) reset(w *cgroup.Writer) error {
+	errs := w.Restore(k.ours)
+	k.value = ""
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	k.touched = false
+	return nil
+}
+
+func (k *waitKnob) ours(e *journal.Entry) bool {
+	return e.Op == memory.OpOOMControl && e.Path == k.dir.Path() && e.Ino == k.dir.Ino()
+}
+
+func (k *waitKnob) drifted() bool {
+	off, err := memory.OOMKillOff(k.dir)
+	return k.value != "" && err == nil && !off
+}
+
+func (k *waitKnob) adopt(w *cgroup.Writer) error {
+	k.value = ""
+	return w.ForgetWhere(k.ours)
+}
+
+func (k *waitKnob) place() *cgroup.Dir { return k.dir }
+
+func (k *waitKnob) state() []FileState {
+	b, err := k.dir.ReadFile(memory.FileOOMV1)
+	now, _, _ := strings.Cut(trim(b), "\n")
+	if err != nil {
+		now = fmt.Sprint(err)
+	}
+	return []FileState{{
+		File: k.path(), Original: "oom_kill_disable 0", Current: now, Wanted: "oom_kill_disable 1", Controller: k.last.Controller, Why: k.last.Why,
+	}}
+}
