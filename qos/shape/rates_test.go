@@ -1,0 +1,122 @@
+package shape_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/anole-os/anole/qos/load"
+	"github.com/anole-os/anole/qos/shape"
+	"github.com/anole-os/anole/qos/shape/lab"
+)
+
+const mbit = 200
+
+// goal is a rate that is to be reached.
+type goal struct {
+	what string
+	want float64
+	got  func([]float64) float64
+}
+
+func nth(i int) func([]float64) float64 { return func(r []float64) float64 { return r[i] } }
+
+func sum(r []float64) (s float64) {
+	for _, x := range r {
+		s += x
+	}
+	return s
+}
+
+// windows is how often flows are measured again before a rate counts as
+// missed: others may be using the machine.
+const windows = 5
+
+// wants holds flows to 95 % of their goals, in one and the same window.
+func wants(t *testing.T, wire float64, flows []*flow, goals ...goal) {
+	t.Helper()
+	for i := range windows {
+		r, missed := rates(2*time.Second, wire, flows...), false
+		for _, g := range goals {
+			got := g.got(r)
+			missed = missed || got < 0.95*g.want
+			t.Logf("%-28s %6.1f of %6.1f Mbit: %.3f", g.what, got, g.want, got/g.want)
+		}
+		if s := sum(r); s > 1.03*mbit {
+			t.Errorf("%.1f Mbit are more than the link has", s)
+		}
+		if !missed {
+			return
+		}
+		if i == windows-1 {
+			t.Errorf("less than 95 %% in each of %d windows", windows)
+		}
+	}
+}
+
+// share lets the classes use the link alone and together.
+func share(t *testing.T, m shape.Mode, wire float64, ls, be load.TrafficOptions) {
+	k := open(t)
+	l := link(mbit * 1e6)
+	k.shaper(m, l)
+	together(k, l, wire, ls, be)
+}
+
+func together(k *kit, l shape.Link, wire float64, ls, be load.TrafficOptions) {
+	f := k.start(k.ls, nil, ls)
+	wants(k.T, wire, []*flow{f}, goal{"LS alone", mbit, sum})
+	f.stop()
+	b := k.start(k.be, nil, be)
+	wants(k.T, wire, []*flow{b}, goal{"BE alone borrows", mbit, sum})
+	f = k.start(k.ls, nil, ls)
+	wants(k.T, wire, []*flow{f, b}, goal{"LS of its guarantee", l.LS * mbit, nth(0)}, goal{"BE of its guarantee", l.BE * mbit, nth(1)}, goal{"LS + BE of the link", mbit, sum})
+}
+
+// blast is UDP above the link's rate.
+func blast(conns int) load.TrafficOptions {
+	return load.TrafficOptions{Proto: "udp", Rate: 1.3 * mbit * 1e6 / float64(conns), Conns: conns}
+}
+
+func TestKernelHTBTCP(t *testing.T) {
+	share(t, shape.HTB, tcpWire, load.TrafficOptions{Conns: 1}, load.TrafficOptions{Conns: 8})
+}
+
+func TestKernelHTBUDP(t *testing.T) { share(t, shape.HTB, udpWire, blast(2), blast(4)) }
+
+func TestKernelEDTTCP(t *testing.T) {
+	share(t, shape.EDT, tcpWire, load.TrafficOptions{Conns: 1}, load.TrafficOptions{Conns: 8})
+}
+
+func TestKernelEDTUDP(t *testing.T) { share(t, shape.EDT, udpWire, blast(2), blast(4)) }
+
+// The link's own queue is at its other end: one LS connection against eight.
+func TestKernelIngress(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		wire   float64
+		ls, be load.TrafficOptions
+	}{
+		{"tcp", tcpWire, load.TrafficOptions{Down: true, Conns: 1}, load.TrafficOptions{Down: true, Conns: 8}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := open(t)
+			if err := k.Limit(mbit * 1e6); err != nil {
+				t.Fatal(err)
+			}
+			f, b := k.start(k.ls, nil, c.ls), k.start(k.be, nil, c.be)
+			r := rates(2*time.Second, c.wire, f, b)
+			t.Logf("unprotected: LS %.1f, BE %.1f Mbit", r[0], r[1])
+			f.stop()
+			b.stop()
+			l := link(mbit * 1e6)
+			s := k.shaper(shape.HTB, l)
+			b = k.start(k.be, nil, c.be)
+			wants(t, c.wire, []*flow{b}, goal{"BE alone of 90 % of the link", 0.9 * mbit, sum})
+			f = k.start(k.ls, nil, c.ls)
+			wants(t, c.wire, []*flow{f, b}, goal{"LS of its guarantee", l.LS * mbit, nth(0)}, goal{"BE of its guarantee", l.BE * mbit, nth(1)}, goal{"LS + BE of 90 % of the link", 0.9 * mbit, sum})
+			n, err := s.Counts(lab.Uplink)
+			if err != nil || n[shape.In][shape.BE].Dropped == 0 || n[shape.In][shape.LS].Dropped != 0 {
+				t.Errorf("counts %+v, %v", n[shape.In], err)
+			}
+		})
+	}
+}
