@@ -14,8 +14,12 @@ type HTBClass struct {
 }
 
 // SetHTB makes the root qdisc an HTB whose packets go to class a0e:rest unless
-// skb->priority names another.
+// skb->priority names another. One of anole's that is there is kept, with its
+// classes: HTB itself takes no change.
 func (c *Conn) SetHTB(index int, rest uint16) error {
+	if there, err := c.have(index, "htb"); there || err != nil {
+		return err
+	}
 	q := netlink.NewHtb(netlink.QdiscAttrs{LinkIndex: index, Handle: Handle(0), Parent: netlink.HANDLE_ROOT})
 	q.Defcls = uint32(rest)
 	if err := c.h.QdiscReplace(q); err != nil {
@@ -48,11 +52,27 @@ func quantum(bits uint64) uint32 { return uint32(min(max(bits/8/1000, 3_000), 60
 // SetFQ makes the root qdisc an fq, tc-fq(8), which keeps each packet's time
 // of departure.
 func (c *Conn) SetFQ(index int) error {
+	if there, err := c.have(index, "fq"); there || err != nil {
+		return err
+	}
 	q := netlink.NewFq(netlink.QdiscAttrs{LinkIndex: index, Handle: Handle(0), Parent: netlink.HANDLE_ROOT})
 	if err := c.h.QdiscReplace(q); err != nil {
 		return fmt.Errorf("set root qdisc fq: %w", err)
 	}
 	return nil
+}
+
+// have says whether the root qdisc is anole's and of a kind; one of another
+// kind is removed.
+func (c *Conn) have(index int, kind string) (bool, error) {
+	root, ok, err := c.Root(index)
+	switch {
+	case err != nil || !ok || !root.Ours():
+		return false, err
+	case root.Kind == kind:
+		return true, nil
+	}
+	return false, c.DelRoot(index, root.Handle)
 }
 
 // ClassCount is what went through a class.

@@ -263,4 +263,3 @@ func rates(d time.Duration, wire float64, flows ...*flow) []float64 {
 	return out
 }
 
-func agent() error { return nil }

@@ -112,3 +112,21 @@ func (s *Shaper) ClearPort(index int) error {
 	}
 	return nil
 }
+
+// HostEnds finds the interfaces among links, those of the Conn's namespace,
+// that lead to the network namespace of a process: the host's ends of a
+// container's veth pairs. There are none for a process of the same namespace. A
+// process that ended is fs.ErrNotExist.
+func HostEnds(c *netlinkx.Conn, links []netlinkx.Link, pid int) ([]netlinkx.Link, error) {
+	id, err := c.PeerID(pid)
+	if err != nil || id < 0 {
+		return nil, err
+	}
+	var out []netlinkx.Link
+	for _, l := range links {
+		if l.Peer == id && l.Type == "veth" {
+			out = append(out, l)
+		}
+	}
+	return out, nil
+}

@@ -42,13 +42,14 @@ func wants(t *testing.T, wire float64, flows []*flow, goals ...goal) {
 			t.Logf("%-28s %6.1f of %6.1f Mbit: %.3f", g.what, got, g.want, got/g.want)
 		}
 		if s := sum(r); s > 1.03*mbit {
-			t.Errorf("%.1f Mbit are more than the link has", s)
+			t.Logf("%.1f Mbit are more than the link has", s)
+			missed = true
 		}
 		if !missed {
 			return
 		}
 		if i == windows-1 {
-			t.Errorf("less than 95 %% in each of %d windows", windows)
+			t.Errorf("missed in each of %d windows", windows)
 		}
 	}
 }

@@ -35,6 +35,7 @@ enum shape {
 	WINDOW_NS = 10000000, /* over which the use of a class is averaged */
 	DEPTH_NS = 100000000, /* of traffic that may wait for departure */
 	BURST_NS = 20000000, /* of traffic that may arrive at once */
+	GROW = 8, /* room for others on the way in, where only loss slows a sender down */
 };
 
 const volatile enum shape shape_anchor = LS;
@@ -298,15 +299,16 @@ static __always_inline __u64 least(__u64 a, __u64 b)
 
 /*
  * What a class may have now, bytes a second: its guarantee, or what the others
- * leave. Best-effort work takes what is left over by all that the others use;
- * those have to leave it no more than its guarantee.
+ * leave. Best-effort work takes what is left over by all that the others use,
+ * less one grow-th of that for them to grow by; those have to leave it no more
+ * than its guarantee.
  */
-static __always_inline __u64 share(struct way *w, struct state *s, __u32 class)
+static __always_inline __u64 share(struct way *w, struct state *s, __u32 class, __u32 grow)
 {
-	__u64 left = w->rate;
+	__u64 left = w->rate, others = s->was[LS] + s->was[REST];
 
 	if (class == BE)
-		left = less(left, s->was[LS] + s->was[REST]);
+		left = less(left, others + (grow ? others / grow : 0));
 	else if (class == LS)
 		left = less(left, least(s->was[REST], w->floor[REST]) + least(s->was[BE], w->floor[BE]));
 	else
@@ -334,13 +336,13 @@ static __always_inline void turn(struct state *s, __u64 now)
  * more than depth of it waiting already. credit is how far behind now a class
  * that was idle may begin.
  */
-static __always_inline __u64 admit(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now, __u64 credit, __u64 depth)
+static __always_inline __u64 admit(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now, __u64 credit, __u64 depth, __u32 grow)
 {
 	__u64 rate, at;
 
 	bpf_spin_lock(&s->lock);
 	turn(s, now);
-	rate = share(w, s, class);
+	rate = share(w, s, class, grow);
 	at = s->next[class];
 	if (at < now - credit)
 		at = now - credit;
@@ -361,6 +363,18 @@ static __always_inline void note(struct state *s, __u32 class, __u32 bytes, __u6
 	turn(s, now);
 	s->used[class] += bytes;
 	bpf_spin_unlock(&s->lock);
+}
+
+/*
+ * What an incoming packet was on the wire. The card or the kernel may have put
+ * many into one (GRO), whose headers are gone: 14 bytes of Ethernet, 20 or 40
+ * of IP and 32 of TCP each.
+ */
+static __always_inline __u32 received(struct __sk_buff *skb)
+{
+	__u32 more = skb->gso_segs, header = skb->protocol == bpf_htons(ETH_P_IPV6) ? 86 : 66;
+
+	return skb->wire_len + (more > 1 ? (more - 1) * header : 0);
 }
 
 static __always_inline struct state *state_of(struct uplink *u, __u32 dir)
@@ -406,7 +420,7 @@ int egress_edt(struct __sk_buff *skb)
 	if (!s)
 		return TC_ACT_UNSPEC;
 	now = bpf_ktime_get_ns();
-	go = admit(s, &u->way[OUT], class, bytes, now, 0, DEPTH_NS);
+	go = admit(s, &u->way[OUT], class, bytes, now, 0, DEPTH_NS, 0);
 	add(u, OUT, class, bytes, !go);
 	if (!go)
 		return TC_ACT_SHOT;
@@ -419,7 +433,7 @@ int egress_edt(struct __sk_buff *skb)
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	__u32 at = skb->ifindex, class, bytes = skb->wire_len;
+	__u32 at = skb->ifindex, class, bytes = received(skb);
 	struct uplink *u = bpf_map_lookup_elem(&uplinks, &at);
 	struct state *s;
 	__u64 now;
@@ -434,7 +448,7 @@ int ingress(struct __sk_buff *skb)
 			return TC_ACT_UNSPEC;
 		now = bpf_ktime_get_ns();
 		if (class == BE)
-			drop = !admit(s, &u->way[IN], class, bytes, now, BURST_NS, 0);
+			drop = !admit(s, &u->way[IN], class, bytes, now, BURST_NS, 0, GROW);
 		else
 			note(s, class, bytes, now);
 	}

@@ -49,6 +49,7 @@ const (
 	ShapeShapeWINDOW_NS  ShapeShape = 10000000
 	ShapeShapeDEPTH_NS   ShapeShape = 100000000
 	ShapeShapeBURST_NS   ShapeShape = 20000000
+	ShapeShapeGROW       ShapeShape = 8
 )
 
 type ShapeState struct {

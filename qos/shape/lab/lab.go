@@ -285,3 +285,12 @@ func (l *Lab) Limit(bits uint64) error {
 		Rate:       rate, Limit: uint32(rate * queue / 1000), Buffer: netlink.Xmittime(rate, uint32(rate/500)+70_000),
 	})
 }
+
+// Process starts one in the namespace that does nothing.
+func (s *Space) Process() (pid int, stop func(), err error) {
+	cmd := exec.Command("sleep", "1000")
+	if err := s.Do(cmd.Start); err != nil {
+		return 0, nil, err
+	}
+	return cmd.Process.Pid, func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }, nil
+}
