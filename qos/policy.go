@@ -27,6 +27,7 @@ type Policy struct {
 	Cache   CachePolicy  `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
 	CPI     CPIPolicy    `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
 	IO      IOPolicy     `yaml:"io" json:"io" doc:"Block IO by class."`
+	Net     NetPolicy    `yaml:"net" json:"net" doc:"Network interfaces by class."`
 }
 
 // Rule puts the workloads that match into a class.
@@ -108,7 +109,7 @@ func DefaultPolicy() Policy {
 			CreditAbove: 0.8, RunQueue: "auto", PressureFrom: "auto", CoreSched: "off", CoreSchedPer: "class",
 		},
 		Cache: defaultCache(), CPI: defaultCPI(),
-		IO: defaultIO(),
+		IO: defaultIO(), Net: defaultNet(),
 	}
 }
 
@@ -179,6 +180,7 @@ func (p *Policy) Validate() error {
 	bad = append(bad, p.Cache.problems()...)
 	bad = append(bad, p.CPI.problems()...)
 	p.IO.validate(say, oneOf)
+	p.Net.validate(say, oneOf)
 	if len(bad) > 0 {
 		return &PolicyError{Problems: bad}
 	}

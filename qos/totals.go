@@ -54,6 +54,7 @@ type Totals struct {
 	LoopTime  time.Duration
 	LoopHist  [len(loopBounds) + 1]uint64
 	Busy      float64 // cores, smoothed
+	Net       NetTotals
 }
 
 // WriteKey says what was written and how it ended.

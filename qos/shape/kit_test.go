@@ -262,4 +262,3 @@ func rates(d time.Duration, wire float64, flows ...*flow) []float64 {
 	}
 	return out
 }
-

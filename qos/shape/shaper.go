@@ -32,6 +32,9 @@ func (l *Link) share(c Class) float64 {
 	return [...]float64{1 - l.LS - l.BE, l.LS, l.BE}[c]
 }
 
+// Guaranteed gives the rate that a class is guaranteed on the way out.
+func (l *Link) Guaranteed(c Class) Rate { return l.Out.of(l.share(c)) }
+
 // least is the smallest share: a class must have some rate.
 const least = 0.01
 
