@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
@@ -117,14 +118,13 @@ func (n *network) send(g *groups.Group, at *lab.Space) (begin func()) {
 	}
 }
 
-func (n *network) tc() string {
+func (n *network) show() string {
 	n.t.Helper()
-	testkit.NeedTool(n.t, "tc")
-	out, err := n.Node.Output("sh", "-c", "tc qdisc show; for d in up0 pod1 pod2; do echo $d; tc filter show dev $d ingress; tc filter show dev $d egress; done 2>/dev/null; true")
+	out, err := n.Node.Show()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return string(out)
+	return out
 }
 
 // netPolicy shares the uplink at 200 Mbit.
@@ -156,7 +156,7 @@ func TestKernelNetworkClasses(t *testing.T) {
 	n := groups.Open(t)
 	n.Either()
 	w := openNetwork(t)
-	was := w.tc()
+	was := w.show()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	fromLS, fromBE := w.send(ls, nil), w.send(be, nil)
 	r := openRig(t, n, netPolicy(n), nil)
@@ -180,8 +180,8 @@ func TestKernelNetworkClasses(t *testing.T) {
 	r.until("BE is REST", func() bool { return r.netClassOf(be) == "REST" })
 	r.set(func(p *Policy) { p.Net.Interfaces = map[string]NetInterface{} })
 	r.steps(2)
-	if is := w.tc(); is != was {
-		t.Errorf("off by policy: tc shows\n%s\nbefore it was\n%s", is, was)
+	if is := w.show(); is != was {
+		t.Errorf("off by policy: there is\n%s\nbefore it was\n%s", is, was)
 	}
 	r.close()
 }
@@ -198,22 +198,22 @@ func TestKernelNetworkPods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := w.tc()
+	was := w.show()
 	ls, be := n.Make("ls.service"), n.Make("be.service")
 	fromLS, fromBE := w.send(ls, routed.Space), w.send(be, bridged.Space)
 	r := openRig(t, n, netPolicy(n), nil)
 	r.until("classes", func() bool { return r.netClassOf(ls) == "LS" && r.netClassOf(be) == "BE" })
-	if is := w.tc(); strings.Count(is, "anole-port") != 1 {
+	if is := w.show(); strings.Count(is, "anole-port") != 1 {
 		t.Errorf("the bridge's port alone is to be marked:\n%s", is)
 	}
 	fromLS()
 	fromBE()
 	r.until("both send", func() bool { return r.sent(shape.LS) > 1e6 && r.sent(shape.BE) > 1e6 })
 	be.Remove()
-	r.until("the container is forgotten", func() bool { return !strings.Contains(w.tc(), "anole-port") })
+	r.until("the container is forgotten", func() bool { return !strings.Contains(w.show(), "anole-port") })
 	r.close()
-	if is := w.tc(); is != was {
-		t.Errorf("tc shows\n%s\nbefore it was\n%s", is, was)
+	if is := w.show(); is != was {
+		t.Errorf("there is\n%s\nbefore it was\n%s", is, was)
 	}
 }
 
@@ -255,7 +255,7 @@ func TestKernelNetworkInterfaceComesAndGoes(t *testing.T) {
 	if left := r.j.Pending(); len(left) > 0 {
 		t.Errorf("in the journal: %+v", left)
 	}
-	if _, err := w.Node.Output("ip", "link", "add", "late0", "type", "veth", "peer", "name", lab.Uplink); err != nil {
+	if err := w.Node.Veth("late0", lab.Uplink); err != nil {
 		t.Fatal(err)
 	}
 	after("both are there", func() bool { return using(lab.Uplink) == "htb" && using("late0") == "htb" })
@@ -269,25 +269,29 @@ func TestKernelNetworkConflict(t *testing.T) {
 	n := groups.Open(t)
 	n.Either()
 	w := openNetwork(t)
-	if _, err := w.Node.Output("tc", "qdisc", "add", "dev", lab.Uplink, "root", "pfifo"); err != nil {
+	index, err := w.Node.Index(lab.Uplink)
+	if err == nil {
+		err = w.Node.Netlink().QdiscReplace(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(7, 0)}, QdiscType: "pfifo"})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	was := w.tc()
+	was := w.show()
 	r := openRig(t, n, netPolicy(n), nil)
 	r.steps(3)
 	s := r.Status()
 	if len(s.Network) != 1 || s.Network[0].Using != "off" || !strings.Contains(s.Network[0].Why, "net.interfaces.up0.replace") {
 		t.Errorf("status: %+v", s.Network)
 	}
-	if is := w.tc(); is != was {
-		t.Errorf("tc shows\n%s", is)
+	if is := w.show(); is != was {
+		t.Errorf("there is\n%s", is)
 	}
 	r.set(func(p *Policy) {
 		p.Net.Interfaces = map[string]NetInterface{lab.Uplink: {Rate: 200e6, Replace: true}}
 	})
-	r.until("replaced", func() bool { return strings.Contains(w.tc(), "htb a0e:") })
+	r.until("replaced", func() bool { return strings.Contains(w.show(), "htb a0e:") })
 	r.close()
-	if is := w.tc(); is != was {
-		t.Errorf("put back: tc shows\n%s\nbefore it was\n%s", is, was)
+	if is := w.show(); is != was {
+		t.Errorf("put back: there is\n%s\nbefore it was\n%s", is, was)
 	}
 }

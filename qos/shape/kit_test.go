@@ -73,9 +73,18 @@ type kit struct {
 	ls, be *group
 }
 
+// modules of the kernel that a guest is to load; where there is a whole system
+// that happens by itself.
+var modules = []string{"veth", "bridge", "sch_ingress", "sch_htb", "sch_tbf", "sch_fq", "cls_bpf", "cls_u32"}
+
 func open(t *testing.T) *kit {
 	t.Helper()
 	testkit.NeedRoot(t)
+	if testkit.Guest() {
+		for _, m := range modules {
+			testkit.Module(t, m)
+		}
+	}
 	l, err := lab.Open()
 	testkit.Need(t, denied(err))
 	t.Cleanup(func() { _ = l.Close() })

@@ -59,7 +59,7 @@ func TestKernelPods(t *testing.T) {
 	}{{"routed", false, false}, {"bridged", true, true}, {"both", true, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			k := open(t)
-			l := link(mbit * 1e6)
+			l := link(shape.Rate(mbit * 1e6))
 			s := k.shaper(shape.HTB, l)
 			ls, be := k.pods(s, c.ls, c.be)
 			b := k.start(nil, be.Space, load.TrafficOptions{Conns: 8})

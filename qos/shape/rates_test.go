@@ -4,12 +4,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
 	"github.com/anole-os/anole/qos/shape/lab"
 )
 
-const mbit = 200
+// mbit is the rate of the link; an emulated machine is slow.
+var mbit = map[bool]float64{false: 200, true: 40}[testkit.Guest()]
 
 // goal is a rate that is to be reached.
 type goal struct {
@@ -57,7 +59,7 @@ func wants(t *testing.T, wire float64, flows []*flow, goals ...goal) {
 // share lets the classes use the link alone and together.
 func share(t *testing.T, m shape.Mode, wire float64, ls, be load.TrafficOptions) {
 	k := open(t)
-	l := link(mbit * 1e6)
+	l := link(shape.Rate(mbit * 1e6))
 	k.shaper(m, l)
 	together(k, l, wire, ls, be)
 }
@@ -100,7 +102,7 @@ func TestKernelIngress(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := open(t)
-			if err := k.Limit(mbit * 1e6); err != nil {
+			if err := k.Limit(uint64(mbit * 1e6)); err != nil {
 				t.Fatal(err)
 			}
 			f, b := k.start(k.ls, nil, c.ls), k.start(k.be, nil, c.be)
@@ -108,7 +110,7 @@ func TestKernelIngress(t *testing.T) {
 			t.Logf("unprotected: LS %.1f, BE %.1f Mbit", r[0], r[1])
 			f.stop()
 			b.stop()
-			l := link(mbit * 1e6)
+			l := link(shape.Rate(mbit * 1e6))
 			s := k.shaper(shape.HTB, l)
 			b = k.start(k.be, nil, c.be)
 			wants(t, c.wire, []*flow{b}, goal{"BE alone of 90 % of the link", 0.9 * mbit, sum})

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
@@ -23,79 +25,87 @@ import (
 	"github.com/anole-os/anole/qos/shape/lab"
 )
 
-// tc gives all that it shows of the node's interfaces.
-func (k *kit) tc() string {
+func (k *kit) show() string {
 	k.Helper()
-	testkit.NeedTool(k, "tc")
-	out := k.run("tc", "qdisc", "show")
-	c, err := netlinkx.Open()
+	out, err := k.Node.Show()
 	if err != nil {
 		k.Fatal(err)
 	}
-	defer c.Close()
-	links, err := c.Links()
-	if err != nil {
-		k.Fatal(err)
-	}
-	for _, l := range links {
-		out += l.Name + "\n" + k.run("tc", "class", "show", "dev", l.Name) + k.run("tc", "filter", "show", "dev", l.Name)
-		if strings.Contains(k.run("tc", "qdisc", "show", "dev", l.Name, "clsact"), "clsact") {
-			out += k.run("tc", "filter", "show", "dev", l.Name, "ingress") + k.run("tc", "filter", "show", "dev", l.Name, "egress")
-		}
-	}
-	return packets.ReplaceAllString(out, "")
-}
-
-// packets is the one count that tc shows unasked.
-var packets = regexp.MustCompile(`direct_packets_stat \d+`)
-
-func (k *kit) run(name string, args ...string) string {
-	k.Helper()
-	out, err := k.Node.Output(name, args...)
-	if err != nil {
-		k.Fatal(err)
-	}
-	return string(out)
+	return out
 }
 
 func (k *kit) same(was string) {
 	k.Helper()
-	if is := k.tc(); is != was {
-		k.Errorf("tc shows\n%s\nbefore it was\n%s", is, was)
+	if is := k.show(); is != was {
+		k.Errorf("there is\n%s\nbefore it was\n%s", is, was)
 	}
 	if left := k.j.Pending(); len(left) > 0 {
 		k.Errorf("left in the journal: %+v", left)
 	}
 }
 
-// others are ways in which somebody else used tc before.
-var others = []struct {
-	name     string
-	commands []string
-	replace  bool
-}{
-	{name: "nothing"},
-	{name: "clsact", commands: []string{"tc qdisc add dev up0 clsact"}},
-	{name: "filter", commands: []string{
-		"tc qdisc add dev up0 clsact",
-		"tc filter add dev up0 ingress prio 7 u32 match ip dst 10.99.0.1/32 flowid 1:1",
-		"tc filter add dev up0 egress prio 7 u32 match ip dst 10.99.0.1/32 flowid 1:1",
-	}},
-	{name: "pfifo", commands: []string{"tc qdisc add dev up0 root handle 77: pfifo limit 123"}, replace: true},
-	{name: "bfifo", commands: []string{"tc qdisc add dev up0 root bfifo limit 123456"}, replace: true},
-	{name: "fq_codel", commands: []string{"tc qdisc add dev up0 root handle 5: fq_codel limit 777 target 7ms"}, replace: true},
-	{name: "fq", commands: []string{"tc qdisc add dev up0 root fq maxrate 100mbit"}, replace: true},
+// change is something that somebody else does to an interface's qdiscs.
+type change func(h *netlink.Handle, index int) error
+
+func qdisc(q func(netlink.QdiscAttrs) netlink.Qdisc, parent, handle uint32) change {
+	return func(h *netlink.Handle, index int) error {
+		return h.QdiscReplace(q(netlink.QdiscAttrs{LinkIndex: index, Parent: parent, Handle: handle}))
+	}
 }
 
-// prepare runs the commands, or skips where the kernel lacks what they need.
-func (k *kit) prepare(commands []string) {
+// generic is a qdisc with the kernel's own settings.
+func generic(kind string) func(netlink.QdiscAttrs) netlink.Qdisc {
+	return func(a netlink.QdiscAttrs) netlink.Qdisc { return &netlink.GenericQdisc{QdiscAttrs: a, QdiscType: kind} }
+}
+
+var addClsact = qdisc(func(a netlink.QdiscAttrs) netlink.Qdisc { return &netlink.Clsact{QdiscAttrs: a} }, netlink.HANDLE_CLSACT, netlink.MakeHandle(0xffff, 0))
+
+// addFilter adds one that matches what never comes.
+func addFilter(parent uint32, prio uint16) change {
+	return func(h *netlink.Handle, index int) error {
+		return h.FilterAdd(&netlink.U32{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: parent, Priority: prio, Protocol: unix.ETH_P_IP},
+			ClassId:     netlink.MakeHandle(1, 1),
+			Sel:         &netlink.TcU32Sel{Nkeys: 1, Flags: netlink.TC_U32_TERMINAL, Keys: []netlink.TcU32Key{{Mask: 0xffffffff, Val: 0x0a630001, Off: 16}}},
+		})
+	}
+}
+
+// others are ways in which somebody else used tc before.
+var others = []struct {
+	name    string
+	changes []change
+	replace bool
+}{
+	{name: "nothing"},
+	{name: "clsact", changes: []change{addClsact}},
+	{name: "filter", changes: []change{addClsact, addFilter(netlink.HANDLE_MIN_INGRESS, 7), addFilter(netlink.HANDLE_MIN_EGRESS, 7)}},
+	{name: "pfifo", changes: []change{qdisc(generic("pfifo"), netlink.HANDLE_ROOT, netlink.MakeHandle(0x77, 0))}, replace: true},
+	{name: "bfifo", changes: []change{qdisc(generic("bfifo"), netlink.HANDLE_ROOT, 0)}, replace: true},
+	{name: "fq_codel", changes: []change{qdisc(func(a netlink.QdiscAttrs) netlink.Qdisc {
+		return &netlink.FqCodel{QdiscAttrs: a, Limit: 777, Target: 7000, Flows: 512}
+	}, netlink.HANDLE_ROOT, netlink.MakeHandle(5, 0))}, replace: true},
+	{name: "fq", changes: []change{qdisc(func(a netlink.QdiscAttrs) netlink.Qdisc {
+		q := netlink.NewFq(a)
+		q.FlowMaxRate = 12_500_000
+		return q
+	}, netlink.HANDLE_ROOT, netlink.MakeHandle(6, 0))}, replace: true},
+}
+
+// prepare makes changes to the uplink, or skips where the kernel lacks what they
+// need.
+func (k *kit) prepare(changes ...change) {
 	k.Helper()
-	testkit.NeedTool(k, "tc")
-	for _, c := range commands {
-		f := strings.Fields(c)
-		if _, err := k.Node.Output(f[0], f[1:]...); err != nil {
-			testkit.Need(k, &feature.UnsupportedError{Feature: c, Reason: feature.NoKernel, Need: "a kernel with it", Err: err})
+	index, err := k.Node.Index(lab.Uplink)
+	if err != nil {
+		k.Fatal(err)
+	}
+	for _, c := range changes {
+		err := c(k.Node.Netlink(), index)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+			err = &feature.UnsupportedError{Feature: "a qdisc that somebody set", Reason: feature.NoKernel, Need: "a kernel with it", Err: err}
 		}
+		testkit.Need(k, err)
 	}
 }
 
@@ -103,8 +113,8 @@ func TestKernelUndo(t *testing.T) {
 	for _, o := range others {
 		t.Run(o.name, func(t *testing.T) {
 			k := open(t)
-			k.prepare(o.commands)
-			was := k.tc()
+			k.prepare(o.changes...)
+			was := k.show()
 			l := link(1e9)
 			l.Replace = o.replace
 			s := k.shaper(shape.HTB, l)
@@ -112,11 +122,11 @@ func TestKernelUndo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			with := k.tc() // with the pod
+			with := k.show() // with the pod
 			if err := s.SetPort(k.hostEnds(s.Conn(), p)[0], shape.BE); err != nil {
 				t.Fatal(err)
 			}
-			if is := k.tc(); !strings.Contains(is, "a0e:") || !strings.Contains(is, "anole-port") || is == with {
+			if is := k.show(); !strings.Contains(is, "a0e:") || !strings.Contains(is, "anole-port") || is == with {
 				t.Fatalf("nothing was done:\n%s", is)
 			}
 			if err := k.Node.Remove("br9"); err != nil {
@@ -136,18 +146,19 @@ func TestKernelUndo(t *testing.T) {
 // What somebody chose is not replaced unasked, nor what could not be put back.
 func TestKernelConflict(t *testing.T) {
 	for _, c := range []struct {
-		name, command string
-		replace       bool
+		name    string
+		changes []change
+		replace bool
 	}{
-		{"unasked", "tc qdisc add dev up0 root pfifo", false},
-		{"classes", "tc qdisc add dev up0 root handle 1: htb", true},
-		{"old ingress", "tc qdisc add dev up0 ingress", true},
-		{"first place", "tc qdisc add dev up0 clsact; tc filter add dev up0 egress prio 1 u32 match ip dst 10.99.0.1/32 flowid 1:1", false},
+		{"unasked", []change{qdisc(generic("pfifo"), netlink.HANDLE_ROOT, 0)}, false},
+		{"classes", []change{qdisc(func(a netlink.QdiscAttrs) netlink.Qdisc { return netlink.NewHtb(a) }, netlink.HANDLE_ROOT, netlink.MakeHandle(1, 0))}, true},
+		{"old ingress", []change{qdisc(func(a netlink.QdiscAttrs) netlink.Qdisc { return &netlink.Ingress{QdiscAttrs: a} }, netlink.HANDLE_INGRESS, netlink.MakeHandle(0xffff, 0))}, true},
+		{"first place", []change{addClsact, addFilter(netlink.HANDLE_MIN_EGRESS, 1)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := open(t)
-			k.prepare(strings.Split(c.command, ";"))
-			was := k.tc()
+			k.prepare(c.changes...)
+			was := k.show()
 			testkit.Need(t, shape.Supports(shape.HTB))
 			s, err := shape.Open(shape.Options{Writer: k.w, Mode: shape.HTB})
 			if err != nil {
@@ -227,14 +238,14 @@ func TestKernelKilled(t *testing.T) {
 	for _, o := range others {
 		t.Run(o.name, func(t *testing.T) {
 			k := open(t)
-			k.prepare(o.commands)
+			k.prepare(o.changes...)
 			if _, err := k.AddPod(9, true); err != nil {
 				t.Fatal(err)
 			}
-			was, dir := k.tc(), t.TempDir()
+			was, dir := k.show(), t.TempDir()
 			for range 3 { // the second and third find what the one before left
 				k.killed(dir)
-				if is := k.tc(); !strings.Contains(is, "a0e:") || !strings.Contains(is, "anole-port") {
+				if is := k.show(); !strings.Contains(is, "a0e:") || !strings.Contains(is, "anole-port") {
 					t.Fatalf("it does not outlive its process:\n%s", is)
 				}
 			}
@@ -255,7 +266,7 @@ func TestKernelKilled(t *testing.T) {
 func TestKernelJournalLost(t *testing.T) {
 	testkit.Need(t, shape.Supports(shape.HTB))
 	k := open(t)
-	was := k.tc()
+	was := k.show()
 	k.killed(t.TempDir())
 	s := k.shaper(shape.HTB, link(1e9))
 	if err := s.Close(); err != nil {
@@ -266,14 +277,12 @@ func TestKernelJournalLost(t *testing.T) {
 
 func TestKernelLinkGoneOrRenamed(t *testing.T) {
 	k := open(t)
-	was := k.tc()
+	was := k.show()
 	s := k.shaper(shape.HTB, link(1e9))
 	rename := func(from, to string) {
-		k.run("ip", "link", "set", from, "down")
 		if err := k.Node.Rename(from, to); err != nil {
 			t.Fatal(err)
 		}
-		k.run("ip", "link", "set", to, "up")
 	}
 	rename(lab.Uplink, "other0")
 	if f := s.Check(); len(f) != 1 || f[0].What != "renamed" || f[0].Err != nil {
@@ -299,42 +308,45 @@ func TestKernelLinkGoneOrRenamed(t *testing.T) {
 // What somebody takes away is set up again; what somebody puts there stays.
 func TestKernelOthersInterfere(t *testing.T) {
 	k := open(t)
-	was := k.tc()
+	was := k.show()
 	s := k.shaper(shape.HTB, link(1e9))
-	with := k.tc()
-	for _, c := range []string{"tc qdisc del dev up0 root", "tc qdisc del dev up0 clsact", "tc filter del dev up0 egress"} {
-		k.prepare([]string{c})
+	with := k.show()
+	del := func(q func(netlink.QdiscAttrs) netlink.Qdisc, parent, handle uint32) change {
+		return func(h *netlink.Handle, index int) error {
+			return h.QdiscDel(q(netlink.QdiscAttrs{LinkIndex: index, Parent: parent, Handle: handle}))
+		}
+	}
+	for name, c := range map[string]change{
+		"root":   del(generic("htb"), netlink.HANDLE_ROOT, 0),
+		"clsact": del(generic("clsact"), netlink.HANDLE_CLSACT, netlink.MakeHandle(0xffff, 0)),
+		"filter": func(h *netlink.Handle, index int) error {
+			return h.FilterDel(&netlink.BpfFilter{FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: netlink.HANDLE_MIN_EGRESS, Priority: 1, Handle: netlinkx.Major, Protocol: unix.ETH_P_ALL}})
+		},
+	} {
+		k.prepare(c)
+		if is := k.show(); is == with {
+			t.Fatalf("%s: it is still there", name)
+		}
 		if f := s.Check(); len(f) != 1 || f[0].What != "repaired" || f[0].Err != nil {
-			t.Errorf("%s: %+v", c, f)
+			t.Errorf("%s: %+v", name, f)
 		}
 		if f := s.Check(); len(f) > 0 {
 			t.Errorf("after the repair: %+v", f)
 		}
-		if is := k.tc(); unnumbered(is) != unnumbered(with) {
-			t.Errorf("%s: repaired to\n%s\nit was\n%s", c, is, with)
+		if is := k.show(); is != with {
+			t.Errorf("%s: repaired to\n%s\nit was\n%s", name, is, with)
 		}
 	}
-	k.prepare([]string{"tc qdisc replace dev up0 root handle 9: pfifo limit 50"})
+	k.prepare(qdisc(generic("pfifo"), netlink.HANDLE_ROOT, netlink.MakeHandle(9, 0)))
 	var u *feature.UnsupportedError
 	if f := s.Check(); len(f) != 1 || f[0].What != "replaced" || !errors.As(f[0].Err, &u) || u.Reason != feature.Conflict {
 		t.Errorf("replaced: %+v", f)
 	}
-	if is := k.tc(); !strings.Contains(is, "pfifo 9: dev up0 root") || strings.Contains(is, "clsact") {
-		t.Errorf("tc shows\n%s", is)
+	if is := k.show(); !strings.Contains(is, "qdisc pfifo 9:") || strings.Contains(is, "clsact") {
+		t.Errorf("there is\n%s", is)
 	}
-	k.run("tc", "qdisc", "del", "dev", "up0", "root")
+	k.prepare(del(generic("pfifo"), netlink.HANDLE_ROOT, netlink.MakeHandle(9, 0)))
 	k.same(was)
-}
-
-// unnumbered leaves out the numbers of loaded programs and of actions.
-func unnumbered(s string) string {
-	var out []string
-	for f := range strings.FieldsSeq(s) {
-		if !strings.ContainsAny(f, "0123456789") {
-			out = append(out, f)
-		}
-	}
-	return strings.Join(out, " ")
 }
 
 // programs counts the loaded programs with the names of this package's.
@@ -363,7 +375,7 @@ func programs(t *testing.T) (n int) {
 
 func TestKernelHundredTimesLeavesNothing(t *testing.T) {
 	k := open(t)
-	was, loaded := k.tc(), programs(t)
+	was, loaded := k.show(), programs(t)
 	testkit.Need(t, shape.Supports(shape.HTB))
 	for range 100 {
 		s, err := shape.Open(shape.Options{Writer: k.w, Mode: shape.HTB})
@@ -380,7 +392,7 @@ func TestKernelHundredTimesLeavesNothing(t *testing.T) {
 		if programs(t) <= loaded {
 			return
 		}
-		k.run("sleep", "0.1")
+		time.Sleep(100 * time.Millisecond)
 	}
 	t.Errorf("%d programs are loaded, %d were before", programs(t), loaded)
 }

@@ -47,16 +47,59 @@ func Open() (*Lab, error) {
 	return l, nil
 }
 
-func (l *Lab) open() (err error) {
-	if l.Node, err = newSpace(); err != nil {
-		return err
+// OpenWired is Open with a wire between node and world that carries so many
+// bits a second in each direction, behind a queue of 40 ms.
+func OpenWired(bits uint64) (*Lab, error) {
+	l := &Lab{}
+	if err := l.wire(bits); err != nil {
+		return nil, errors.Join(fmt.Errorf("make network namespaces: %w", err), l.Close())
 	}
-	if l.World, err = newSpace(); err != nil {
+	return l, nil
+}
+
+func (l *Lab) spaces() (err error) {
+	if l.Node, err = newSpace(); err == nil {
+		l.World, err = newSpace()
+	}
+	return err
+}
+
+func (l *Lab) open() error {
+	if err := l.spaces(); err != nil {
 		return err
 	}
 	if err := l.Node.veth(Uplink, l.World, Remote); err != nil {
 		return err
 	}
+	return l.addresses()
+}
+
+// wire puts a bridge between, whose ports have the rate.
+func (l *Lab) wire(bits uint64) error {
+	if err := l.spaces(); err != nil {
+		return err
+	}
+	w, err := newSpace()
+	if err != nil {
+		return err
+	}
+	l.pods = append(l.pods, w)
+	if err := l.Node.veth(Uplink, w, "node"); err != nil {
+		return err
+	}
+	if err := l.World.veth(Remote, w, "world"); err != nil {
+		return err
+	}
+	if _, err := w.bridge("wire", "node", "world"); err != nil {
+		return err
+	}
+	if err := errors.Join(w.limit("node", bits), w.limit("world", bits)); err != nil {
+		return err
+	}
+	return l.addresses()
+}
+
+func (l *Lab) addresses() error {
 	if err := l.Node.address(Uplink, NodeAddr+"/24"); err != nil {
 		return err
 	}
@@ -141,17 +184,11 @@ func (s *Space) Enter() (leave func() error, err error) {
 	}, nil
 }
 
-// Output runs a command in the namespace.
-func (s *Space) Output(name string, args ...string) (out []byte, err error) {
-	err = s.Do(func() error {
-		out, err = exec.Command(name, args...).CombinedOutput()
-		return err
-	})
-	if err != nil {
-		err = fmt.Errorf("%s %v: %w: %s", name, args, err, out)
-	}
-	return out, err
-}
+// Netlink gives a handle in the namespace, which is closed with it.
+func (s *Space) Netlink() *netlink.Handle { return s.h }
+
+// Veth adds a pair of interfaces with both ends in the namespace, both up.
+func (s *Space) Veth(name, remote string) error { return s.veth(name, s, remote) }
 
 // veth joins two namespaces by a pair of interfaces, both up.
 func (s *Space) veth(name string, to *Space, remote string) error {
@@ -197,8 +234,14 @@ func (s *Space) route(cidr, via string) error {
 	return s.h.RouteAdd(r)
 }
 
-// Links reads an interface of the namespace.
-func (s *Space) Link(name string) (netlink.Link, error) { return s.h.LinkByName(name) }
+// Index gives an interface's index.
+func (s *Space) Index(name string) (int, error) {
+	l, err := s.h.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	return l.Attrs().Index, nil
+}
 
 // Remove deletes an interface.
 func (s *Space) Remove(name string) error {
@@ -209,11 +252,11 @@ func (s *Space) Remove(name string) error {
 	return err
 }
 
-// Rename gives an interface another name, which it must be down for.
+// Rename gives an interface another name, for which it is down for a moment.
 func (s *Space) Rename(name, to string) error {
 	l, err := s.h.LinkByName(name)
 	if err == nil {
-		err = s.h.LinkSetName(l, to)
+		err = errors.Join(s.h.LinkSetDown(l), s.h.LinkSetName(l, to), s.h.LinkSetUp(l))
 	}
 	return err
 }
@@ -255,17 +298,22 @@ func (l *Lab) AddPod(n int, bridged bool) (*Pod, error) {
 	return p, s.route("0.0.0.0/0", gateway)
 }
 
-func (s *Space) bridge(name, port string) (string, error) {
+func (s *Space) bridge(name string, ports ...string) (string, error) {
 	b := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
 	b.Name = name
 	if err := s.h.LinkAdd(b); err != nil {
 		return "", fmt.Errorf("add bridge: %w", err)
 	}
-	p, err := s.h.LinkByName(port)
-	if err != nil {
-		return "", err
+	for _, port := range ports {
+		p, err := s.h.LinkByName(port)
+		if err != nil {
+			return "", err
+		}
+		if err := s.h.LinkSetMaster(p, b); err != nil {
+			return "", err
+		}
 	}
-	return name, errors.Join(s.h.LinkSetMaster(p, b), s.up(name))
+	return name, s.up(name)
 }
 
 func (l *Lab) forward() error {
@@ -273,16 +321,18 @@ func (l *Lab) forward() error {
 }
 
 // Limit bounds what the world sends to the node, as the link would.
-func (l *Lab) Limit(bits uint64) error {
-	w, err := l.World.h.LinkByName(Remote)
+func (l *Lab) Limit(bits uint64) error { return l.World.limit(Remote, bits) }
+
+// limit bounds what leaves by an interface, behind a queue of 40 ms.
+func (s *Space) limit(name string, bits uint64) error {
+	index, err := s.Index(name)
 	if err != nil {
 		return err
 	}
-	const queue = 40 // milliseconds
 	rate := bits / 8
-	return l.World.h.QdiscReplace(&netlink.Tbf{
-		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: w.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
-		Rate:       rate, Limit: uint32(rate * queue / 1000), Buffer: netlink.Xmittime(rate, uint32(rate/500)+70_000),
+	return s.h.QdiscReplace(&netlink.Tbf{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
+		Rate:       rate, Limit: uint32(rate * 40 / 1000), Buffer: netlink.Xmittime(rate, uint32(rate/500)+70_000),
 	})
 }
 
