@@ -17,10 +17,10 @@ import (
 // The network bench is of two namespaces with a wire between. Nothing of it
 // reaches the machine's own network.
 const (
-	wireBits      = 200e6
-	lsGuaranteed  = 0.7 // of the wire
-	beGuaranteed  = 0.1
-	flowsOfBE     = 8
+	wireBits     = 200e6
+	lsGuaranteed = 0.7 // of the wire
+	beGuaranteed = 0.1
+	flowsOfBE    = 8
 	// The CPU is left alone: best-effort senders shall have all they need of it.
 	networkPolicy = "  net: {interfaces: {up0: {rate: 200Mbit}}, ls: 0.7, be: 0.1}\n  be: {priority: off, suppress: off}\n"
 	// Bytes on the wire for one of payload, in frames of 1500 bytes.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,8 @@ type TrafficOptions struct {
 	Conns int    `json:"conns,omitempty"` // 1 when 0
 	// Rate in bits a second of payload that UDP is sent with; needed for it.
 	Rate float64 `json:"rate,omitempty"`
+	// Priority is SO_PRIORITY, 0 for none.
+	Priority uint32 `json:"priority,omitempty"`
 }
 
 // payload of a UDP packet: what fits into a frame of 1500 bytes.
@@ -64,7 +67,8 @@ func (o *TrafficOptions) one(ctx context.Context, got *atomic.Int64) error {
 	if proto == "" {
 		proto = "tcp"
 	}
-	c, err := new(net.Dialer).DialContext(ctx, proto, o.Addr)
+	d := &net.Dialer{Control: o.control}
+	c, err := d.DialContext(ctx, proto, o.Addr)
 	if err != nil {
 		return fmt.Errorf("dial sink: %w", err)
 	}
@@ -82,6 +86,17 @@ func (o *TrafficOptions) one(ctx context.Context, got *atomic.Int64) error {
 		return nil
 	}
 	return err
+}
+
+// control sets the socket's priority.
+func (o *TrafficOptions) control(_, _ string, c syscall.RawConn) (err error) {
+	if o.Priority == 0 {
+		return nil
+	}
+	cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PRIORITY, int(o.Priority))
+	})
+	return errors.Join(cerr, err)
 }
 
 // fetch asks for bytes and counts them.

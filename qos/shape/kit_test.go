@@ -71,6 +71,7 @@ type kit struct {
 	j      *journal.Journal
 	w      *cgroup.Writer
 	ls, be *group
+	v6     bool // traffic is IPv6
 }
 
 // modules of the kernel that a guest is to load; where there is a whole system
@@ -183,8 +184,12 @@ type flow struct {
 func (k *kit) start(g *group, at *lab.Space, o load.TrafficOptions) *flow {
 	k.Helper()
 	f := &flow{t: k, down: o.Down}
+	at6 := lab.WorldAddr
+	if k.v6 {
+		at6 = "[" + lab.WorldAddr6 + "]"
+	}
 	err := k.World.Do(func() (err error) {
-		f.sink, err = load.ListenSink(lab.WorldAddr + ":0")
+		f.sink, err = load.ListenSink(at6 + ":0")
 		return err
 	})
 	if err != nil {

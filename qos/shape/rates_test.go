@@ -1,9 +1,13 @@
 package shape_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/internal/netlinkx"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
@@ -11,7 +15,7 @@ import (
 )
 
 // mbit is the rate of the link; an emulated machine is slow.
-var mbit = map[bool]float64{false: 200, true: 40}[testkit.Guest()]
+var mbit = map[bool]float64{false: 200, true: 10}[testkit.Guest()]
 
 // goal is a rate that is to be reached.
 type goal struct {
@@ -122,4 +126,73 @@ func TestKernelIngress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Connections are known by their addresses in both directions, of both families
+// and protocols.
+func TestKernelFlowsAreKnown(t *testing.T) {
+	for _, proto := range []string{"tcp", "udp"} {
+		for _, v6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/v6=%v", proto, v6), func(t *testing.T) {
+				k := open(t)
+				k.v6 = v6
+				s := k.shaper(shape.HTB, link(1e9))
+				k.start(k.be, nil, load.TrafficOptions{Proto: proto, Down: true, Rate: 5e6})
+				await(t, func() bool {
+					n, err := s.Counts(lab.Uplink)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return n[shape.In][shape.BE].Bytes > 1e5 && n[shape.Out][shape.BE].Bytes > 0
+				})
+			})
+		}
+	}
+}
+
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not within 20 s")
+		}
+	}
+}
+
+// A process cannot choose another class by SO_PRIORITY, nor can a cgroup below
+// one that has a class leave it.
+func TestKernelNoEscape(t *testing.T) {
+	k := open(t)
+	s := k.shaper(shape.HTB, link(1e9))
+	below := filepath.Join(k.be.dir, "a/b/c")
+	if err := os.MkdirAll(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	k.start(&group{dir: below}, nil, load.TrafficOptions{Proto: "udp", Rate: 5e6, Priority: netlinkx.Handle(0x10)})
+	await(t, func() bool {
+		n, err := s.Counts(lab.Uplink)
+		return err == nil && n[shape.Out][shape.BE].Bytes > 1e5
+	})
+	c, err := s.Conn().Classes(linkIndex(t, k))
+	if err != nil || c[0x10].Packets > 0 || c[0x20].Packets == 0 {
+		t.Errorf("HTB's classes: %+v, %v", c, err)
+	}
+	// One of no class that asks for LS.
+	k.start(nil, nil, load.TrafficOptions{Proto: "udp", Rate: 5e6, Priority: netlinkx.Handle(0x10)})
+	await(t, func() bool {
+		c, err = s.Conn().Classes(linkIndex(t, k))
+		return err == nil && c[0x30].Bytes > 1e5
+	})
+	if c[0x10].Packets > 0 {
+		t.Errorf("HTB's classes: %+v", c)
+	}
+}
+
+func linkIndex(t *testing.T, k *kit) int {
+	t.Helper()
+	index, err := k.Node.Index(lab.Uplink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index
 }

@@ -191,13 +191,6 @@ static __always_inline int parse(struct __sk_buff *skb, struct flow *f, struct h
 	return net_load(skb, at, h->port, sizeof(h->port));
 }
 
-static __always_inline __u32 port_class(__u32 ifindex)
-{
-	__u8 *c = bpf_map_lookup_elem(&ports, &ifindex);
-
-	return c ? *c : REST;
-}
-
 /* The class of the socket's cgroup or of the nearest one above that has one. */
 static __always_inline __u32 socket_class(struct __sk_buff *skb)
 {
@@ -223,16 +216,27 @@ static __always_inline __u32 socket_class(struct __sk_buff *skb)
 	return class;
 }
 
+/*
+ * The interface that a packet came from says more than its mark, which is
+ * believed only of what came through something else, as a bridge.
+ */
 static __always_inline __u32 class_of(struct __sk_buff *skb)
 {
-	__u32 tag = skb->queue_mapping, from = skb->ingress_ifindex, class;
+	__u32 tag = skb->queue_mapping, from = skb->ingress_ifindex, class = REST;
+	int marked = (tag & TAG_MASK) == TAG;
+	__u8 *c;
 
-	if ((tag & TAG_MASK) == TAG) {
+	if (marked)
 		skb->queue_mapping = 0;
-		class = tag & 3;
-		return class < CLASSES ? class : REST;
+	if (!from) {
+		class = socket_class(skb);
+	} else {
+		c = bpf_map_lookup_elem(&ports, &from);
+		if (c)
+			class = *c;
+		else if (marked)
+			class = tag & 3;
 	}
-	class = from ? port_class(from) : socket_class(skb);
 	return class < CLASSES ? class : REST;
 }
 
@@ -459,9 +463,10 @@ int ingress(struct __sk_buff *skb)
 SEC("tc")
 int port(struct __sk_buff *skb)
 {
-	__u32 class = port_class(skb->ifindex);
+	__u32 at = skb->ifindex;
+	__u8 *c = bpf_map_lookup_elem(&ports, &at);
 
-	if (class != REST)
-		skb->queue_mapping = TAG | class;
+	if (c && *c != REST && *c < CLASSES)
+		skb->queue_mapping = TAG | *c;
 	return TC_ACT_UNSPEC;
 }

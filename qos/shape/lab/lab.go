@@ -29,6 +29,8 @@ const (
 	Remote    = "peer0"     // the world's end of it
 	NodeAddr  = "10.77.0.1" // of Uplink
 	WorldAddr = "10.77.0.2" // of Remote
+
+	NodeAddr6, WorldAddr6 = "fd77::1", "fd77::2" // the same by IPv6
 )
 
 // Lab is one node and the world.
@@ -104,6 +106,9 @@ func (l *Lab) addresses() error {
 		return err
 	}
 	if err := l.World.address(Remote, WorldAddr+"/24"); err != nil {
+		return err
+	}
+	if err := errors.Join(l.Node.address(Uplink, NodeAddr6+"/64"), l.World.address(Remote, WorldAddr6+"/64")); err != nil {
 		return err
 	}
 	// What pods have is reached through the node.
@@ -218,6 +223,7 @@ func (s *Space) address(name, cidr string) error {
 	if err != nil {
 		return err
 	}
+	a.Flags = unix.IFA_F_NODAD // nobody else is there to have it
 	return s.h.AddrAdd(l, a)
 }
 

@@ -87,13 +87,21 @@ func (s *Space) rest(b *strings.Builder, index int, clsact bool) error {
 			return err
 		}
 		for _, f := range filters {
-			if f, ok := f.(*netlink.BpfFilter); ok {
-				f.Id = 0
-			}
-			fmt.Fprintf(b, "  filter %x %s %+v\n", p, f.Type(), f)
+			fmt.Fprintf(b, "  filter %s %v %s\n", f.Type(), f.Attrs(), detail(f))
 		}
 	}
 	return nil
+}
+
+// detail is what a filter does.
+func detail(f netlink.Filter) string {
+	switch f := f.(type) {
+	case *netlink.BpfFilter:
+		return fmt.Sprintf("%s tag %s direct action %v", f.Name, f.Tag, f.DirectAction)
+	case *netlink.U32:
+		return fmt.Sprintf("to %x select %+v", f.ClassId, f.Sel)
+	}
+	return ""
 }
 
 func iproute2() bool {
