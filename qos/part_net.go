@@ -153,21 +153,12 @@ func (n *netPart) sense(now time.Time, _ time.Duration) {
 		}
 		return
 	}
-	if reached(&n.counted, now, netEvery) {
+	if due(now, n.counted, netEvery) {
+		n.counted = now
 		for _, name := range n.s.Links() {
 			n.count(name)
 		}
 	}
-}
-
-// reached says whether something was last done an interval ago, and notes that it
-// is done now.
-func reached(last *time.Time, now time.Time, every time.Duration) bool {
-	if now.Sub(*last) < every && !last.After(now) {
-		return false
-	}
-	*last = now
-	return true
 }
 
 func (n *netPart) decide(out []control.Intent, _ time.Time, _ time.Duration) []control.Intent {
@@ -180,7 +171,7 @@ func (n *netPart) apply(now time.Time) {
 	if n.s == nil {
 		return
 	}
-	if reached(&n.checked, now, checkEvery) || n.dirty {
+	if due(now, n.checked, checkEvery) || n.dirty {
 		n.dirty, n.checked = false, now
 		n.look()
 		n.attach(now)
