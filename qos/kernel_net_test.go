@@ -203,7 +203,7 @@ func TestKernelNetworkPods(t *testing.T) {
 	fromLS, fromBE := w.send(ls, routed.Space), w.send(be, bridged.Space)
 	r := openRig(t, n, netPolicy(n), nil)
 	r.until("classes", func() bool { return r.netClassOf(ls) == "LS" && r.netClassOf(be) == "BE" })
-	if is := w.show(); strings.Count(is, "anole-port") != 1 {
+	if is := w.show(); strings.Count(is, "anole-port tag") != 1 {
 		t.Errorf("the bridge's port alone is to be marked:\n%s", is)
 	}
 	fromLS()

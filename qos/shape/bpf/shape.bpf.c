@@ -35,7 +35,8 @@ enum shape {
 	WINDOW_NS = 10000000, /* over which the use of a class is averaged */
 	DEPTH_NS = 100000000, /* of traffic that may wait for departure */
 	BURST_NS = 20000000, /* of traffic that may arrive at once */
-	GROW = 8, /* room for others on the way in, where only loss slows a sender down */
+	GROW = 8, /* part of its use that a class on the way in is left to grow by */
+	SHRINK = 64, /* part of the reserve that goes back in each window */
 };
 
 const volatile enum shape shape_anchor = LS;
@@ -101,6 +102,7 @@ struct state {
 	__u64 used[CLASSES]; /* bytes in this window */
 	__u64 was[CLASSES]; /* bytes a second in the window before */
 	__u64 next[CLASSES]; /* when the class has room again */
+	__u64 reserve; /* of LS, see hold */
 };
 
 struct {
@@ -303,16 +305,16 @@ static __always_inline __u64 least(__u64 a, __u64 b)
 
 /*
  * What a class may have now, bytes a second: its guarantee, or what the others
- * leave. Best-effort work takes what is left over by all that the others use,
- * less one grow-th of that for them to grow by; those have to leave it no more
- * than its guarantee.
+ * leave. Best-effort work takes what is left over by what the others use, or by
+ * ls, which is set aside for LS; those have to leave it no more than its
+ * guarantee.
  */
-static __always_inline __u64 share(struct way *w, struct state *s, __u32 class, __u32 grow)
+static __always_inline __u64 share(struct way *w, struct state *s, __u32 class, __u64 ls)
 {
-	__u64 left = w->rate, others = s->was[LS] + s->was[REST];
+	__u64 left = w->rate;
 
 	if (class == BE)
-		left = less(left, others + (grow ? others / grow : 0));
+		left = less(left, ls + s->was[REST]);
 	else if (class == LS)
 		left = less(left, least(s->was[REST], w->floor[REST]) + least(s->was[BE], w->floor[BE]));
 	else
@@ -320,8 +322,28 @@ static __always_inline __u64 share(struct way *w, struct state *s, __u32 class, 
 	return left > w->floor[class] ? left : w->floor[class];
 }
 
+/*
+ * What is set aside for LS on the way in, where its senders find room only as
+ * fast as best-effort work's slow down. One that begins has its whole guarantee;
+ * what it does not grow into goes back, by half in less than half a second, down
+ * to a little more than it uses.
+ */
+static __always_inline void hold(struct state *s, struct way *w)
+{
+	__u64 need = s->was[LS] + s->was[LS] / GROW, floor = w->floor[LS];
+
+	if (need > s->reserve) /* it begins, or grew out of it */
+		s->reserve = need > floor ? need : floor;
+	else
+		s->reserve -= s->reserve / SHRINK;
+	if (s->reserve < need)
+		s->reserve = need;
+	if (need < floor / SHRINK)
+		s->reserve = need; /* next to nothing */
+}
+
 /* Closes the window if it is over. Called with the lock held. */
-static __always_inline void turn(struct state *s, __u64 now)
+static __always_inline void turn(struct state *s, struct way *w, __u64 now)
 {
 	__u64 span = now - s->window;
 
@@ -333,6 +355,7 @@ static __always_inline void turn(struct state *s, __u64 now)
 		s->used[c] = 0;
 	}
 	s->window = now;
+	hold(s, w);
 }
 
 /*
@@ -340,13 +363,13 @@ static __always_inline void turn(struct state *s, __u64 now)
  * more than depth of it waiting already. credit is how far behind now a class
  * that was idle may begin.
  */
-static __always_inline __u64 admit(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now, __u64 credit, __u64 depth, __u32 grow)
+static __always_inline __u64 admit(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now, __u64 credit, __u64 depth)
 {
 	__u64 rate, at;
 
 	bpf_spin_lock(&s->lock);
-	turn(s, now);
-	rate = share(w, s, class, grow);
+	turn(s, w, now);
+	rate = share(w, s, class, depth ? s->was[LS] : s->reserve);
 	at = s->next[class];
 	if (at < now - credit)
 		at = now - credit;
@@ -361,10 +384,10 @@ static __always_inline __u64 admit(struct state *s, struct way *w, __u32 class, 
 }
 
 /* Counts what is not held to anything, so that the others' shares are known. */
-static __always_inline void note(struct state *s, __u32 class, __u32 bytes, __u64 now)
+static __always_inline void note(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now)
 {
 	bpf_spin_lock(&s->lock);
-	turn(s, now);
+	turn(s, w, now);
 	s->used[class] += bytes;
 	bpf_spin_unlock(&s->lock);
 }
@@ -424,7 +447,7 @@ int egress_edt(struct __sk_buff *skb)
 	if (!s)
 		return TC_ACT_UNSPEC;
 	now = bpf_ktime_get_ns();
-	go = admit(s, &u->way[OUT], class, bytes, now, 0, DEPTH_NS, 0);
+	go = admit(s, &u->way[OUT], class, bytes, now, 0, DEPTH_NS);
 	add(u, OUT, class, bytes, !go);
 	if (!go)
 		return TC_ACT_SHOT;
@@ -452,9 +475,9 @@ int ingress(struct __sk_buff *skb)
 			return TC_ACT_UNSPEC;
 		now = bpf_ktime_get_ns();
 		if (class == BE)
-			drop = !admit(s, &u->way[IN], class, bytes, now, BURST_NS, 0, GROW);
+			drop = !admit(s, &u->way[IN], class, bytes, now, BURST_NS, 0);
 		else
-			note(s, class, bytes, now);
+			note(s, &u->way[IN], class, bytes, now);
 	}
 	add(u, IN, class, bytes, drop);
 	return drop ? TC_ACT_SHOT : TC_ACT_UNSPEC;

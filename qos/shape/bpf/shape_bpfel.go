@@ -50,6 +50,7 @@ const (
 	ShapeShapeDEPTH_NS   ShapeShape = 100000000
 	ShapeShapeBURST_NS   ShapeShape = 20000000
 	ShapeShapeGROW       ShapeShape = 8
+	ShapeShapeSHRINK     ShapeShape = 64
 )
 
 type ShapeState struct {
@@ -58,11 +59,12 @@ type ShapeState struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Pad    uint32
-	Window uint64
-	Used   [3]uint64
-	Was    [3]uint64
-	Next   [3]uint64
+	Pad     uint32
+	Window  uint64
+	Used    [3]uint64
+	Was     [3]uint64
+	Next    [3]uint64
+	Reserve uint64
 }
 
 type ShapeUplink struct {
