@@ -392,6 +392,12 @@ static __always_inline void note(struct state *s, struct way *w, __u32 class, __
 	bpf_spin_unlock(&s->lock);
 }
 
+/* What a packet is on the wire, the headers of all its segments included. */
+static __always_inline __u32 wire(struct __sk_buff *skb)
+{
+	return skb->wire_len ? skb->wire_len : skb->len;
+}
+
 /*
  * What an incoming packet was on the wire. The card or the kernel may have put
  * many into one (GRO), whose headers are gone: 14 bytes of Ethernet, 20 or 40
@@ -401,7 +407,7 @@ static __always_inline __u32 received(struct __sk_buff *skb)
 {
 	__u32 more = skb->gso_segs, header = skb->protocol == bpf_htons(ETH_P_IPV6) ? 86 : 66;
 
-	return skb->wire_len + (more > 1 ? (more - 1) * header : 0);
+	return wire(skb) + (more > 1 ? (more - 1) * header : 0);
 }
 
 static __always_inline struct state *state_of(struct uplink *u, __u32 dir)
@@ -421,7 +427,7 @@ int egress_htb(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	class = class_of(skb);
 	learn(skb, class);
-	add(u, OUT, class, skb->wire_len, 0);
+	add(u, OUT, class, wire(skb), 0);
 	/* Minor 0x10 is LS, 0x20 BE; the rest goes to the default class. A
 	 * process that chose one of these itself is not let have it. */
 	if (class != REST)
@@ -434,7 +440,7 @@ int egress_htb(struct __sk_buff *skb)
 SEC("tc")
 int egress_edt(struct __sk_buff *skb)
 {
-	__u32 at = skb->ifindex, class, bytes = skb->wire_len;
+	__u32 at = skb->ifindex, class, bytes = wire(skb);
 	struct uplink *u = bpf_map_lookup_elem(&uplinks, &at);
 	struct state *s;
 	__u64 now, go;
