@@ -36,7 +36,7 @@ func (q *Qdisc) String() string { return fmt.Sprintf("%s %x:", q.Kind, q.Handle>
 
 // Classless lists the kinds of root qdiscs that Restore can make again from
 // what the kernel tells of them: no classes or filters hang below.
-var Classless = []string{"pfifo", "bfifo", "pfifo_fast", "fq", "fq_codel", "codel", "sfq", "pie", "fq_pie"}
+var Classless = []string{"pfifo", "bfifo", "pfifo_fast", "fq", "fq_codel"}
 
 // Qdiscs lists those of an interface.
 func (c *Conn) Qdiscs(index int) ([]Qdisc, error) {
@@ -144,8 +144,12 @@ func (c *Conn) Restore(index int, q *Qdisc) error {
 	req.Sockets = c.raw
 	req.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(index), Handle: q.Handle, Parent: netlink.HANDLE_ROOT})
 	req.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated(q.Kind)))
-	if len(q.Options) > 0 {
-		req.AddData(nl.NewRtAttr(nl.TCA_OPTIONS, q.Options))
+	options, err := settable(q)
+	if err != nil {
+		return err
+	}
+	if len(options) > 0 {
+		req.AddData(nl.NewRtAttr(nl.TCA_OPTIONS, options))
 	}
 	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
 		return fmt.Errorf("restore qdisc %s: %w", q, err)
@@ -155,6 +159,40 @@ func (c *Conn) Restore(index int, q *Qdisc) error {
 		err = fmt.Errorf("restore qdisc %s: it reads %s with other options after it was made again", q, &now)
 	}
 	return err
+}
+
+// The times among the options of fq_codel, in microseconds.
+const (
+	fqCodelTarget      = 1
+	fqCodelInterval    = 3
+	fqCodelCEThreshold = 7
+)
+
+// settable gives options that read as those of q once they are set. The kernel
+// keeps the times of fq_codel in units of 1.024 µs and rounds down both ways, so
+// that each time that was read and set again comes out smaller; one more
+// microsecond lies within the unit that was meant.
+func settable(q *Qdisc) ([]byte, error) {
+	if q.Kind != "fq_codel" {
+		return q.Options, nil
+	}
+	attrs, err := nl.ParseRouteAttr(q.Options)
+	if err != nil {
+		return nil, fmt.Errorf("parse options of %s: %w", q, err)
+	}
+	var out []byte
+	for _, a := range attrs {
+		switch a.Attr.Type {
+		case fqCodelTarget, fqCodelInterval, fqCodelCEThreshold:
+			if len(a.Value) != 4 {
+				return nil, fmt.Errorf("parse options of %s: a time of %d bytes", q, len(a.Value))
+			}
+			v := nl.NativeEndian().Uint32(a.Value)
+			a.Value = nl.Uint32Attr(v + 1)
+		}
+		out = append(out, nl.NewRtAttr(int(a.Attr.Type), a.Value).Serialize()...)
+	}
+	return out, nil
 }
 
 // SetFIFO puts a plain queue of a number of packets below a class.

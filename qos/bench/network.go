@@ -25,7 +25,7 @@ const (
 	networkPolicy = "  net: {interfaces: {up0: {rate: 200Mbit}}, ls: 0.7, be: 0.1}\n  be: {priority: off, suppress: off}\n"
 	// Bytes on the wire for one of payload, in frames of 1500 bytes.
 	tcpWire = 1514.0 / 1448
-	udpWire = 1514.0 / 1472
+	udpWire = 1494.0 / 1452
 )
 
 // netScenario is one kind of traffic.

@@ -29,8 +29,8 @@ type TrafficOptions struct {
 	Priority uint32 `json:"priority,omitempty"`
 }
 
-// payload of a UDP packet: what fits into a frame of 1500 bytes.
-const payload = 1472
+// payload of a UDP packet: what fits into a frame of 1500 bytes by IPv6 too.
+const payload = 1452
 
 // commands are the first byte of a connection or packet.
 const (
@@ -138,7 +138,7 @@ func flood(ctx context.Context, bits float64, send func([]byte) error) error {
 		if due-sent > bits/8/10 { // a stall is not made up for
 			sent = due - bits/8/1000
 		}
-		for ; sent < due; sent += payload {
+		for ; sent < due && ctx.Err() == nil; sent += payload {
 			if err := send(b); err != nil && !errors.Is(err, unix.ENOBUFS) {
 				return err
 			}

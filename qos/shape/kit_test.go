@@ -256,10 +256,10 @@ func (f *flow) bytes() int64 {
 // stop ends it and gives the node's queues time to drain.
 func (f *flow) stop() { _ = f.in.Close(); time.Sleep(300 * time.Millisecond) }
 
-// Headers on the wire: of a frame with 1448 bytes of TCP, and with 1472 of UDP.
+// Headers on the wire: of a frame with 1448 bytes of TCP, and with 1452 of UDP.
 const (
 	tcpWire = 1514.0 / 1448
-	udpWire = 1514.0 / 1472
+	udpWire = 1494.0 / 1452
 )
 
 // rates measures flows at once, in Mbit a second on the wire.

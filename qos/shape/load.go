@@ -2,6 +2,7 @@ package shape
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
@@ -35,6 +36,10 @@ const (
 	inPart  = 0.95
 )
 
+// lump is what may come at once, as one packet that stands for many. Uses are
+// averaged over the time of several, lest every other window has none.
+const lump = 64 << 10
+
 // uplink gives the programs' view of a link.
 func (l *Link) uplink(m Mode, slot uint32) bpf.ShapeUplink {
 	u := bpf.ShapeUplink{Slot: slot, Major: netlinkx.Major}
@@ -44,6 +49,8 @@ func (l *Link) uplink(m Mode, slot uint32) bpf.ShapeUplink {
 	}
 	for d, r := range [2]Rate{Out: out, In: l.In.of(inPart)} {
 		u.Way[d].Rate = r.bytes()
+		u.Way[d].Window = uint64(max(10*time.Millisecond, r.time(4*lump)))
+		u.Way[d].Depth = uint64(max(100*time.Millisecond, r.time(8*lump)))
 		for c := range Class(classes) {
 			u.Way[d].Floor[c] = r.of(l.share(c)).bytes()
 		}

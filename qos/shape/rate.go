@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Rate is a speed in bits a second, written as tc does: "10Gbit", "500Mbit".
@@ -69,6 +70,14 @@ func (r *Rate) UnmarshalText(b []byte) (err error) {
 
 // bytes gives r as bytes a second.
 func (r Rate) bytes() uint64 { return uint64(r) / 8 }
+
+// time is how long bytes take at r, nothing at no rate.
+func (r Rate) time(bytes int) time.Duration {
+	if r == 0 {
+		return 0
+	}
+	return time.Duration(float64(bytes) * 8 / float64(r) * 1e9)
+}
 
 // of gives a share of r.
 func (r Rate) of(share float64) Rate { return Rate(math.Round(float64(r) * share)) }

@@ -81,6 +81,7 @@ var others = []struct {
 	{name: "clsact", changes: []change{addClsact}},
 	{name: "filter", changes: []change{addClsact, addFilter(netlink.HANDLE_MIN_INGRESS, 7), addFilter(netlink.HANDLE_MIN_EGRESS, 7)}},
 	{name: "pfifo", changes: []change{qdisc(generic("pfifo"), netlink.HANDLE_ROOT, netlink.MakeHandle(0x77, 0))}, replace: true},
+	{name: "pfifo_fast", changes: []change{qdisc(generic("pfifo_fast"), netlink.HANDLE_ROOT, netlink.MakeHandle(8, 0))}, replace: true},
 	{name: "bfifo", changes: []change{qdisc(generic("bfifo"), netlink.HANDLE_ROOT, 0)}, replace: true},
 	{name: "fq_codel", changes: []change{qdisc(func(a netlink.QdiscAttrs) netlink.Qdisc {
 		return &netlink.FqCodel{QdiscAttrs: a, Limit: 777, Target: 7000, Flows: 512}

@@ -32,9 +32,7 @@ enum shape {
 	LEVELS = 12, /* cgroups above a socket's that are looked at */
 	TAG = 0xae00, /* of skb->queue_mapping; the class is in its low bits */
 	TAG_MASK = 0xff00,
-	WINDOW_NS = 10000000, /* over which the use of a class is averaged */
-	DEPTH_NS = 100000000, /* of traffic that may wait for departure */
-	BURST_NS = 20000000, /* of traffic that may arrive at once */
+	BURST_NS = 20000000, /* of traffic that may arrive at once after a silence */
 	GROW = 8, /* part of its use that a class on the way in is left to grow by */
 	SHRINK = 64, /* part of the reserve that goes back in each window */
 };
@@ -45,6 +43,8 @@ const volatile enum shape shape_anchor = LS;
 struct way {
 	__u64 rate;
 	__u64 floor[CLASSES]; /* guaranteed */
+	__u64 window; /* ns over which the use of a class is averaged */
+	__u64 depth; /* ns of traffic of a class that may wait for departure */
 };
 
 struct uplink {
@@ -102,6 +102,7 @@ struct state {
 	__u64 used[CLASSES]; /* bytes in this window */
 	__u64 was[CLASSES]; /* bytes a second in the window before */
 	__u64 next[CLASSES]; /* when the class has room again */
+	__u64 link; /* when all that was let go is sent */
 	__u64 reserve; /* of LS, see hold */
 };
 
@@ -304,21 +305,14 @@ static __always_inline __u64 least(__u64 a, __u64 b)
 }
 
 /*
- * What a class may have now, bytes a second: its guarantee, or what the others
- * leave. Best-effort work takes what is left over by what the others use, or by
- * ls, which is set aside for LS; those have to leave it no more than its
- * guarantee.
+ * What LS or the rest may send, bytes a second: their guarantee, or what the
+ * others leave, to whom they have to leave no more than their guarantees.
  */
-static __always_inline __u64 share(struct way *w, struct state *s, __u32 class, __u64 ls)
+static __always_inline __u64 share(struct way *w, struct state *s, __u32 class)
 {
-	__u64 left = w->rate;
+	__u32 other = class == LS ? REST : LS;
+	__u64 left = less(w->rate, least(s->was[other], w->floor[other]) + least(s->was[BE], w->floor[BE]));
 
-	if (class == BE)
-		left = less(left, ls + s->was[REST]);
-	else if (class == LS)
-		left = less(left, least(s->was[REST], w->floor[REST]) + least(s->was[BE], w->floor[BE]));
-	else
-		left = less(left, least(s->was[LS], w->floor[LS]) + least(s->was[BE], w->floor[BE]));
 	return left > w->floor[class] ? left : w->floor[class];
 }
 
@@ -347,7 +341,7 @@ static __always_inline void turn(struct state *s, struct way *w, __u64 now)
 {
 	__u64 span = now - s->window;
 
-	if (now < s->window || span < WINDOW_NS)
+	if (now < s->window || span < w->window)
 		return;
 #pragma unroll
 	for (int c = 0; c < CLASSES; c++) {
@@ -358,29 +352,71 @@ static __always_inline void turn(struct state *s, struct way *w, __u64 now)
 	hold(s, w);
 }
 
-/*
- * One packet of a class at time now: gives when it may go, or 0 if there is
- * more than depth of it waiting already. credit is how far behind now a class
- * that was idle may begin.
- */
-static __always_inline __u64 admit(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now, __u64 credit, __u64 depth)
+/* How long bytes take at a rate. */
+static __always_inline __u64 takes(__u64 bytes, __u64 rate)
 {
-	__u64 rate, at;
+	return bytes * 1000000000ULL / (rate ? rate : 1);
+}
+
+static __always_inline __u64 later(__u64 a, __u64 b)
+{
+	return a > b ? a : b;
+}
+
+/*
+ * When an outgoing packet may go, or 0 if too much of its class waits already.
+ * Best-effort work goes when the link has sent all that was let go before, or
+ * when its guarantee lets it, whichever is sooner; the others go by a clock of
+ * their own at what they may have.
+ */
+static __always_inline __u64 depart(struct state *s, struct way *w, __u32 class, __u32 bytes, __u64 now)
+{
+	__u64 go, link;
+	int owed = 0;
 
 	bpf_spin_lock(&s->lock);
 	turn(s, w, now);
-	rate = share(w, s, class, depth ? s->was[LS] : s->reserve);
-	at = s->next[class];
-	if (at < now - credit)
-		at = now - credit;
-	if (at > now + depth) {
-		at = 0;
+	link = later(s->link, now);
+	go = later(s->next[class], now);
+	if (class == BE) {
+		owed = go < link;
+		if (!owed)
+			go = link;
+	}
+	if (go > now + w->depth) {
+		go = 0;
 	} else {
-		s->next[class] = at + bytes * 1000000000ULL / (rate ? rate : 1);
+		if (class != BE)
+			s->next[class] = go + takes(bytes, share(w, s, class));
+		else if (owed)
+			s->next[BE] = go + takes(bytes, w->floor[BE]);
+		s->link = least(link + takes(bytes, w->rate), now + 2 * w->depth);
 		s->used[class] += bytes;
 	}
 	bpf_spin_unlock(&s->lock);
-	return at;
+	return go;
+}
+
+/*
+ * Whether an incoming packet of best-effort work is let in: at the rate of its
+ * guarantee, or of what the others do not use and is not set aside for LS.
+ */
+static __always_inline int admit(struct state *s, struct way *w, __u32 bytes, __u64 now)
+{
+	__u64 rate, at;
+	int ok;
+
+	bpf_spin_lock(&s->lock);
+	turn(s, w, now);
+	rate = later(less(w->rate, s->reserve + s->was[REST]), w->floor[BE]);
+	at = later(s->next[BE], now - BURST_NS);
+	ok = at <= now;
+	if (ok) {
+		s->next[BE] = at + takes(bytes, rate);
+		s->used[BE] += bytes;
+	}
+	bpf_spin_unlock(&s->lock);
+	return ok;
 }
 
 /* Counts what is not held to anything, so that the others' shares are known. */
@@ -453,7 +489,7 @@ int egress_edt(struct __sk_buff *skb)
 	if (!s)
 		return TC_ACT_UNSPEC;
 	now = bpf_ktime_get_ns();
-	go = admit(s, &u->way[OUT], class, bytes, now, 0, DEPTH_NS);
+	go = depart(s, &u->way[OUT], class, bytes, now);
 	add(u, OUT, class, bytes, !go);
 	if (!go)
 		return TC_ACT_SHOT;
@@ -481,7 +517,7 @@ int ingress(struct __sk_buff *skb)
 			return TC_ACT_UNSPEC;
 		now = bpf_ktime_get_ns();
 		if (class == BE)
-			drop = !admit(s, &u->way[IN], class, bytes, now, BURST_NS, 0);
+			drop = !admit(s, &u->way[IN], bytes, now);
 		else
 			note(s, &u->way[IN], class, bytes, now);
 	}

@@ -46,8 +46,6 @@ const (
 	ShapeShapeLEVELS     ShapeShape = 12
 	ShapeShapeTAG        ShapeShape = 44544
 	ShapeShapeTAG_MASK   ShapeShape = 65280
-	ShapeShapeWINDOW_NS  ShapeShape = 10000000
-	ShapeShapeDEPTH_NS   ShapeShape = 100000000
 	ShapeShapeBURST_NS   ShapeShape = 20000000
 	ShapeShapeGROW       ShapeShape = 8
 	ShapeShapeSHRINK     ShapeShape = 64
@@ -64,15 +62,18 @@ type ShapeState struct {
 	Used    [3]uint64
 	Was     [3]uint64
 	Next    [3]uint64
+	Link    uint64
 	Reserve uint64
 }
 
 type ShapeUplink struct {
 	_   structs.HostLayout
 	Way [2]struct {
-		_     structs.HostLayout
-		Rate  uint64
-		Floor [3]uint64
+		_      structs.HostLayout
+		Rate   uint64
+		Floor  [3]uint64
+		Window uint64
+		Depth  uint64
 	}
 	Slot  uint32
 	Major uint32
