@@ -58,6 +58,11 @@ type network struct {
 func openNetwork(t *testing.T) *network {
 	t.Helper()
 	testkit.NeedRoot(t)
+	if testkit.Guest() {
+		for _, m := range []string{"veth", "bridge", "sch_ingress", "sch_htb", "cls_bpf"} {
+			testkit.Module(t, m)
+		}
+	}
 	l, err := lab.Open()
 	if errors.Is(err, unix.EPERM) {
 		err = &feature.UnsupportedError{Feature: "network namespaces", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err}

@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 		exit(traffic())
 	case "agent":
 		exit(agent())
+	case "flip":
+		exit(flip())
 	}
 }
 
@@ -76,7 +78,7 @@ type kit struct {
 
 // modules of the kernel that a guest is to load; where there is a whole system
 // that happens by itself.
-var modules = []string{"veth", "bridge", "sch_ingress", "sch_htb", "sch_tbf", "sch_fq", "cls_bpf", "cls_u32"}
+var modules = []string{"veth", "bridge", "sch_ingress", "sch_htb", "sch_tbf", "sch_fq", "cls_bpf", "cls_u32", "ifb"}
 
 func open(t *testing.T) *kit {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -144,6 +145,35 @@ func TestKernelUndo(t *testing.T) {
 	}
 }
 
+// A card with several queues has a qdisc for each, which the kernel makes anew.
+func TestKernelUndoQueues(t *testing.T) {
+	k := open(t)
+	l := &netlink.Ifb{LinkAttrs: netlink.NewLinkAttrs()}
+	l.Name, l.NumTxQueues, l.NumRxQueues, l.TxQLen = "card0", 4, 4, 100
+	err := k.Node.Netlink().LinkAdd(l)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = &feature.UnsupportedError{Feature: "ifb", Reason: feature.NoKernel, Need: "CONFIG_IFB", Err: err}
+	}
+	testkit.Need(t, err)
+	if err := k.Node.Netlink().LinkSetUp(l); err != nil {
+		t.Fatal(err)
+	}
+	was := k.show()
+	if !strings.Contains(was, "qdisc mq 0:") {
+		t.Fatalf("no mq:\n%s", was)
+	}
+	on := link(1e9)
+	on.Name = "card0"
+	s := k.shaper(shape.HTB, on)
+	if is := k.show(); !strings.Contains(is, "qdisc htb a0e:") || strings.Contains(is, "qdisc mq 0:") {
+		t.Errorf("there is\n%s", is)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k.same(was)
+}
+
 // What somebody chose is not replaced unasked, nor what could not be put back.
 func TestKernelConflict(t *testing.T) {
 	for _, c := range []struct {
@@ -210,10 +240,13 @@ func agent() error {
 }
 
 // killed runs the agent on a journal until it is ready, and kills it.
-func (k *kit) killed(dir string) {
+func (k *kit) killed(dir string) { k.kill("agent", dir, 0) }
+
+// kill runs a role on a journal and kills it some time after it is ready.
+func (k *kit) kill(role, dir string, after time.Duration) {
 	k.Helper()
 	cmd := exec.Command("/proc/self/exe", dir)
-	cmd.Env = append(os.Environ(), roleEnv+"=agent")
+	cmd.Env = append(os.Environ(), roleEnv+"="+role)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -228,8 +261,9 @@ func (k *kit) killed(dir string) {
 		k.Fatal(err)
 	}
 	if s, err := bufio.NewReader(out).ReadString('\n'); err != nil || s != "ready\n" {
-		k.Errorf("agent: %q, %v", s, err)
+		k.Errorf("%s: %q, %v", role, s, err)
 	}
+	time.Sleep(after)
 	_ = cmd.Process.Signal(syscall.SIGKILL)
 	_ = cmd.Wait()
 }
@@ -260,6 +294,71 @@ func TestKernelKilled(t *testing.T) {
 			}
 			k.same(was)
 		})
+	}
+}
+
+// flip begins and ends to share all the time, so that it is nearly always in the
+// middle of something.
+func flip() error {
+	j, err := journal.Open(os.Args[1])
+	if err != nil {
+		return err
+	}
+	j.Restore(context.Background(), cgroup.Undo)
+	s, err := shape.Open(shape.Options{Writer: cgroup.NewWriter(j, "qos"), Mode: shape.HTB})
+	if err != nil {
+		return err
+	}
+	links, err := s.Conn().Links()
+	if err != nil {
+		return err
+	}
+	l := link(1e9)
+	l.Replace = true
+	for fmt.Println("ready"); ; {
+		if err := s.Attach(l); err != nil {
+			return err
+		}
+		for _, p := range links {
+			if p.Master != 0 {
+				if err := errors.Join(s.SetPort(p, shape.BE), s.ClearPort(p.Index)); err != nil {
+					return err
+				}
+			}
+		}
+		if err := s.Detach(l.Name); err != nil {
+			return err
+		}
+	}
+}
+
+func TestKernelKilledAtAnyMoment(t *testing.T) {
+	testkit.Need(t, shape.Supports(shape.HTB))
+	k := open(t)
+	k.prepare(others[3].changes...) // a qdisc that is replaced and put back
+	if _, err := k.AddPod(9, true); err != nil {
+		t.Fatal(err)
+	}
+	was, dir, undone := k.show(), t.TempDir(), 0
+	rng := rand.New(rand.NewPCG(1, 7))
+	for round := range 60 {
+		k.kill("flip", dir, time.Duration(rng.IntN(30_000))*time.Microsecond)
+		j, err := journal.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep := j.Restore(context.Background(), cgroup.Undo)
+		_ = j.Close()
+		if len(rep.Failed) > 0 {
+			t.Fatalf("round %d: %+v", round, rep)
+		}
+		undone += rep.Restored
+		if is := k.show(); is != was {
+			t.Fatalf("round %d: there is\n%s\nbefore there was\n%s", round, is, was)
+		}
+	}
+	if undone < 30 {
+		t.Errorf("only %d entries were undone: this tests nothing", undone)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // all are the machines and the packages whose tests ask the kernel something.
 func all() []*machine {
 	tree := []string{"./internal/cgroup", "./internal/journal", "./internal/testkit", "./workload"}
-	qos := []string{"./qos", "./qos/actuate", "./qos/run", "./qos/runq", "./test/fault"}
+	qos := []string{"./qos", "./qos/actuate", "./qos/run", "./qos/runq", "./qos/shape", "./test/fault"}
 	both := append(tree, qos...)
 	return []*machine{
 		{Kernel: "6.1", Cgroup: "v2", packages: both},
