@@ -44,16 +44,16 @@ type NetTotals struct {
 
 // LinkStatus is one interface that the policy names.
 type LinkStatus struct {
-	Interface string         `json:"interface"`
-	Using     string         `json:"using"` // edt, htb or off
-	Why       string         `json:"why,omitempty"`
-	Out       shape.Rate     `json:"rate,omitempty"`
-	In        shape.Rate     `json:"ingress,omitempty"` // "" where incoming packets are left alone
-	Classes   []LinkStatusOf `json:"classes,omitempty"`
+	Interface string            `json:"interface"`
+	Using     string            `json:"using"` // edt, htb or off
+	Why       string            `json:"why,omitempty"`
+	Out       shape.Rate        `json:"rate,omitempty"`
+	In        shape.Rate        `json:"ingress,omitempty"` // "" where incoming packets are left alone
+	Classes   []LinkClassStatus `json:"classes,omitempty"`
 }
 
-// LinkStatusOf is one class on one interface. Counters are since it is shared.
-type LinkStatusOf struct {
+// LinkClassStatus is one class on one interface. Counters are since it is shared.
+type LinkClassStatus struct {
 	Class      string     `json:"class"`
 	Guaranteed shape.Rate `json:"guaranteed"`
 	Sent       uint64     `json:"sent_bytes"`
@@ -345,7 +345,7 @@ func (n *netPart) status(name string) LinkStatus {
 	s.Using, s.Why, s.Out, s.In = string(n.mode()), "", l.Out, l.In
 	c := n.was[name]
 	for _, k := range shape.Classes() {
-		s.Classes = append(s.Classes, LinkStatusOf{
+		s.Classes = append(s.Classes, LinkClassStatus{
 			Class: k.String(), Guaranteed: l.Guaranteed(k),
 			Sent: c[shape.Out][k].Bytes, SentLost: c[shape.Out][k].Dropped, Got: c[shape.In][k].Bytes, GotLost: c[shape.In][k].Dropped,
 		})

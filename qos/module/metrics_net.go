@@ -14,6 +14,13 @@ var (
 )
 
 func netMetrics(t *qos.NetTotals, value func(*core.Desc, float64, ...string)) {
+	shared := false
+	for _, n := range t.Links {
+		shared = shared || n > 0
+	}
+	if !shared && t.Count == (shape.Counts{}) {
+		return
+	}
 	for _, m := range shape.Modes() {
 		value(netLinks, float64(t.Links[string(m)]), string(m))
 	}
