@@ -84,8 +84,8 @@ func (s *netScenario) results(rounds []netRound) ([]benchfmt.Result, error) {
 	}
 	against, err := paired("net-ls-"+s.id, "LS traffic beside best-effort traffic: "+s.what, "Mbit/s", "no agent", ">1", ls, theirs)
 	return []benchfmt.Result{
-		single("net-guaranteed-"+s.id, "the same, as a share of the guaranteed rate (70 % of the link)", "share", ">=0.95", share),
-		single("net-sum-"+s.id, "LS and best-effort traffic together, as a share of the link", "share", s.sum, sum),
+		single("net-guaranteed-"+s.id, "LS traffic as a share of its guaranteed rate (70 % of the link), beside best-effort traffic: "+s.what, "share", ">=0.95", share),
+		single("net-sum-"+s.id, "LS and best-effort traffic together, as a share of the link: "+s.what, "share", s.sum, sum),
 		against,
 	}, err
 }
