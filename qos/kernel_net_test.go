@@ -132,6 +132,18 @@ func (n *network) show() string {
 	return out
 }
 
+// setFIFO gives the uplink the root qdisc "pfifo 7:", as somebody else would.
+func (n *network) setFIFO() {
+	n.t.Helper()
+	index, err := n.Node.Index(lab.Uplink)
+	if err == nil {
+		err = n.Node.Netlink().QdiscReplace(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(7, 0)}, QdiscType: "pfifo"})
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // netPolicy shares the uplink at 200 Mbit.
 func netPolicy(n *groups.Node) Policy {
 	p := testPolicy(n)
@@ -274,13 +286,7 @@ func TestKernelNetworkConflict(t *testing.T) {
 	n := groups.Open(t)
 	n.Either()
 	w := openNetwork(t)
-	index, err := w.Node.Index(lab.Uplink)
-	if err == nil {
-		err = w.Node.Netlink().QdiscReplace(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(7, 0)}, QdiscType: "pfifo"})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.setFIFO()
 	was := w.show()
 	r := openRig(t, n, netPolicy(n), nil)
 	r.steps(3)
@@ -299,4 +305,71 @@ func TestKernelNetworkConflict(t *testing.T) {
 	if is := w.show(); is != was {
 		t.Errorf("put back: there is\n%s\nbefore it was\n%s", is, was)
 	}
+}
+
+// Somebody replaces the qdisc while it is shared: it is theirs for a minute at
+// least, and put back in the end.
+func TestKernelNetworkReplacedMeanwhile(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	w := openNetwork(t)
+	p := netPolicy(n)
+	p.Net.Interfaces[lab.Uplink] = NetInterface{Rate: 200e6, Replace: true}
+	r := openRig(t, n, p, nil)
+	now := time.Now()
+	after := func(d time.Duration) { now = now.Add(d); r.Step(now) }
+	after(0)
+	if !strings.Contains(w.show(), "htb a0e:") {
+		t.Fatal("not shared")
+	}
+	w.setFIFO()
+	after(6 * time.Second)
+	after(6 * time.Second)
+	s := r.Status()
+	if s.Network[0].Using != "off" || !strings.Contains(s.Network[0].Why, "somebody set pfifo 7:") || len(r.degradedBy("net of up0")) != 1 {
+		t.Errorf("status: %+v, degraded: %v", s.Network, r.degradedBy("net"))
+	}
+	if is := w.show(); !strings.Contains(is, "pfifo 7:") || strings.Contains(is, "clsact") {
+		t.Errorf("there is\n%s", is)
+	}
+	after(2 * time.Minute)
+	if !strings.Contains(w.show(), "htb a0e:") {
+		t.Error("not replaced again, as the policy says")
+	}
+	r.close()
+	if is := w.show(); !strings.Contains(is, "pfifo 7:") || strings.Contains(is, "a0e") || strings.Contains(is, "clsact") {
+		t.Errorf("there is\n%s", is)
+	}
+}
+
+// A port of a bridge that somebody uses in a way that leaves no place is told of
+// for as long as it is so.
+func TestKernelNetworkPortConflict(t *testing.T) {
+	n := groups.Open(t)
+	n.Either()
+	w := openNetwork(t)
+	pod, err := w.AddPod(1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := w.Node.Index(pod.Host)
+	if err == nil {
+		err = w.Node.Netlink().QdiscReplace(&netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_INGRESS, Handle: netlink.MakeHandle(0xffff, 0)}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	be := n.Make("be.service")
+	w.send(be, pod.Space)
+	r := openRig(t, n, netPolicy(n), nil)
+	told := func() bool {
+		d := r.degradedBy("net members")
+		return len(d) == 1 && strings.Contains(d[0], "tc qdisc replace dev pod1 clsact")
+	}
+	r.until("it is told", told)
+	r.steps(20)
+	if !told() {
+		t.Errorf("degraded: %v", r.degradedBy("net"))
+	}
+	r.close()
 }

@@ -173,7 +173,7 @@ func (n *netPart) apply(now time.Time) {
 	}
 	if due(now, n.checked, checkEvery) || n.dirty {
 		n.dirty, n.checked = false, now
-		n.look()
+		n.look(now)
 		n.attach(now)
 	}
 	if err := n.members.step(now); err != nil {
@@ -184,7 +184,7 @@ func (n *netPart) apply(now time.Time) {
 }
 
 // look takes in what happened to the interfaces.
-func (n *netPart) look() {
+func (n *netPart) look(now time.Time) {
 	for _, f := range n.s.Check() {
 		switch f.What {
 		case "repaired":
@@ -193,7 +193,9 @@ func (n *netPart) look() {
 			n.record(f.Link, string(n.mode()), f.What, "the interface is "+f.What, f.Err)
 			delete(n.was, f.Link)
 		case "replaced":
-			n.record(f.Link, string(n.mode()), "another", f.Err.Error(), nil)
+			n.record(f.Link, string(n.mode()), "another", "somebody else set it", nil)
+			n.settle(f.Link, f.Err)
+			n.rest[f.Link] = now.Add(openEvery) // who takes turns with somebody does no good
 			delete(n.was, f.Link)
 		default:
 			n.settle(f.Link, f.Err)

@@ -34,6 +34,8 @@ type netMembers struct {
 	links   []netlinkx.Link
 	listed  time.Time // when links were read
 	changed bool      // some group since the last settle
+	failed  error     // of the last settle
+	retry   time.Time // when it is tried again
 	expel   bool      // some process may be in a shadow that is not its own
 	ids     map[uint64]shape.Class
 	ports   map[int]shape.Class
@@ -47,6 +49,7 @@ type netGroup struct {
 	ports []netlinkx.Link
 	next  time.Time     // when to look again
 	pause time.Duration // between looks, growing
+	err   error         // of the last look
 }
 
 // netShadows are the groups for v1 processes that have none of their own.
@@ -82,7 +85,7 @@ func (m *netMembers) end() {
 			}
 		}
 	}
-	m.s, m.links = nil, nil
+	m.s, m.links, m.failed = nil, nil, nil
 }
 
 func (m *netMembers) shadow(name string) string { return m.e.tree.Path(cgroup.Unified, name) }
@@ -102,7 +105,7 @@ func (m *netMembers) assign(g *group) {
 	}
 	if c := netClass(g.Class); c != x.class {
 		x.class, m.changed, m.expel = c, true, true
-		x.next, x.pause = time.Time{}, firstPause
+		x.next, x.pause, x.err = time.Time{}, firstPause, nil
 	}
 }
 
@@ -117,24 +120,32 @@ func (m *netMembers) drop(g *group) {
 func (m *netMembers) step(now time.Time) error {
 	var errs []error
 	for g, x := range m.groups {
-		if x.class == shape.Rest || now.Before(x.next) && x.next.Sub(now) <= lastPause {
-			continue
+		if x.class != shape.Rest && (!now.Before(x.next) || x.next.Sub(now) > lastPause) {
+			m.turn(now, g, x)
 		}
-		x.next = now.Add(x.pause)
-		x.pause = min(lastPause, max(firstPause, 2*x.pause))
-		if err := m.look(now, g, x); err != nil && !cgroup.Gone(err) {
-			errs = append(errs, fmt.Errorf("workload %s: %w", g.w.ID, err))
+		if x.err != nil {
+			errs = append(errs, x.err)
 		}
 	}
-	if m.expel && len(errs) == 0 {
+	if m.expel {
 		m.expel = false
 		errs = append(errs, m.expelAll())
 	}
-	if m.changed {
-		m.changed = false
-		errs = append(errs, m.settle())
+	if m.changed || m.failed != nil && now.After(m.retry) {
+		m.changed, m.retry = false, now.Add(lastPause)
+		m.failed = m.settle()
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.failed)...)
+}
+
+// turn looks at one workload and says when to look again.
+func (m *netMembers) turn(now time.Time, g *group, x *netGroup) {
+	x.next = now.Add(x.pause)
+	x.pause = min(lastPause, max(firstPause, 2*x.pause))
+	x.err = nil
+	if err := m.look(now, g, x); err != nil && !cgroup.Gone(err) {
+		x.err = fmt.Errorf("workload %s: %w", g.w.ID, err)
+	}
 }
 
 // look finds the groups and interfaces of one workload.
