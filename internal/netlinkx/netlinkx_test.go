@@ -2,6 +2,7 @@ package netlinkx
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -48,7 +49,7 @@ func TestSettableTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again := read(set(nl.NativeEndian().Uint32(options[4:]))); again != shown {
+		if again := read(set(binary.NativeEndian.Uint32(options[4:]))); again != shown {
 			t.Fatalf("%d µs show as %d, and as %d when that is put back", us, shown, again)
 		}
 	}

@@ -2,6 +2,7 @@ package netlinkx
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -66,20 +67,43 @@ func parseQdisc(b []byte) (q Qdisc, index int, err error) {
 		return q, 0, fmt.Errorf("parse qdisc: %d bytes are too few", len(b))
 	}
 	msg := nl.DeserializeTcMsg(b[:nl.SizeofTcMsg])
-	attrs, err := nl.ParseRouteAttr(b[nl.SizeofTcMsg:])
+	attrs, err := attributes(b[nl.SizeofTcMsg:])
 	if err != nil {
 		return q, 0, fmt.Errorf("parse qdisc: %w", err)
 	}
 	q.Handle, q.Parent = msg.Handle, msg.Parent
 	for _, a := range attrs {
-		switch a.Attr.Type & nl.NLA_TYPE_MASK {
+		switch a.kind {
 		case nl.TCA_KIND:
-			q.Kind = string(bytes.TrimRight(a.Value, "\x00"))
+			q.Kind = string(bytes.TrimRight(a.value, "\x00"))
 		case nl.TCA_OPTIONS:
-			q.Options = bytes.Clone(a.Value)
+			q.Options = bytes.Clone(a.value)
 		}
 	}
 	return q, int(msg.Ifindex), nil
+}
+
+// attribute is one of a netlink message, netlink(7).
+type attribute struct {
+	kind  uint16
+	value []byte
+}
+
+// attributes splits them: each is its length, with these four bytes, its type,
+// and its value, filled up to a multiple of four. The last may lack that.
+func attributes(b []byte) (out []attribute, err error) {
+	for len(b) > 0 {
+		if len(b) < unix.SizeofRtAttr {
+			return nil, fmt.Errorf("%d bytes are no attribute", len(b))
+		}
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return nil, fmt.Errorf("an attribute of %d bytes in %d", n, len(b))
+		}
+		out = append(out, attribute{binary.NativeEndian.Uint16(b[2:]) & nl.NLA_TYPE_MASK, b[unix.SizeofRtAttr:n]})
+		b = b[min(len(b), (n+3)&^3):]
+	}
+	return out, nil
 }
 
 // Root gives the root qdisc of an interface; ok is false where there is none,
@@ -176,21 +200,20 @@ func settable(q *Qdisc) ([]byte, error) {
 	if q.Kind != "fq_codel" {
 		return q.Options, nil
 	}
-	attrs, err := nl.ParseRouteAttr(q.Options)
+	attrs, err := attributes(q.Options)
 	if err != nil {
 		return nil, fmt.Errorf("parse options of %s: %w", q, err)
 	}
 	var out []byte
 	for _, a := range attrs {
-		switch a.Attr.Type {
+		switch a.kind {
 		case fqCodelTarget, fqCodelInterval, fqCodelCEThreshold:
-			if len(a.Value) != 4 {
-				return nil, fmt.Errorf("parse options of %s: a time of %d bytes", q, len(a.Value))
+			if len(a.value) != 4 {
+				return nil, fmt.Errorf("parse options of %s: a time of %d bytes", q, len(a.value))
 			}
-			v := nl.NativeEndian().Uint32(a.Value)
-			a.Value = nl.Uint32Attr(v + 1)
+			a.value = nl.Uint32Attr(binary.NativeEndian.Uint32(a.value) + 1)
 		}
-		out = append(out, nl.NewRtAttr(int(a.Attr.Type), a.Value).Serialize()...)
+		out = append(out, nl.NewRtAttr(int(a.kind), a.value).Serialize()...)
 	}
 	return out, nil
 }
