@@ -58,7 +58,7 @@ var netShadows = map[shape.Class]string{shape.LS: "anole-net-ls", shape.BE: "ano
 // Looks at a workload come soon after it started, when it may have no process
 // or no interface yet, and rarely later.
 const (
-	firstPause = time.Second
+	firstPause = 100 * time.Millisecond
 	lastPause  = 30 * time.Second
 )
 
