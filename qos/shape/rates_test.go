@@ -196,3 +196,31 @@ func linkIndex(t *testing.T, k *kit) int {
 	}
 	return index
 }
+
+// Other rates take effect in place: nothing that waits is lost, no count ends.
+func TestKernelRateChanges(t *testing.T) {
+	k := open(t)
+	s := k.shaper(shape.HTB, link(shape.Rate(mbit*1e6)))
+	f := k.start(k.ls, nil, load.TrafficOptions{})
+	wants(t, tcpWire, []*flow{f}, goal{"LS at the first rate", mbit, sum})
+	before, err := s.Counts(lab.Uplink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := link(shape.Rate(mbit * 1e6 / 2))
+	if err := s.Attach(half); err != nil {
+		t.Fatal(err)
+	}
+	if r := rates(2*time.Second, tcpWire, f)[0]; r > 0.52*mbit {
+		t.Errorf("%.1f Mbit after the rate was set to %.1f", r, mbit/2)
+	}
+	if l, ok := s.Link(lab.Uplink); !ok || l != half {
+		t.Errorf("link %+v", l)
+	}
+	if after, err := s.Counts(lab.Uplink); err != nil || after[shape.Out][shape.LS].Bytes <= before[shape.Out][shape.LS].Bytes {
+		t.Errorf("counts %+v, before %+v, %v", after, before, err)
+	}
+	if f := s.Check(); len(f) > 0 {
+		t.Errorf("%+v", f)
+	}
+}
