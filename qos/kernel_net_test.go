@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/procfs"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/load"
@@ -372,4 +374,64 @@ func TestKernelNetworkPortConflict(t *testing.T) {
 		t.Errorf("degraded: %v", r.degradedBy("net"))
 	}
 	r.close()
+}
+
+// On cgroup v1 net_cls knows sockets that were open before anole was there, of
+// workloads with a group of their own there and of those without.
+func TestKernelNetworkOpenSockets(t *testing.T) {
+	n := groups.Open(t)
+	n.V1()
+	if v, ok := n.Tree.Version(netCls); !ok || v != cgroup.V1 {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "sockets that are open already", Reason: feature.NoKernel, Need: "net_cls mounted on cgroup v1"})
+	}
+	w := openNetwork(t)
+	ls, be := n.Make("ls.service"), n.Make("be.service")
+	own := n.Tree.Path(netCls, be.Rel)
+	if err := os.Mkdir(own, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cgroup.Remove(own, n.Tree.Mount(netCls)) })
+	fromLS, fromBE := w.send(ls, nil), w.send(be, nil)
+	for _, pid := range be.Threads() {
+		if err := cgroup.Move(pid, own); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fromLS()
+	fromBE()
+	classID := func() string {
+		b, err := os.ReadFile(own + "/" + netClsFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(b))
+	}
+	at := func() string {
+		rel, err := procfs.ControllerCgroup("", ls.Threads()[0], netCls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rel
+	}
+	for end := time.Now().Add(20 * time.Second); w.sink.Received() < 1e6; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("they do not send")
+		}
+	}
+	r := openRig(t, n, netPolicy(n), nil)
+	r.until("both are known", func() bool { return r.sent(shape.LS) > 1e6 && r.sent(shape.BE) > 1e6 })
+	if classID() != shape.BE.ClassID() || at() != "/anole-net-ls" || r.netClassOf(be) != "BE" || r.netClassOf(ls) != "LS" {
+		t.Errorf("the number is %s, the other is in %s; %s and %s", classID(), at(), r.netClassOf(be), r.netClassOf(ls))
+	}
+	r.set(func(p *Policy) { p.Net.Use = "off" })
+	r.until("off", func() bool { return classID() == "0" && at() == "/" })
+	r.set(func(p *Policy) { p.Net.Use = "htb" })
+	r.until("on again", func() bool { return classID() != "0" && at() != "/" })
+	r.close()
+	if classID() != "0" || at() != "/" {
+		t.Errorf("after Close: the number is %s, the other is in %s", classID(), at())
+	}
+	if _, err := os.Stat(n.Tree.Path(netCls, "anole-net-ls")); err == nil {
+		t.Error("the shadow group is still there")
+	}
 }

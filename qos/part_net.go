@@ -73,7 +73,7 @@ func newNetPart(e *Engine) *netPart {
 }
 
 func (n *netPart) name() string    { return "net" }
-func (n *netPart) kinds() []string { return nil }
+func (n *netPart) kinds() []string { return []string{netClsFile} }
 
 // install opens what is needed for the first interface: the kernel takes some
 // 50 ms to show what it has and to check the programs, for which a Step has no
@@ -162,7 +162,7 @@ func (n *netPart) sense(now time.Time, _ time.Duration) {
 }
 
 func (n *netPart) decide(out []control.Intent, _ time.Time, _ time.Duration) []control.Intent {
-	return out
+	return n.members.intents(out)
 }
 
 // apply looks after interfaces and members. A failure is told and tried again;

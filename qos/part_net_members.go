@@ -23,12 +23,14 @@ import (
 // group that its processes have in the cgroup2 hierarchy beside; those that sit
 // in its root are put into a shadow group of their class there, which changes
 // nothing else for them. A socket has the group that its process had when it
-// opened it.
+// opened it. Where v1's net_cls controller is mounted it does for both what the
+// shadows do, and for sockets that are open already.
 type netMembers struct {
 	e      *Engine
 	s      *shape.Shaper // nil while off
 	native bool          // cgroup v2
 	base   string        // cgroup2 mount point, "" if there is none
+	cls    bool          // net_cls on cgroup v1
 
 	groups  map[*group]*netGroup
 	links   []netlinkx.Link
@@ -50,6 +52,8 @@ type netGroup struct {
 	next  time.Time     // when to look again
 	pause time.Duration // between looks, growing
 	err   error         // of the last look
+	own   bool          // it has a group of its own in net_cls
+	seen  bool          // its processes were found in net_cls
 }
 
 // netShadows are the groups for v1 processes that have none of their own.
@@ -64,7 +68,8 @@ const (
 
 func newNetMembers(e *Engine) *netMembers {
 	v, _ := e.tree.Version("cpu")
-	return &netMembers{e: e, native: v == cgroup.V2, base: e.tree.Mount(cgroup.Unified), groups: map[*group]*netGroup{}}
+	cls, ok := e.tree.Version("net_cls")
+	return &netMembers{e: e, native: v == cgroup.V2, cls: ok && cls == cgroup.V1 && v == cgroup.V1, base: e.tree.Mount(cgroup.Unified), groups: map[*group]*netGroup{}}
 }
 
 // begin takes in all workloads.
@@ -83,6 +88,11 @@ func (m *netMembers) end() {
 			for _, err := range m.e.w.Undo(m.shadow(name)) {
 				m.e.degrade("net members", err)
 			}
+		}
+	}
+	if m.s != nil && m.cls {
+		for _, err := range m.endClasses() {
+			m.e.degrade("net members", err)
 		}
 	}
 	m.s, m.links, m.failed = nil, nil, nil
@@ -157,7 +167,15 @@ func (m *netMembers) look(now time.Time, g *group, x *netGroup) error {
 	if err := m.follow(now, x, pids); err != nil {
 		return err
 	}
-	if m.native || m.base == "" || x.netns != 0 {
+	if m.native || x.netns != 0 {
+		return nil
+	}
+	if m.cls {
+		if err := m.classify(g, x, pids); err != nil {
+			return err
+		}
+	}
+	if m.base == "" {
 		return nil
 	}
 	ids, err := m.enlist(x.class, pids)
@@ -234,7 +252,7 @@ func (m *netMembers) enlist(c shape.Class, pids []int) (ids []uint64, err error)
 // one already where their pressure is read from it, and come there by
 // themselves.
 func (m *netMembers) move(c shape.Class, pid int) (rel string, err error) {
-	if c == shape.LS && m.e.pressure.files != nil {
+	if m.cls || c == shape.LS && m.e.pressure.files != nil {
 		return "/", nil
 	}
 	path := m.shadow(netShadows[c])
@@ -245,28 +263,38 @@ func (m *netMembers) move(c shape.Class, pid int) (rel string, err error) {
 }
 
 // expelAll moves processes out of shadows that are not of their class any more.
-func (m *netMembers) expelAll() error {
-	if m.native || m.base == "" {
+func (m *netMembers) expelAll() (err error) {
+	if m.native {
 		return nil
 	}
 	for c, name := range netShadows {
-		d, err := cgroup.OpenDir(m.shadow(name))
-		if err != nil {
-			continue // there is none
+		for _, controller := range []string{cgroup.Unified, netCls} {
+			if home := m.e.tree.Mount(controller); home != "" {
+				err = errors.Join(err, m.expelFrom(m.e.tree.Path(controller, name), home, c))
+			}
 		}
-		in, err := d.Procs()
-		_ = d.Close()
-		if err != nil {
+	}
+	return err
+}
+
+// expelFrom moves the processes home that are of another class.
+func (m *netMembers) expelFrom(dir, home string, c shape.Class) error {
+	d, err := cgroup.OpenDir(dir)
+	if err != nil {
+		return nil // there is none
+	}
+	in, err := d.Procs()
+	_ = d.Close()
+	if err != nil {
+		return nil
+	}
+	belong := m.processes(c)
+	for _, pid := range in {
+		if belong[pid] {
 			continue
 		}
-		belong := m.processes(c)
-		for _, pid := range in {
-			if belong[pid] {
-				continue
-			}
-			if err := cgroup.Move(pid, m.base); err != nil {
-				return err
-			}
+		if err := cgroup.Move(pid, home); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -351,6 +379,8 @@ func (m *netMembers) explain(g *group) []FileState {
 	switch {
 	case x.class == shape.Rest:
 		s.Why = "neither latency-sensitive nor best effort"
+	case m.cls && x.netns == 0 && len(x.ports) == 0 && x.seen:
+		s.Current, s.Why = x.class.String(), "packets known by net_cls.classid"
 	case len(by) > 0:
 		s.Why = "packets known by " + strings.Join(by, ", ")
 	case x.netns != 0:

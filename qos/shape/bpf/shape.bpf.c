@@ -194,13 +194,20 @@ static __always_inline int parse(struct __sk_buff *skb, struct flow *f, struct h
 	return net_load(skb, at, h->port, sizeof(h->port));
 }
 
-/* The class of the socket's cgroup or of the nearest one above that has one. */
-static __always_inline __u32 socket_class(struct __sk_buff *skb)
+/*
+ * The class of the socket's cgroup or of the nearest one above that has one.
+ * cgroup v1 has it as a class of HTB in net_cls.classid.
+ */
+static __always_inline __u32 socket_class(struct __sk_buff *skb, __u32 major)
 {
-	__u64 id = bpf_skb_cgroup_id(skb);
+	__u32 class = bpf_get_cgroup_classid(skb);
+	__u64 id;
 	__u8 *c;
-	__u32 class = REST;
 
+	if (class >> 16 == major)
+		return (__u16)class >> 4;
+	class = REST;
+	id = bpf_skb_cgroup_id(skb);
 	if (!id)
 		return REST;
 	c = bpf_map_lookup_elem(&groups, &id);
@@ -223,7 +230,7 @@ static __always_inline __u32 socket_class(struct __sk_buff *skb)
  * The interface that a packet came from says more than its mark, which is
  * believed only of what came through something else, as a bridge.
  */
-static __always_inline __u32 class_of(struct __sk_buff *skb)
+static __always_inline __u32 class_of(struct __sk_buff *skb, __u32 major)
 {
 	__u32 tag = skb->queue_mapping, from = skb->ingress_ifindex, class = REST;
 	int marked = (tag & TAG_MASK) == TAG;
@@ -232,7 +239,7 @@ static __always_inline __u32 class_of(struct __sk_buff *skb)
 	if (marked)
 		skb->queue_mapping = 0;
 	if (!from) {
-		class = socket_class(skb);
+		class = socket_class(skb, major);
 	} else {
 		c = bpf_map_lookup_elem(&ports, &from);
 		if (c)
@@ -461,7 +468,7 @@ int egress_htb(struct __sk_buff *skb)
 
 	if (!u)
 		return TC_ACT_UNSPEC;
-	class = class_of(skb);
+	class = class_of(skb, u->major);
 	learn(skb, class);
 	add(u, OUT, class, wire(skb), 0);
 	/* Minor 0x10 is LS, 0x20 BE; the rest goes to the default class. A
@@ -483,7 +490,7 @@ int egress_edt(struct __sk_buff *skb)
 
 	if (!u)
 		return TC_ACT_UNSPEC;
-	class = class_of(skb);
+	class = class_of(skb, u->major);
 	learn(skb, class);
 	s = state_of(u, OUT);
 	if (!s)
