@@ -28,6 +28,7 @@ type Policy struct {
 	CPI     CPIPolicy    `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
 	IO      IOPolicy     `yaml:"io" json:"io" doc:"Block IO by class."`
 	Memory  MemoryPolicy `yaml:"memory" json:"memory" doc:"Memory."`
+	Net     NetPolicy    `yaml:"net" json:"net" doc:"Network interfaces by class."`
 }
 
 // Rule puts the workloads that match into a class.
@@ -111,6 +112,7 @@ func DefaultPolicy() Policy {
 		Cache: defaultCache(), CPI: defaultCPI(),
 		IO:     defaultIO(),
 		Memory: defaultMemory(),
+		Net:    defaultNet(),
 	}
 }
 
@@ -182,6 +184,7 @@ func (p *Policy) Validate() error {
 	bad = append(bad, p.CPI.problems()...)
 	p.IO.validate(say, oneOf)
 	p.Memory.validate(say, share, oneOf)
+	p.Net.validate(say, oneOf)
 	if len(bad) > 0 {
 		return &PolicyError{Problems: bad}
 	}

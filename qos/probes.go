@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/anole-os/anole/qos/cpi"
 	"github.com/anole-os/anole/qos/resctrl"
 	"github.com/anole-os/anole/qos/runq"
+	"github.com/anole-os/anole/qos/shape"
 )
 
 // Probes asks what the room needs of the node whose /proc and /sys are below
@@ -56,6 +58,8 @@ func Probes(root string) []*feature.Probe {
 	probe("CPI (PMU)", "feedback: what an instruction costs in cycles; used where the cache is shared out, or with cpi.objective", askCPI)
 	probe("resctrl", "best-effort work is held to a share of the cache and of the memory bandwidth", func(*cgroup.Tree) (string, error) { return resctrl.Probe(root) })
 	probe("core scheduling", "no best-effort thread on the sibling of a CPU that runs anything else; used with control.coreSched", askCoreSched(root))
+	probe("network: EDT", "interfaces shared by a time of departure for each packet", askShape(root, shape.EDT))
+	probe("network: HTB", "interfaces shared by token buckets", askShape(root, shape.HTB))
 	return out
 }
 
@@ -161,6 +165,15 @@ func mayFIFO() error {
 		tried <- err
 	}()
 	return <-tried
+}
+
+func askShape(root string, m shape.Mode) func(*cgroup.Tree) (string, error) {
+	return func(*cgroup.Tree) (string, error) {
+		if root != "" {
+			return "", errors.New("a recorded tree has no network")
+		}
+		return "", shape.Supports(m)
+	}
 }
 
 // askCPI asks for the counters, and for cgroups to count by.

@@ -33,6 +33,7 @@ type Status struct {
 	IO         []IOStatus       `json:"io"`
 	Decisions  []Decision       `json:"decisions"`
 	Degraded   []Degradation    `json:"degraded"`
+	Network    []LinkStatus     `json:"network,omitempty"` // interfaces that the policy names
 }
 
 // NodeStatus is the node itself.
@@ -131,6 +132,11 @@ func (e *Engine) Status() Status {
 	if !math.IsInf(cores, 1) {
 		s.Cap = &cores
 	}
+	for _, p := range e.parts {
+		if p, ok := p.(interface{ links() []LinkStatus }); ok {
+			s.Network = p.links()
+		}
+	}
 	for _, g := range e.groups {
 		s.Workloads = append(s.Workloads, g.status())
 	}
@@ -148,6 +154,11 @@ func (e *Engine) Totals() Totals {
 	defer e.mu.Unlock()
 	t := e.totals.clone()
 	t.Demotions = e.ctl.Demotions
+	for _, p := range e.parts {
+		if p, ok := p.(*netPart); ok {
+			t.Net.Links = p.netLinks()
+		}
+	}
 	return t
 }
 
@@ -307,6 +318,11 @@ func (e *Engine) Explain(id string) (Explanation, error) {
 		for _, k := range e.knobs {
 			if h := k.common(); k.holding() != "" && inTree(g.w.Path, h.g.Rel) {
 				x.Files = append(x.Files, k.state()...)
+			}
+		}
+		for _, p := range e.parts {
+			if p, ok := p.(interface{ explain(*group) []FileState }); ok {
+				x.Files = append(x.Files, p.explain(g)...)
 			}
 		}
 		slices.SortFunc(x.Files, func(a, b FileState) int { return strings.Compare(a.File, b.File) })

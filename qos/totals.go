@@ -55,6 +55,7 @@ type Totals struct {
 	LoopHist  [len(loopBounds) + 1]uint64
 	Busy      float64 // cores, smoothed
 	Memory    MemoryTotals
+	Net       NetTotals
 }
 
 // MemoryTotals counts what was done about memory, in bytes.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,22 @@ func UnifiedCgroup(root string, pid int) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("find cgroup2 path of process %d: no line \"0::\"", pid)
+}
+
+// ControllerCgroup gives the path of process pid in the cgroup v1 hierarchy of a
+// controller: of the line "5:net_cls,net_prio:/path", cgroups(7).
+func ControllerCgroup(root string, pid int, controller string) (string, error) {
+	b, err := os.ReadFile(root + "/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
+		if len(f) == 3 && slices.Contains(strings.Split(f[1], ","), controller) {
+			return f[2], nil
+		}
+	}
+	return "", fmt.Errorf("find %s cgroup of process %d: no such hierarchy", controller, pid)
 }
 
 // CPUTime gives the CPU time that all threads of process pid used, ended ones

@@ -125,20 +125,26 @@ func (a *agent) revert() error {
 
 // status asks what the agent sees.
 func (a *agent) status(ctx context.Context) (s qos.Status, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/qos/status", nil)
+	err = a.get(ctx, "status", &s)
+	return s, err
+}
+
+// get asks one of the room's routes.
+func (a *agent) get(ctx context.Context, route string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/qos/"+route, nil)
 	if err != nil {
-		return s, err
+		return err
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err == nil {
-		err = json.Unmarshal(b, &s)
+		err = json.Unmarshal(b, into)
 	}
-	return s, err
+	return err
 }
 
 // cpu is the CPU time that the agent used.

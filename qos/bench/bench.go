@@ -47,6 +47,7 @@ var cases = []benchCase{
 	{"io", "p99 of an LS reader beside a best-effort writer on one disk", (*bencher).io},
 	{"reaction", "time from a step of the LS load to the cap", (*bencher).reaction},
 	{"cost", "the agent's own use with 200 and 1,000 cgroups", (*bencher).cost},
+	{"net", "LS and best-effort traffic over one link, both ways, TCP and UDP", (*bencher).network},
 	{"start", "time from exec to ready, size of the binary", (*bencher).startUp},
 }
 

@@ -13,10 +13,11 @@ import (
 	"syscall"
 
 	"github.com/anole-os/anole/qos/load"
+	"github.com/anole-os/anole/qos/shape/lab"
 )
 
 // LoadMain is the body of a load process: args are its kind (service,
-// generate, burn) and its options in JSON. It waits for a line on in, so that
+// generate, burn, traffic) and its options in JSON. It waits for a line on in, so that
 // its parent can put it into a cgroup first, and ends when in does.
 func LoadMain(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 2 {
@@ -25,6 +26,13 @@ func LoadMain(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 	r := bufio.NewReader(in)
 	if _, err := r.ReadString('\n'); err != nil {
 		return fmt.Errorf("load: wait for the go-ahead: %w", err)
+	}
+	if args[0] == "traffic" {
+		var o load.TrafficOptions
+		if err := json.Unmarshal([]byte(args[1]), &o); err != nil {
+			return fmt.Errorf("load traffic: %w", err)
+		}
+		return load.Traffic(ctx, o, r, out)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,6 +91,17 @@ type child struct {
 
 // start runs self with args and puts the process into group before it begins.
 func (r *rig) start(group *group, kind string, options any) (*child, error) {
+	c, err := r.startHeld(group, kind, options)
+	if err == nil {
+		if _, err = c.in.Write([]byte("\n")); err != nil {
+			c.kill()
+		}
+	}
+	return c, err
+}
+
+// startHeld is start of a process that does not begin until it is given a line.
+func (r *rig) startHeld(group *group, kind string, options any) (*child, error) {
 	body, err := json.Marshal(options)
 	if err != nil {
 		return nil, err
@@ -106,9 +125,6 @@ func (r *rig) start(group *group, kind string, options any) (*child, error) {
 	if group != nil {
 		err = group.enter(c.cmd.Process.Pid)
 	}
-	if err == nil {
-		_, err = c.in.Write([]byte("\n"))
-	}
 	if err != nil {
 		c.kill()
 		return nil, err
@@ -117,11 +133,23 @@ func (r *rig) start(group *group, kind string, options any) (*child, error) {
 }
 
 // spawn starts a command from a thread that does not end before the process
-// does: Pdeathsig fires at the death of the parent's thread.
+// does: Pdeathsig fires at the death of the parent's thread. It begins in the
+// rig's network, if there is one.
 func (r *rig) spawn(cmd *exec.Cmd) error {
 	done := make(chan error)
-	r.spawns <- func() { done <- cmd.Start() }
+	r.spawns <- func() { done <- r.startIn(r.space, cmd) }
 	return <-done
+}
+
+func (r *rig) startIn(at *lab.Space, cmd *exec.Cmd) error {
+	if at == nil {
+		return cmd.Start()
+	}
+	leave, err := at.Enter()
+	if err != nil {
+		return err
+	}
+	return errors.Join(cmd.Start(), leave())
 }
 
 func (c *child) pid() int { return c.cmd.Process.Pid }

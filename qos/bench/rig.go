@@ -11,6 +11,7 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/load"
+	"github.com/anole-os/anole/qos/shape/lab"
 )
 
 // Options of a bench or demo. Self and Agent are needed.
@@ -39,6 +40,7 @@ type rig struct {
 	calibration load.Calibration
 	cpus        int
 	groups      []*group
+	space       *lab.Space // where processes begin; nil is the machine's own network
 	spawns      chan func()
 	stop        chan struct{}
 }

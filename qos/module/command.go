@@ -75,6 +75,9 @@ func writeStatus(w io.Writer, s *qos.Status) error {
 	if err := m.Write(w); err != nil {
 		return err
 	}
+	if err := writeNetwork(w, s.Network); err != nil {
+		return err
+	}
 	for _, d := range s.Degraded {
 		fmt.Fprintf(w, "\n%s %s: %s", term.Paint(w, term.Yellow, "degraded"), d.Feature, d.Detail)
 	}

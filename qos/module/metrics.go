@@ -101,6 +101,7 @@ func (m *Module) Collect(emit func(core.Metric)) {
 		value(refusals, float64(t.Refused[r]), string(r))
 	}
 	value(admitted, float64(t.Admitted))
+	netMetrics(&t.Net, value)
 	value(grants, float64(t.Grants))
 	value(demotions, float64(t.Demotions))
 	value(steered, float64(t.Steered))

@@ -2,6 +2,7 @@
 // takes, what they wait for, and what the controller wrote and why.
 import {mountTiles} from './tiles.js';
 import {mountCharts} from './charts.js';
+import {mountNetwork} from './network.js';
 import {mountWorkloads} from './workloads.js';
 import {mountDecisions} from './decisions.js';
 import {mountDisks} from './disks.js';
@@ -23,6 +24,7 @@ export async function mount(el, kit) {
     mountTiles(tiles, kit), mountWorkloads(workloads, kit), mountDecisions(decisions, kit), mountDisks(disks, kit), mountMechanisms(mechanisms, kit),
   ];
   mountCharts(charts, kit);
+  mountNetwork(charts, kit);
   kit.onTick(async signal => {
     try {
       const status = await kit.fetchJSON('/api/v1/qos/status', {signal});

@@ -21,7 +21,7 @@ import (
 // asking are the packages whose tests ask the kernel something.
 var asking = []string{
 	"./internal/cgroup", "./internal/journal", "./internal/testkit", "./workload",
-	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./test/fault",
+	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./test/fault",
 }
 
 // all are the machines.

@@ -1,0 +1,133 @@
+package netlinkx
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/testkit"
+)
+
+func FuzzParseQdisc(f *testing.F) {
+	good := (&nl.TcMsg{Ifindex: 3, Handle: 1 << 16, Parent: 0xffffffff}).Serialize()
+	good = append(good, nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("pfifo")).Serialize()...)
+	good = append(good, nl.NewRtAttr(nl.TCA_OPTIONS, nl.Uint32Attr(7)).Serialize()...)
+	f.Add(good)
+	f.Add(good[:len(good)-3])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		q, _, err := parseQdisc(b)
+		if err != nil {
+			return
+		}
+		_, _ = settable(&q)
+		if bytes.Equal(b, good) && (q.Kind != "pfifo" || q.Handle != 1<<16 || !bytes.Equal(q.Options, nl.Uint32Attr(7))) {
+			t.Fatalf("%+v", q)
+		}
+	})
+}
+
+// The kernel's rounding of fq_codel's times, both ways: what settable gives
+// reads as what was read.
+func TestSettableTimes(t *testing.T) {
+	set := func(us uint32) uint32 { return uint32(uint64(us) * 1000 >> 10) }
+	read := func(units uint32) uint32 { return uint32(uint64(units) << 10 / 1000) }
+	for us := uint32(1); us < 200_000; us += 7 {
+		shown := read(set(us))
+		q := &Qdisc{Kind: "fq_codel", Options: nl.NewRtAttr(fqCodelTarget, nl.Uint32Attr(shown)).Serialize()}
+		options, err := settable(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := read(set(binary.NativeEndian.Uint32(options[4:]))); again != shown {
+			t.Fatalf("%d µs show as %d, and as %d when that is put back", us, shown, again)
+		}
+	}
+	if _, err := settable(&Qdisc{Kind: "fq_codel", Options: nl.NewRtAttr(fqCodelTarget, []byte{1}).Serialize()}); err == nil {
+		t.Error("a time of one byte was taken")
+	}
+}
+
+func scratchOr(t *testing.T, do func(*Conn) error) {
+	t.Helper()
+	testkit.NeedRoot(t)
+	err := Scratch(do)
+	if errors.Is(err, unix.EPERM) {
+		err = &feature.UnsupportedError{Feature: "network namespaces", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err}
+	}
+	testkit.Need(t, err)
+}
+
+func TestScratchIsElsewhere(t *testing.T) {
+	here, err := Netns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scratchOr(t, func(c *Conn) error {
+		links, err := c.Links()
+		if c.Netns() == here || err != nil || len(links) != 1 || links[0].Name != "lo" || links[0].Index != 1 {
+			t.Errorf("namespace %d (%d here), links %+v, %v", c.Netns(), here, links, err)
+		}
+		if _, err := c.ByName("nothing0"); !errors.Is(err, fs.ErrNotExist) || !Gone(err) {
+			t.Errorf("an interface that is not there: %v", err)
+		}
+		return nil
+	})
+	if now, err := Netns(); err != nil || now != here {
+		t.Errorf("afterwards in %d, %v", now, err)
+	}
+}
+
+// An entry of another namespace is kept, and says where to go.
+func TestUndoElsewhere(t *testing.T) {
+	b := Before{Name: "eth0", Index: 1, Netns: 1}
+	old, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &journal.Entry{Op: OpLink, Path: b.Path(), Ino: 1, Old: old}
+	if err := cgroup.Undo(e); err == nil || errors.Is(err, journal.ErrGone) {
+		t.Errorf("got %v", err)
+	}
+	e.Old = []byte("{")
+	var syntax *json.SyntaxError
+	if err := cgroup.Undo(e); !errors.As(err, &syntax) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUndoOfWhatIsGone(t *testing.T) {
+	scratchOr(t, func(c *Conn) error {
+		if err := c.Undo(&Before{Name: "eth9", Index: 4711, Netns: c.Netns()}); !errors.Is(err, journal.ErrGone) {
+			t.Errorf("got %v", err)
+		}
+		return nil
+	})
+}
+
+func TestNetnsOf(t *testing.T) {
+	here, err := Netns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if of, err := NetnsOf(os.Getpid()); err != nil || of != here {
+		t.Errorf("%d, %v; here is %d", of, err, here)
+	}
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NetnsOf(cmd.Process.Pid); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a process that ended: %v", err)
+	}
+}
