@@ -150,7 +150,6 @@ func TestKernelCacheReactsAndRecovers(t *testing.T) {
 	ls.Sleep()
 	be.Sleep()
 	r := openCacheRig(t, n, resctrlfs.Skylake(), func(p *Policy) { p.Cache.Peak = 1e9 })
-	r.seconds(2)
 	total := uint64(0)
 	move := func(secs int, perSecond uint64) {
 		for range secs {
@@ -160,7 +159,15 @@ func TestKernelCacheReactsAndRecovers(t *testing.T) {
 			r.seconds(1)
 		}
 	}
-	move(3, 950e6)
+	rec := r.record(func() { r.seconds(2); move(3, 950e6) })
+	if own := replay(t, rec.Bytes(), nil).Cache; own == nil || own.Same != 1 || own.Now != own.Then || own.Now.Bandwidth == 1 {
+		t.Errorf("replayed %+v", own)
+	}
+	roomy, _ := r.Policy()
+	roomy.Cache.BandwidthMin = 0.9
+	if other := replay(t, rec.Bytes(), &roomy).Cache; other.Now.Bandwidth <= other.Then.Bandwidth {
+		t.Errorf("90 %% of the bandwidth at least: %+v", other)
+	}
 	if s := r.read(beGroup + "/schemata"); !strings.Contains(s, "MB:0=  30;1=  30") || !strings.Contains(s, "L3:0=7;") {
 		t.Errorf("95 %% of the peak, and BE has %q\n%+v", s, r.mechanism("cache"))
 	}

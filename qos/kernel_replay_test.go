@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/internal/yamlx"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/record"
 	"github.com/anole-os/anole/test/fault/disks"
@@ -156,5 +157,49 @@ func TestKernelReplayRepeatsTheDisks(t *testing.T) {
 	p.IO.Devices[0].Use = "off"
 	if other := of(replay(t, rec.Bytes(), &p)); other.Now.Limited != 0 || other.Mechanism != "off" {
 		t.Errorf("switched off: %+v", other)
+	}
+}
+
+// What best-effort work was bound to is decided again; another watermark bounds
+// it otherwise.
+func TestKernelReplayRepeatsTheMemory(t *testing.T) {
+	n := groups.Open(t)
+	b := makeBox(t, n, 256*mib)
+	b.ls.Touch(b.file, 0, 150*mib, 100*time.Millisecond)
+	b.be.Stream(b.file, 1<<30, 32*mib, 64*mib)
+	p := memoryOnly(n)
+	r := openRig(t, n, p, nil)
+	free := b.be.Read(boundFile(n))
+	rec := r.record(func() {
+		r.until("bounded", func() bool { return b.be.Read(boundFile(n)) != free })
+		r.steps(50)
+	})
+	of := func(x *Replay) ReplayBound {
+		if x.Memory != nil {
+			for _, g := range x.Memory.Groups {
+				if g.ID == b.be.Rel[1:] {
+					return g
+				}
+			}
+		}
+		t.Fatalf("%s is not in %+v", b.be.Rel, x.Memory)
+		return ReplayBound{}
+	}
+	own := of(replay(t, rec.Bytes(), nil))
+	if own.Same != 1 || own.Now != own.Then || own.Now.Bounded == 0 {
+		t.Errorf("replayed %+v", own)
+	}
+	p.Memory.Watermark.Free = 0.2
+	if other := of(replay(t, rec.Bytes(), &p)).Now; other.Mean >= own.Now.Mean {
+		t.Errorf("20 %% kept free: %+v, recorded %+v", other, own.Now)
+	}
+	p.Memory.Bound = "off"
+	if other := of(replay(t, rec.Bytes(), &p)).Now; other.Bounded != 0 {
+		t.Errorf("switched off: %+v", other)
+	}
+	p.Memory = DefaultPolicy().Memory
+	p.Memory.Evict, p.Memory.Below, p.Memory.After = "kill", 1, yamlx.Duration(0)
+	if m := replay(t, rec.Bytes(), &p).Memory; m.NowEvictions == 0 || m.ThenEvictions != 0 {
+		t.Errorf("eviction below 100 %% of the memory: %d, recorded %d", m.NowEvictions, m.ThenEvictions)
 	}
 }

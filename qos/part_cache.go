@@ -163,7 +163,12 @@ func (p *cachePart) look(now time.Time, dt time.Duration) error {
 	}
 	in.CPI, _ = p.e.cpi.worst()
 	in.Misses = p.factor
-	if s, why := p.ctl.Step(in); why != "" || !p.set {
+	s, why := p.ctl.Step(in)
+	if p.e.tapped() {
+		o := p.ctl.Options()
+		p.e.look("cache", "/", lookOf(in, o.HasCache, o.HasBandwidth), s)
+	}
+	if why != "" || !p.set {
 		if why != "" {
 			p.because = why
 		}

@@ -143,7 +143,9 @@ func (p *cpiPart) lack(g *group, err error) {
 		p.lacks[g] = err
 	}
 	if len(p.lacks) == 0 {
-		delete(p.e.degraded, "cpi")
+		if p.why == nil { // otherwise nothing is counted at all, and that is told
+			delete(p.e.degraded, "cpi")
+		}
 		return
 	}
 	if err != nil && p.asked() {

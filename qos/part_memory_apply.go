@@ -207,6 +207,11 @@ func (p *memoryPart) recordScore(mg *memGroup, n int, from, to, why string, err 
 
 // evict ends one best-effort group when available memory stays low.
 func (p *memoryPart) evict(now time.Time) {
+	if p.e.tapped() && len(p.node.be) > 0 {
+		defer func(was uint64) {
+			p.e.look("memory.evict", "/", evictLook{p.host.Available, p.host.Total}, p.e.totals.Memory.Evictions-was)
+		}(p.e.totals.Memory.Evictions)
+	}
 	if p.policy.Evict != "kill" || len(p.node.be) == 0 {
 		p.evictor = memory.Evictor{}
 		return

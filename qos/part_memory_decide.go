@@ -106,6 +106,9 @@ func (p *memoryPart) allowances(now time.Time) {
 
 func (p *memoryPart) allowIn(d *domain) {
 	d.bounded = len(d.ls) > 0 && len(d.be) > 0 && !d.Ample(d.bounded)
+	if p.e.tapped() {
+		p.e.look("memory", "/"+d.rel, d.look(), d.bounded)
+	}
 	if !d.bounded {
 		return
 	}
@@ -140,6 +143,9 @@ func (p *memoryPart) hold(mg *memGroup, now time.Time) {
 	p.fast = p.fast || mg.waitKey != "" && mg.near()
 	s := memory.BoundSample{Now: now, Used: mg.used, Pinned: mg.pinned(), Limit: mg.ceiling, Allow: mg.allow, Why: mg.allowWhy}
 	value, why := mg.bound.Step(s, memory.DefaultBound())
+	if p.e.tapped() {
+		p.e.look("memory.bound", mg.g.w.ID, boundLook{Used: s.Used, Pinned: s.Pinned, Limit: s.Limit}, value)
+	}
 	if value == memory.None {
 		mg.boundWant = control.Intent{}
 		return
@@ -299,6 +305,9 @@ func (p *memoryPart) collect() {
 	if errors.Is(r.Err, unix.EBUSY) { // v1: what is left cannot be reclaimed
 		if at, err := mg.files.Number(mg.boundFile); err == nil {
 			mg.bound.Refused(p.e.last, at)
+			if p.e.tapped() {
+				p.e.look("memory.refused", mg.g.w.ID, at, nil)
+			}
 			mg.boundWant.Value, mg.boundWant.Number = number(at), float64(at)
 		}
 		r.Err = nil

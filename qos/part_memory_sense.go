@@ -22,6 +22,7 @@ const (
 // domain is memory that groups compete for, with its groups.
 type domain struct {
 	memory.Domain
+	least   uint64        // that the kernel itself keeps free
 	rel     string        // "" is the node
 	files   *memory.Files // nil for the node
 	limit   uint64
@@ -231,8 +232,8 @@ func (d *domain) add(mg *memGroup) {
 // readNode brings the node's domain up to now.
 func (p *memoryPart) readNode() {
 	h, d := p.host, &p.node
-	d.limit = h.Total
-	d.Domain = memory.Domain{Total: h.Total, Free: h.Free, Target: p.target(h.Total, 2*h.High), Floor: share(h.Total, p.policy.Floor)}
+	d.limit, d.least = h.Total, 2*h.High
+	d.Domain = memory.Domain{Total: h.Total, Free: h.Free, Target: p.target(h.Total, d.least), Floor: share(h.Total, p.policy.Floor)}
 	if p.sheltered(d) {
 		d.Loose = d.loose(h.Available - min(h.Available, h.Free))
 	}
@@ -278,8 +279,10 @@ func (d *domain) loose(cache uint64) uint64 {
 	return cache
 }
 
-func (p *memoryPart) target(total, least uint64) uint64 {
-	return min(max(share(total, p.policy.Watermark.Free), least), total/2)
+func (p *memoryPart) target(total, least uint64) uint64 { return p.policy.target(total, least) }
+
+func (m *MemoryPolicy) target(total, least uint64) uint64 {
+	return min(max(share(total, m.Watermark.Free), least), total/2)
 }
 
 func share(n uint64, s float64) uint64 { return uint64(float64(n) * s) }

@@ -29,7 +29,7 @@ type ReplayOptions struct {
 // those that the recorded decisions led to: what the workloads would have done
 // under other decisions nobody can know, so a Replay says what would have been
 // written at each moment, not what would have come of it; see package sim for
-// that.
+// that. For disks, memory and cache the classes stay the recorded ones too.
 type Replay struct {
 	Node     string         `json:"node"`
 	Start    time.Time      `json:"start"`
@@ -44,6 +44,8 @@ type Replay struct {
 	Same     float64        `json:"identical"` // share of steps with the very same cap, shares and plans
 	Members  []ReplayMember `json:"workloads"`
 	Disks    []ReplayDisk   `json:"disks"`
+	Memory   *ReplayMemory  `json:"memory,omitempty"`
+	Cache    *ReplayCache   `json:"cache,omitempty"`
 	Moves    []ReplayMove   `json:"moves"` // of the replayed cap, the first thousand
 	Points   []ReplayPoint  `json:"points"`
 	every    time.Duration  // between two points
@@ -124,6 +126,8 @@ type replayer struct {
 	order    []*replayMember
 	verdicts []control.LaneVerdict
 	disks    map[string]*ReplayDisk
+	memory   ReplayMemory
+	cache    *ReplayCache
 	moved    bool // somebody came or went
 	point    time.Duration
 	cap      float64
@@ -147,6 +151,7 @@ type replayMember struct {
 // one is given.
 func ReplayRecording(ctx context.Context, r *record.Reader, o ReplayOptions) (*Replay, error) {
 	p := replayer{o: o, head: r.Header(), members: map[uint64]*replayMember{}, disks: map[string]*ReplayDisk{}, cap: math.Inf(1)}
+	p.memory.groups, p.memory.bounded = map[string]*replayBound{}, map[string]bool{}
 	p.out = &Replay{
 		Node: p.head.Node, Start: p.head.Start, CPUs: p.head.CPUs, Own: o.Policy == nil, Moves: []ReplayMove{}, Points: []ReplayPoint{},
 		Members: []ReplayMember{}, Disks: []ReplayDisk{},

@@ -1,8 +1,7 @@
 package qos
 
 import (
-	"encoding/json"
-	"fmt"
+	"cmp"
 	"path"
 	"time"
 
@@ -45,11 +44,8 @@ type ReplayDiskSum struct {
 func (p *replayer) lookIO(now time.Time, l *record.Look) error {
 	var in ioLook
 	var then blkio.Decision
-	if err := json.Unmarshal(l.In, &in); err != nil {
-		return fmt.Errorf("look at disk %s: %w", l.Of, err)
-	}
-	if err := json.Unmarshal(l.Out, &then); err != nil {
-		return fmt.Errorf("decision on disk %s: %w", l.Of, err)
+	if err := cmp.Or(read(l, l.In, &in), read(l, l.Out, &then)); err != nil {
+		return err
 	}
 	d := p.disks[l.Of]
 	if d == nil {

@@ -77,6 +77,10 @@ func (p *replayer) look(now time.Time, l *record.Look) error {
 	switch l.Controller {
 	case "io":
 		return p.lookIO(now, l)
+	case "memory", "memory.bound", "memory.refused", "memory.evict":
+		return p.lookMemory(now, l)
+	case "cache":
+		return p.lookCache(now, l)
 	}
 	return nil
 }
@@ -240,6 +244,15 @@ func (p *replayer) finish() *Replay {
 	for _, name := range slices.Sorted(maps.Keys(p.disks)) {
 		p.disks[name].finish()
 		out.Disks = append(out.Disks, *p.disks[name])
+	}
+	if m := &p.memory; len(m.groups) > 0 {
+		for _, id := range slices.Sorted(maps.Keys(m.groups)) {
+			m.Groups = append(m.Groups, m.groups[id].finish())
+		}
+		out.Memory = m
+	}
+	if out.Cache = p.cache; out.Cache != nil {
+		out.Cache.finish()
 	}
 	slices.SortFunc(out.Members, func(a, b ReplayMember) int { return strings.Compare(a.ID, b.ID) })
 	return out

@@ -50,7 +50,10 @@ type CacheSignals struct {
 }
 
 // Shares is what best-effort work may have.
-type Shares struct{ Cache, Bandwidth float64 }
+type Shares struct {
+	Cache     float64 `json:"cache"`
+	Bandwidth float64 `json:"bandwidth"`
+}
 
 // Cache decides how much of the cache and of the memory bandwidth best-effort
 // work may have: all while nobody is sensitive, Max otherwise, less at once when
@@ -72,6 +75,9 @@ func NewCache(o CacheOptions) *Cache { return &Cache{o: o, now: Shares{1, 1}} }
 // SetOptions changes the tuning; the shares come into the new spans with the
 // next Step.
 func (c *Cache) SetOptions(o CacheOptions) { c.o = o }
+
+// Options gives those in force.
+func (c *Cache) Options() CacheOptions { return c.o }
 
 // Shares gives those in force.
 func (c *Cache) Shares() Shares { return c.now }

@@ -244,6 +244,9 @@ func writeReplay(w io.Writer, x *qos.Replay, moves int) error {
 	if err := writeReplayDisks(w, x.Disks); err != nil {
 		return err
 	}
+	if err := writeReplayMemory(w, x.Memory, x.Cache); err != nil {
+		return err
+	}
 	return writeMoves(w, x.Moves, moves)
 }
 
@@ -280,6 +283,34 @@ func writeReplayDisks(w io.Writer, all []qos.ReplayDisk) error {
 		t.Row(d.Name, d.Mechanism, percent(d.Then.Limited), percent(d.Now.Limited), rate(&d.Then), rate(&d.Now), fmt.Sprint(d.Then.Moves), fmt.Sprint(d.Now.Moves))
 	}
 	return t.Write(w)
+}
+
+func writeReplayMemory(w io.Writer, m *qos.ReplayMemory, c *qos.ReplayCache) error {
+	if m != nil {
+		fmt.Fprintln(w)
+		t := term.NewTable("MEMORY BOUND", "OF THE TIME THEN", "NOW", "MEAN THEN", "NOW", "MOVES THEN", "NOW")
+		mean := func(s *qos.ReplayBoundSum) string {
+			if s.Bounded == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%.0f MiB", s.Mean/(1<<20))
+		}
+		for i := range m.Groups {
+			g := &m.Groups[i]
+			t.Row(g.ID, percent(g.Then.Bounded), percent(g.Now.Bounded), mean(&g.Then), mean(&g.Now), fmt.Sprint(g.Then.Moves), fmt.Sprint(g.Now.Moves))
+		}
+		if err := t.Write(w); err != nil {
+			return err
+		}
+		if m.ThenEvictions+m.NowEvictions > 0 {
+			fmt.Fprintf(w, "evictions: %d then, %d now\n", m.ThenEvictions, m.NowEvictions)
+		}
+	}
+	if c != nil {
+		fmt.Fprintf(w, "\nbest-effort share of cache %s then, %s now; of memory bandwidth %s then, %s now\n",
+			percent(c.Then.Cache), percent(c.Now.Cache), percent(c.Then.Bandwidth), percent(c.Now.Bandwidth))
+	}
+	return nil
 }
 
 func writeMoves(w io.Writer, all []qos.ReplayMove, most int) error {
