@@ -17,8 +17,9 @@ import (
 )
 
 // How often a group's processes are looked at: soon again after the first look,
-// which may have come before all were there; children inherit. A few groups a
-// Step, so that no Step is long, new ones first.
+// which may have come before all were there; children inherit. A few new groups
+// a Step, so that no Step is long, and another one each third: on a node with
+// 200 it takes a minute to come round.
 const (
 	scanAgain   = 2 * time.Second
 	scanSettled = 30 * time.Second
@@ -32,7 +33,10 @@ func (p *memoryPart) apply(now time.Time) {
 	if !p.on || p.host.Total == 0 {
 		return
 	}
-	firsts, again := firstsAStep, 1
+	firsts, again := firstsAStep, 0
+	if p.scanTurn%3 == 0 {
+		again = 1
+	}
 	for i := range p.groups {
 		mg := p.groups[(p.scanTurn+i)%len(p.groups)]
 		left := &again
