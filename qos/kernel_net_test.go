@@ -161,7 +161,7 @@ func (r *rig) netClassOf(g *groups.Group) string {
 		return ""
 	}
 	for _, f := range x.Files {
-		if f.Controller == "net" {
+		if f.File == "network class" {
 			return f.Current
 		}
 	}
