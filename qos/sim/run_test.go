@@ -205,6 +205,33 @@ func TestMemoryKillsTheLargestThenTheYoungest(t *testing.T) {
 	near(t, "work lost by the larger", p.BE.Wasted, 20*60, 15)
 }
 
+// The agent's evictor keeps free what the policy says, one at a time, before
+// the kernel has to kill.
+func TestPolicyEvicts(t *testing.T) {
+	var tasks []Task
+	for range 4 {
+		tasks = append(tasks, Task{Instances: 1, Seconds: 3000, CPU: 1, Memory: 10})
+	}
+	f := one(1, int(hour), tasks...)
+	s := &f.Services[0]
+	s.Memory = 60
+	for k := range s.Mem {
+		if s.Mem[k] = Full / 2; k >= 20 {
+			s.Mem[k] = Full * 55 / 60 // 55 and 40 of 100
+		}
+	}
+	kill := policy("kill", func(p *qos.Policy) { p.Memory.Evict, p.Memory.Below = "kill", 0.1 })
+	r := run(t, f, quiet(policy("off", nil), kill))
+	if off := r.find(t, "off"); off.BE.Evicted != 0 {
+		t.Errorf("without eviction %+v", off.BE)
+	}
+	// The one that was evicted is placed again and goes again, as the scheduler
+	// fills memory further than the policy keeps it.
+	if kill := r.find(t, "kill"); kill.BE.Evicted == 0 || kill.BE.Wasted == 0 || kill.BE.Done < 3 {
+		t.Errorf("with eviction %+v", kill.BE)
+	}
+}
+
 func TestStarvedWorkIsMoved(t *testing.T) {
 	f := one(9.99, int(hour), Task{Instances: 1, Seconds: 3000, CPU: 4})
 	f.Services[0].CPU[0] = 0 // placed while the node is free
