@@ -1,7 +1,6 @@
 package module
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -98,7 +97,7 @@ func simulate(cmd *cobra.Command, f *simulateFlags) error {
 		if err := trace.Write(cmd.Context(), fleet, f.write); err != nil {
 			return err
 		}
-		return tell(env, map[string]any{"trace": f.write, "nodes": len(fleet.Machines), "hours": fleet.Seconds / 3600},
+		return tell(env, map[string]any{"trace": f.write, "nodes": len(fleet.Machines), "hours": float64(fleet.Seconds) / 3600},
 			"%s: %d nodes, %.4g h; simulate it with --trace %s\n", f.write, len(fleet.Machines), float64(fleet.Seconds)/3600, f.write)
 	}
 	bar := term.NewProgress(env.Err, "simulate", 1000)
@@ -275,11 +274,30 @@ func writeSimulation(w io.Writer, r *sim.Report, sum *trace.Summary) error {
 	}
 	fmt.Fprintln(w, "\nLS violation: share of the services' time with their p99 beyond the objective. Throttled: of enforcement periods, services' alone.\nQueue: of an instance until it was placed. Job: from start to end, mean. Idle filled: share of what services leave.")
 	if sum != nil {
-		b, err := json.Marshal(sum)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "trace: %s\n", b)
+		writeTrace(w, sum)
 	}
 	return nil
+}
+
+// writeTrace says what a trace itself recorded, and what of it was left out.
+func writeTrace(w io.Writer, s *trace.Summary) {
+	if s.CPU > 0 {
+		fmt.Fprintf(w, "The trace recorded %.1f %% CPU and %.1f %% memory in use on these machines.\n", s.CPU*100, s.Memory*100)
+	}
+	for _, x := range []struct {
+		n    int
+		what string
+	}{
+		{s.WithoutUse, "containers without usage in this time are left out"},
+		{s.WithoutRequest, "containers without a CPU request are left out"},
+		{s.OtherMachines, "containers on other machines are left out"},
+		{s.Moved, "rows move a container to another machine; it stays"},
+		{s.WithoutDuration, "tasks without an end are left out"},
+		{s.WithoutDemand, "tasks without a plan are taken to ask for one core"},
+		{s.MissingDeps, "tasks' dependencies are on tasks that are not there"},
+	} {
+		if x.n > 0 {
+			fmt.Fprintf(w, "%d %s.\n", x.n, x.what)
+		}
+	}
 }

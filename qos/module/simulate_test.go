@@ -76,6 +76,10 @@ func TestSimulateWrittenTrace(t *testing.T) {
 	}
 	_, direct := reported(t, shape...)
 	_, read := reported(t, "--trace", dir, "--hours", "1", "--seed", "5")
+	text, err := simulated(t, false, "--trace", dir, "--hours", "1", "--nodes", "2")
+	if err != nil || !strings.Contains(text, "The trace recorded") || !strings.Contains(text, "12 containers on other machines are left out") {
+		t.Errorf("%v\n%s", err, text)
+	}
 	a, _ := json.Marshal(direct.Report)
 	b, _ := json.Marshal(read.Report)
 	if !bytes.Equal(a, b) || read.Trace == nil || read.Trace.Rows["batch_instance"] == 0 {

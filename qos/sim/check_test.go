@@ -43,13 +43,15 @@ func TestConservationNamesNodeTickAndQuantity(t *testing.T) {
 func TestFleetOfTheGeneratorConserves(t *testing.T) {
 	// Tight in CPU and memory, so that all paths are taken: the run itself is
 	// the check, and it must have had something to check.
-	f := generate(t, Shape{Seed: 5, Nodes: 8, Hours: 6, LS: 0.45, Request: 0.9, BE: 0.9})
+	f := generate(t, Shape{Seed: 5, Nodes: 3, Hours: 2, LS: 0.45, Request: 0.9, BE: 0.9})
 	for i := range f.Machines {
-		f.Machines[i].Memory = 85
+		f.Machines[i].Memory = 6
 	}
 	for i := range f.Services {
-		for k := range f.Services[i].Mem {
-			f.Services[i].Mem[k] -= uint16(100 * (k / 30 % 2 * 20)) // half an hour more, half an hour less
+		s := &f.Services[i]
+		f.Machines[s.Machine].Memory += s.Memory * float64(s.Mem[0]) / Full
+		for k := range s.Mem {
+			s.Mem[k] -= uint16(k / 30 % 2 * 2000) // half an hour more, half an hour less
 		}
 	}
 	r := run(t, f, Options{Policies: []Contender{policy("p", nil)}, Seed: 5, BurstFactor: 6})

@@ -31,9 +31,11 @@
 //     queued already, plus the wait for quota. A service violates its objective
 //     in a tick if that is above Options.SLO times the p99 on an idle node.
 //   - Memory: services use what their series says, instances what they ask for.
-//     Where that does not fit the kernel kills the largest BE work; it loses what
-//     it did, and is queued again; so does, by the batch scheduler's patience, an instance
-//     that got almost nothing for Options.Starve.
+//     Where that does not fit the kernel kills the largest BE work, which loses
+//     what it did and is queued again. With evict: kill in the policy the agent's
+//     own evictor comes before.
+//   - Work that got almost nothing for Options.Starve is moved, by the batch
+//     scheduler's patience.
 //   - Placement is not ours, so it is the simplest that can be stated: first come
 //     first served, onto the node with the most reclaimable CPU that has memory,
 //     where reclaimable is Options.Pack of the node less LS use (averaged over a
@@ -47,9 +49,10 @@
 // violation, work lost) are sums over many nodes. The constants that stand for
 // the kernel (how long a waking thread waits behind BE) are from measurements
 // of this repository, and are options. The real-time lane, steering, SCHED_IDLE,
-// IO and network have no place in the model. The controllers run once in a tick
-// if that is longer than the policy's interval: with ticks of 1 s they react
-// later than the agent does, so that violations are on the high side.
+// bounds and reclaim of memory, IO and network have no place in the model. The
+// controllers run once in a tick if that is longer than the policy's interval:
+// with ticks of 1 s they react later than the agent does, so that violations are
+// on the high side.
 //
 // # Sameness
 //

@@ -61,6 +61,7 @@ func (n *node) control(tick int) {
 			n.adopt(i)
 		}
 	}
+	n.evict(in.Now, tick)
 }
 
 // show sets the signals of a service.

@@ -6,6 +6,7 @@ import (
 	"github.com/anole-os/anole/qos/burst"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
+	"github.com/anole-os/anole/qos/memory"
 )
 
 // slots is how many bundles a node holds.
@@ -24,6 +25,7 @@ type node struct {
 	members  []*control.Member // of ctl: services, then bundles
 	ctl      *control.Node     // nil in a baseline
 	quota    bool              // the cap is enforced
+	evictor  memory.Evictor
 
 	requests float64 // of all services, cores
 	enforced float64 // periods of all limited services in a second
@@ -88,6 +90,7 @@ type bundle struct {
 	want  float64 // cores in this tick
 	used  float64 // core-s since the controllers' last step
 	short float64 // s held below what it wanted by its quota, likewise
+	born  int     // tick
 }
 
 // event tells the scheduler what became of a bundle.
@@ -429,12 +432,12 @@ func (n *node) sum() {
 func (n *node) full() bool { return len(n.bundles) == slots }
 
 // place puts instances of a task onto the node.
-func (n *node) place(task int32, t *Task, count int32) {
+func (n *node) place(task int32, t *Task, count int32, tick int) {
 	m := n.spare[len(n.spare)-1]
 	n.spare = n.spare[:len(n.spare)-1]
 	*m = control.Member{ID: m.ID, Class: class.BE, Mode: burst.ModeOff}
 	c := float64(count)
-	n.bundles = append(n.bundles, bundle{m: m, n: count, task: task, cpu: t.CPU * c, mem: t.Memory * c, work: t.Work() * c, left: t.Work() * c})
+	n.bundles = append(n.bundles, bundle{m: m, n: count, task: task, cpu: t.CPU * c, mem: t.Memory * c, work: t.Work() * c, left: t.Work() * c, born: tick})
 	n.sum()
 	n.enlist()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestSameBytesOnAnyNumberOfCPUs(t *testing.T) {
-	shape := Shape{Seed: 7, Nodes: 21, Hours: 2}
+	shape := Shape{Seed: 7, Nodes: 19, Hours: 0.25}
 	reports := map[int]string{}
 	for _, workers := range []int{1, 2, 5} {
 		o := Options{Policies: []Contender{policy("p", nil)}, Seed: 7, Workers: workers}
@@ -111,7 +111,7 @@ func TestBankSparesBursts(t *testing.T) {
 }
 
 func TestLowerTargetGivesLessAndHurtsNoMore(t *testing.T) {
-	f := generate(t, Shape{Seed: 3, Nodes: 12, Hours: 4, BE: 0.8})
+	f := generate(t, Shape{Seed: 3, Nodes: 4, Hours: 1, BE: 0.8})
 	o := Options{Seed: 3, NoBaselines: true}
 	targets := []float64{0.4, 0.55, 0.7, 0.85, 1}
 	for _, target := range targets {
@@ -134,12 +134,12 @@ func TestLowerTargetGivesLessAndHurtsNoMore(t *testing.T) {
 
 // What the baselines are for: nothing held back hurts, the default policy does not.
 func TestPolicyProtects(t *testing.T) {
-	r := run(t, generate(t, Shape{Seed: 1, Nodes: 12, Hours: 6}), Options{Policies: []Contender{policy("p", nil)}, Seed: 1})
+	r := run(t, generate(t, Shape{Seed: 1, Nodes: 6, Hours: 1}), Options{Policies: []Contender{policy("p", nil)}, Seed: 1})
 	alone, bare, p := r.find(t, Alone), r.find(t, Unprotected), r.find(t, "p")
 	if bare.LS.Violation < 20*alone.LS.Violation {
 		t.Errorf("unprotected %v, alone %v: the load does not press", bare.LS.Violation, alone.LS.Violation)
 	}
-	if p.LS.Violation > alone.LS.Violation || p.BE.Work < 0.95*bare.BE.Work {
+	if p.LS.Violation > alone.LS.Violation || p.BE.Work < 0.9*bare.BE.Work {
 		t.Errorf("policy: %v in violation (alone %v), %v core-s (unprotected %v)", p.LS.Violation, alone.LS.Violation, p.BE.Work, bare.BE.Work)
 	}
 }
@@ -203,6 +203,33 @@ func TestMemoryKillsTheLargestThenTheYoungest(t *testing.T) {
 		t.Errorf("batch work %+v", p.BE)
 	}
 	near(t, "work lost by the larger", p.BE.Wasted, 20*60, 15)
+}
+
+// The agent's evictor keeps free what the policy says, one at a time, before
+// the kernel has to kill.
+func TestPolicyEvicts(t *testing.T) {
+	var tasks []Task
+	for range 4 {
+		tasks = append(tasks, Task{Instances: 1, Seconds: 3000, CPU: 1, Memory: 10})
+	}
+	f := one(1, int(hour), tasks...)
+	s := &f.Services[0]
+	s.Memory = 60
+	for k := range s.Mem {
+		if s.Mem[k] = Full / 2; k >= 20 {
+			s.Mem[k] = Full * 55 / 60 // 55 and 40 of 100
+		}
+	}
+	kill := policy("kill", func(p *qos.Policy) { p.Memory.Evict, p.Memory.Below = "kill", 0.1 })
+	r := run(t, f, quiet(policy("off", nil), kill))
+	if off := r.find(t, "off"); off.BE.Evicted != 0 {
+		t.Errorf("without eviction %+v", off.BE)
+	}
+	// The one that was evicted is placed again and goes again, as the scheduler
+	// fills memory further than the policy keeps it.
+	if kill := r.find(t, "kill"); kill.BE.Evicted == 0 || kill.BE.Wasted == 0 || kill.BE.Done < 3 {
+		t.Errorf("with eviction %+v", kill.BE)
+	}
 }
 
 func TestStarvedWorkIsMoved(t *testing.T) {

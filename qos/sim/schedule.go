@@ -68,7 +68,7 @@ func (w *world) schedule(tick int) {
 		n.out = n.out[:0]
 	}
 	w.arrive(now)
-	w.assign(now)
+	w.assign(tick, now)
 }
 
 // settle books what became of a slot.
@@ -176,7 +176,7 @@ func (f *Fleet) start(j *Job) int32 {
 const skips = 16
 
 // assign places ready tasks until nothing fits.
-func (w *world) assign(now int32) {
+func (w *world) assign(tick int, now int32) {
 	s := &w.sched
 	if len(s.ready) == 0 {
 		return
@@ -185,7 +185,7 @@ func (w *world) assign(now int32) {
 	kept, at := 0, 0
 	for ; at < len(s.ready) && kept < skips && len(s.heap) > 0; at++ {
 		t := s.ready[at]
-		if w.spread(t, now) {
+		if w.spread(t, tick, now) {
 			s.queued[t] = false
 			continue
 		}
@@ -233,7 +233,7 @@ func (s *sched) sink(i int) {
 }
 
 // spread places all instances of a task that fit, and says whether that was all.
-func (w *world) spread(t int32, now int32) bool {
+func (w *world) spread(t int32, tick int, now int32) bool {
 	s := &w.sched
 	task := &w.fleet.Tasks[t]
 	for s.toPlace[t] > 0 {
@@ -255,7 +255,7 @@ func (w *world) spread(t int32, now int32) bool {
 			s.drop()
 			continue
 		}
-		n.place(t, task, c)
+		n.place(t, task, c, tick)
 		s.toPlace[t] -= c
 		s.waiting -= int(c)
 		s.running += int(c)
