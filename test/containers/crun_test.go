@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/testkit"
@@ -33,6 +34,33 @@ func hybridForCrun(t *testing.T) {
 				Feature: "crun", Reason: feature.Conflict, Need: "no controllers on cgroup2 beside cgroup v1, " + c + " is there", Err: err,
 			})
 		}
-		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+		t.Cleanup(func() { giveBack(t, c, dir, unified, string(b)) })
+	}
+}
+
+// giveBack returns a controller to cgroup2. The kernel does that when a v1
+// hierarchy is unmounted that has no cgroups, and those that were removed are
+// let go a moment later only; a hierarchy that was unmounted too early is found
+// by mounting it again.
+func giveBack(t *testing.T, controller, dir, file, want string) {
+	for end := time.Now().Add(30 * time.Second); ; {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+			return
+		}
+		for range 10 {
+			if now, err := os.ReadFile(file); err == nil && string(now) == want {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if time.Now().After(end) {
+			t.Errorf("%s did not go back to cgroup2", controller)
+			return
+		}
+		if err := syscall.Mount("cgroup", dir, "cgroup", 0, controller); err != nil {
+			t.Errorf("mount %s again: %v", dir, err)
+			return
+		}
 	}
 }

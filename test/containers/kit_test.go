@@ -184,11 +184,8 @@ func (d *daemon) end() {
 // sweep kills what is left in the cgroups of the pods, which is of this test
 // alone, and removes them.
 func (d *daemon) sweep() {
-	for _, c := range []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "net_cls", "net_prio", "perf_event", "misc", "rdma", "name=systemd", "unified"} {
-		root := d.node.Tree.Path(c, "/")
-		if root == "" {
-			root = filepath.Join("/sys/fs/cgroup", strings.TrimPrefix(c, "name="))
-		}
+	hierarchies, _ := filepath.Glob("/sys/fs/cgroup/*") // those that were mounted for the test too
+	for _, root := range append(hierarchies, d.node.Tree.Mount("cpu")) {
 		top := filepath.Join(root, d.node.Prefix+"c")
 		_ = filepath.WalkDir(top, func(p string, e os.DirEntry, err error) error {
 			if err == nil && e.Name() == "cgroup.procs" {
