@@ -329,18 +329,27 @@ func (p *pod) try(command ...string) (id string, err error) {
 	return c.GetContainerId(), err
 }
 
-// remove ends the pod with all that is in it.
+// remove ends the pod with all that is in it. Like a kubelet it tries again: a
+// runtime that was just restarted may not know its shims yet.
 func (p *pod) remove() {
 	p.d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	var err error
+	for range 4 {
+		if err = p.tryRemove(); err == nil {
+			return
+		}
+	}
+	p.d.t.Fatalf("remove pod: %v", err)
+}
+
+func (p *pod) tryRemove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_, err := p.d.rpc.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.id})
 	if err == nil {
 		_, err = p.d.rpc.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.id})
 	}
-	if err != nil {
-		p.d.t.Fatalf("remove pod: %v", err)
-	}
+	return err
 }
 
 // file reads a control file of a container's cgroup.
