@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,6 +198,22 @@ func (d *daemon) sweep() {
 			return nil
 		})
 		removeTree(top)
+	}
+	d.unmount()
+}
+
+// unmount takes away what is mounted in the daemon's directory: of containers
+// that it did not get to remove.
+func (d *daemon) unmount() {
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	var at []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], d.dir+"/") {
+			at = append(at, f[4])
+		}
+	}
+	for _, path := range slices.Backward(at) {
+		_ = syscall.Unmount(path, 0)
 	}
 }
 
