@@ -111,7 +111,11 @@ func TestKernelMemoryNoMajorFaultsBesideThrashing(t *testing.T) {
 	n := groups.Open(t)
 	b := makeBox(t, n, 256*mib)
 	was := groups.Snapshot(b.Group, b.ls, b.be)
-	const set, pause = 140 * mib, 500 * time.Millisecond
+	const set = 140 * mib
+	pause, rounds := 500*time.Millisecond, 20
+	if testkit.Guest() { // emulated, best-effort work takes longer to fill the box anew
+		pause, rounds = 2*time.Second, 6
+	}
 	b.ls.Touch(b.file, 0, set, pause)
 	eventually(t, "the service has its memory", func() bool { return usage(b.ls) >= set })
 	eventually(t, "the service is warm", func() bool { return faultsOver(t, b.ls, 2, pause, func() {}) == 0 })
@@ -127,9 +131,12 @@ func TestKernelMemoryNoMajorFaultsBesideThrashing(t *testing.T) {
 	r.until("the service has its memory back", func() bool {
 		return usage(b.ls) >= set && usage(b.Group) <= 256*mib-5*mib
 	})
+	r.until("the service is warm again", func() bool {
+		return faultsOver(t, b.ls, 2, pause, func() { r.Step(time.Now()) }) == 0
+	})
 	kept := usage(b.be)
-	with := faultsOver(t, b.ls, 20, pause, func() { r.Step(time.Now()) })
-	t.Logf("major faults in 4 s: %d alone, %d bare; in 10 s with the agent: %d; best-effort work keeps %d MiB", alone, bare, with, kept/mib)
+	with := faultsOver(t, b.ls, rounds, pause, func() { r.Step(time.Now()) })
+	t.Logf("major faults in %v: %d bare; in %v with the agent: %d; best-effort work keeps %d MiB", 8*pause, bare, time.Duration(rounds)*pause, with, kept/mib)
 	if with != 0 {
 		t.Errorf("%d major faults beside best-effort work", with)
 	}
@@ -260,10 +267,10 @@ func TestKernelMemoryFinishedJobGivesItsCacheBack(t *testing.T) {
 	n := groups.Open(t)
 	b := makeBox(t, n, 512*mib)
 	job := b.be.Stream(b.file, 1<<30, 100*mib, 0)
-	eventually(t, "the job has cache", func() bool { return usage(b.be) > 90*mib })
+	eventually(t, "the job has cache", func() bool { return usage(b.be) > 98*mib })
 	_ = job.Process.Kill()
 	eventually(t, "the job has ended", func() bool { return len(b.be.Threads()) == 0 })
-	if usage(b.be) < 90*mib {
+	if usage(b.be) < 80*mib {
 		t.Fatal("its cache went with it: this tests nothing")
 	}
 	r := openRig(t, n, memoryOnly(n), nil)
@@ -273,7 +280,7 @@ func TestKernelMemoryFinishedJobGivesItsCacheBack(t *testing.T) {
 		for _, v := range r.Totals().Memory.Reclaimed {
 			total += v
 		}
-		return total > 80*mib
+		return total > 60*mib
 	})
 }
 

@@ -171,7 +171,7 @@ func (p *memoryPart) readOwn(mg *memGroup) {
 			mg.ceiling = min(mg.ceiling, n)
 		}
 	} else if mg.boundFile == memory.FileHigh {
-		if n, err := mg.files.Number(mg.boundFile); err == nil {
+		if n, err := mg.files.High(); err == nil {
 			mg.ceiling = min(mg.ceiling, n)
 		}
 	}

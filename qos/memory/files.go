@@ -33,7 +33,8 @@ type Files struct {
 	Dir     *cgroup.Dir
 	Unified bool // cgroup v2
 
-	usage, stat, pressure *cgroup.File
+	usage, stat, pressure, limit, high *cgroup.File
+	small                              [32]byte
 }
 
 // OpenFiles opens the group at path of the memory controller's hierarchy. An
@@ -127,7 +128,26 @@ func bounded(n uint64) uint64 {
 }
 
 // Limit reads the group's own limit, None without one.
-func (f *Files) Limit() (uint64, error) { return f.Number(f.LimitFile()) }
+func (f *Files) Limit() (uint64, error) { return f.held(&f.limit, f.LimitFile()) }
+
+// High reads memory.high.
+func (f *Files) High() (uint64, error) { return f.held(&f.high, FileHigh) }
+
+// held reads a number from a file that stays open from then on.
+func (f *Files) held(file **cgroup.File, name string) (n uint64, err error) {
+	if *file == nil {
+		if *file, err = f.Dir.Open(name); err != nil {
+			*file = nil
+			return 0, err
+		}
+	}
+	b, err := (*file).Read(f.small[:])
+	if err != nil {
+		return 0, err
+	}
+	n, err = cgroup.Uint(b)
+	return bounded(n), err
+}
 
 // Events reads what happened to the group.
 func (f *Files) Events() (e Events, err error) {
@@ -144,7 +164,7 @@ func (f *Files) Events() (e Events, err error) {
 
 // Close closes everything.
 func (f *Files) Close() error {
-	for _, x := range []*cgroup.File{f.usage, f.stat, f.pressure} {
+	for _, x := range []*cgroup.File{f.usage, f.stat, f.pressure, f.limit, f.high} {
 		if x != nil {
 			_ = x.Close() // it was only read
 		}

@@ -29,7 +29,7 @@ type Job struct {
 // Result is the outcome of a Job.
 type Result struct {
 	Job
-	Freed uint64 // what the group's use fell by meanwhile
+	Freed uint64 // what the kernel took; without its word, what the group's use fell by
 	Took  time.Duration
 	// Err is nil also when the kernel reclaimed less than was asked for (EAGAIN
 	// of memory.reclaim), which is normal; cgroup.Gone when the group is; EBUSY
@@ -210,17 +210,22 @@ func (k *Worker) do(j *Job) (freed uint64, err error) {
 	}
 	err = k.write(f.Dir, j)
 	after, rerr := f.Usage(buf[:])
-	return minus(before, after), errors.Join(err, rerr)
+	freed = minus(before, after)
+	switch {
+	case j.File == FileReclaim && err == nil:
+		// The group goes on meanwhile and may have filled it up again, so the
+		// kernel's word counts: all that was asked for.
+		freed = max(freed, j.Bytes)
+	case j.File == FileReclaim && errors.Is(err, unix.EAGAIN):
+		err = nil
+	}
+	return freed, errors.Join(err, rerr)
 }
 
 func (k *Worker) write(d *cgroup.Dir, j *Job) error {
 	switch j.File {
 	case FileReclaim:
-		err := d.Tell(j.File, strconv.FormatUint(j.Bytes, 10))
-		if errors.Is(err, unix.EAGAIN) {
-			return nil
-		}
-		return err
+		return d.Tell(j.File, strconv.FormatUint(j.Bytes, 10))
 	case FileEmptyV1:
 		return d.Tell(j.File, "0")
 	}
