@@ -176,7 +176,7 @@ func (r *ioRig) floor() {
 	r.t.Helper()
 	r.until("at the floor", func() bool {
 		s := r.status()
-		return s.Limit != nil && s.Limit.WriteBytes <= 0.011*s.Capacity.WriteBytes+256<<10
+		return s.Limit != nil && s.Limit.WriteBytes <= 0.016*s.Capacity.WriteBytes+256<<10
 	})
 }
 
