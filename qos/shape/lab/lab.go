@@ -30,7 +30,8 @@ const (
 	NodeAddr  = "10.77.0.1" // of Uplink
 	WorldAddr = "10.77.0.2" // of Remote
 
-	NodeAddr6, WorldAddr6 = "fd77::1", "fd77::2" // the same by IPv6
+	NodeAddr6  = "fd77::1" // the same by IPv6
+	WorldAddr6 = "fd77::2"
 )
 
 // Lab is one node and the world.
