@@ -257,7 +257,7 @@ func (p *memoryPart) takeFrom(mg *memGroup, now time.Time) bool {
 	}
 	began := !mg.reclaim.Active()
 	ask, why := mg.reclaim.Step(memory.ReclaimSample{
-		Now: now, Used: mg.used, Pinned: mg.pinned(), High: high, Low: low, Pressure: p.stall(mg, now), Short: mg.short,
+		Now: now, Used: mg.used, Pinned: mg.pinned(), High: high, Low: low, Pressure: p.stall(mg, now), Short: mg.short, Edge: min(mg.allow, mg.ceiling),
 	}, p.policy.reclaim())
 	if ask == 0 {
 		return false

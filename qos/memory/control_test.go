@@ -313,6 +313,16 @@ func TestReclaimerMindsTheStall(t *testing.T) {
 	}
 }
 
+// A group that is about to run into its limit stalls for lack of reclaim, not
+// because of it.
+func TestReclaimerIsFastAtTheEdge(t *testing.T) {
+	var r Reclaimer
+	s := ReclaimSample{Now: at(0), Used: 99 * MiB, High: 95 * MiB, Low: 90 * MiB, Edge: 100 * MiB, Pressure: 0.9}
+	if n, _ := drive(&r, &s, DefaultReclaim(), 500); n == 0 || s.Used > 97*MiB {
+		t.Errorf("%s left", size(s.Used))
+	}
+}
+
 func TestReclaimerStopsAndResumes(t *testing.T) {
 	var r Reclaimer
 	o := DefaultReclaim()

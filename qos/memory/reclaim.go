@@ -25,6 +25,7 @@ type ReclaimSample struct {
 	Used      uint64
 	Pinned    uint64  // the part of it that no reclaim can take
 	High, Low uint64  // watermarks: it begins above High and ends below Low
+	Edge      uint64  // its limit or bound, 0 for none: half way there from High it must be fast, and stalls are the edge's fault
 	Pressure  float64 // share of the last interval in which some task of the group waited for memory; NaN when unknown
 	Short     bool    // the group's domain is below its target: stalls of best-effort work weigh less then
 }
@@ -79,7 +80,15 @@ func (r *Reclaimer) Step(s ReclaimSample, o ReclaimOptions) (ask uint64, why str
 	return ask, fmt.Sprintf("uses %s, above its watermark %s; down to %s at %s a second", size(s.Used), size(s.High), size(s.Low), size(uint64(r.pace)))
 }
 
+// late says that the group is about to run into its edge.
+func (s *ReclaimSample) late() bool {
+	return s.Edge > s.High && s.Used > s.High+(s.Edge-s.High)/2
+}
+
 func (r *Reclaimer) breached(s ReclaimSample, o ReclaimOptions) bool {
+	if s.late() {
+		return false
+	}
 	breach := o.Breach
 	if s.Short {
 		breach *= 2
@@ -96,6 +105,8 @@ func (r *Reclaimer) breached(s ReclaimSample, o ReclaimOptions) bool {
 // as fast when it does. A domain that is short has no time to find out.
 func (r *Reclaimer) adapt(s ReclaimSample, o ReclaimOptions) {
 	switch {
+	case s.late():
+		r.pace *= 3
 	case !math.IsNaN(s.Pressure) && s.Pressure > o.Stall:
 		r.pace /= 2
 	case s.Short:
