@@ -85,10 +85,7 @@ func (r *rig) steps(n int) {
 // very busy.
 func (r *rig) until(what string, ok func() bool) {
 	r.t.Helper()
-	limit := 30 * time.Second
-	if testkit.Guest() { // all its CPUs may be one thread of an emulator
-		limit *= 4
-	}
+	limit := patience()
 	for end := time.Now().Add(limit); !ok(); {
 		if time.Now().After(end) {
 			r.t.Fatalf("not within %s: %s\n%+v", limit, what, r.Status())
@@ -96,6 +93,14 @@ func (r *rig) until(what string, ok func() bool) {
 		r.Step(time.Now())
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// patience is how long a condition is waited for.
+func patience() time.Duration {
+	if testkit.Guest() { // all its CPUs may be one thread of an emulator
+		return 2 * time.Minute
+	}
+	return 30 * time.Second
 }
 
 // set changes the policy.

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -36,6 +37,8 @@ type Bound struct {
 	value  uint64 // in force; 0 is none
 	stepAt time.Time
 	holdAt time.Time
+	side   int       // of the bound on which the wish lies
+	since  time.Time // it does
 	why    string
 }
 
@@ -62,6 +65,7 @@ func (b *Bound) Step(s BoundSample, o BoundOptions) (value uint64, why string) {
 	if want != None {
 		want = roundUp(max(want, s.Pinned+Margin(s.Pinned)))
 	}
+	b.lean(s.Now, want)
 	switch {
 	case want >= s.Limit:
 		b.Reset()
@@ -88,13 +92,29 @@ func (b *Bound) set(s BoundSample, to uint64) {
 // when the group is near its bound, and at once when it is near what cannot be
 // reclaimed.
 func (b *Bound) rises(s BoundSample, want uint64) bool {
-	near := s.Used > b.value-b.value/8
+	near := s.Used > b.value-b.value/8 && passed(s.Now, b.since, leanFor)
 	return want-b.value > b.value/8 || near && want-b.value > b.value/32 || s.Pinned+Margin(s.Pinned)/2 > b.value
+}
+
+// leanFor is how long a small difference must lie on the same side before it is
+// worth a write: what a group uses and what is free are read one after the
+// other, and beside work that thrashes that makes noise.
+const leanFor = time.Second
+
+// lean notes on which side of the bound the wish lies.
+func (b *Bound) lean(now time.Time, want uint64) {
+	side := cmp.Compare(want, b.value)
+	if side != b.side || b.since.After(now) {
+		b.side, b.since = side, now
+	}
 }
 
 // falls is its counterpart: a step down waits for the last one.
 func (b *Bound) falls(s BoundSample, want uint64, o BoundOptions) bool {
 	if b.value-want <= b.value/16 {
+		return false
+	}
+	if b.value-want <= b.value/8 && !passed(s.Now, b.since, leanFor) {
 		return false
 	}
 	return passed(s.Now, b.stepAt, o.Wait) && passed(s.Now, b.holdAt, o.Hold)
