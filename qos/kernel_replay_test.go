@@ -3,6 +3,7 @@ package qos
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -27,16 +28,19 @@ func (r *rig) record(do func()) *bytes.Buffer {
 	if err := w.Write(&record.Line{Header: &head}); err != nil {
 		r.t.Fatal(err)
 	}
-	do()
-	tap.Close()
-	for lines := range tap.Lines() {
-		for _, l := range lines {
-			if err := w.Write(l); err != nil {
-				r.t.Fatal(err)
+	taken := make(chan error, 1)
+	go func() {
+		var err error
+		for lines := range tap.Lines() {
+			for _, l := range lines {
+				err = errors.Join(err, w.Write(l))
 			}
 		}
-	}
-	if err := tap.Err(); err != nil {
+		taken <- err
+	}()
+	do()
+	tap.Close()
+	if err := errors.Join(<-taken, tap.Err()); err != nil {
 		r.t.Fatal(err)
 	}
 	return &buf

@@ -16,7 +16,8 @@ import (
 func Cacheable(t testing.TB) string {
 	t.Helper()
 	if Guest() {
-		Module(t, "null_blk", "nr_devices=1")
+		// Large and quick, whatever disk an earlier test made of it.
+		Module(t, "null_blk", "nr_devices=1", "gb=250", "bs=512", "irqmode=0", "memory_backed=0")
 		f, err := os.Open("/dev/nullb0") // a device's cache goes with the last who has it open
 		if err != nil {
 			t.Fatal(err)
