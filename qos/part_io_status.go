@@ -78,6 +78,28 @@ func (e *Engine) ioStatus() []IOStatus {
 	return out
 }
 
+// describe says what a workload does on all disks together.
+func (p *ioPart) describe(g *group, s *WorkloadStatus) {
+	x := p.groups[g]
+	if x == nil {
+		return
+	}
+	var sum blkio.Rates
+	for _, v := range x.rates {
+		if p.e.last.Sub(v.at) > idleAfter {
+			continue
+		}
+		sum.ReadBytes += v.ReadBytes
+		sum.WriteBytes += v.WriteBytes
+		sum.ReadOps += v.ReadOps
+		sum.WriteOps += v.WriteOps
+	}
+	if sum != (blkio.Rates{}) {
+		r := ratesOf(sum)
+		s.IO = &r
+	}
+}
+
 // ioProbes ask for each mechanism, and for each disk what it would get.
 func ioProbes(root string, probe func(name, doc string, ask func(*cgroup.Tree) (string, error))) {
 	probe("block IO", "best-effort IO is held where it slows latency-sensitive IO", func(t *cgroup.Tree) (string, error) {

@@ -355,6 +355,13 @@ func (n *netPart) status(name string) LinkStatus {
 	return s
 }
 
+// describe says how the packets of a workload count.
+func (n *netPart) describe(g *group, s *WorkloadStatus) {
+	if n.s != nil {
+		s.Network = netClass(g.Class).String()
+	}
+}
+
 func (n *netPart) mechanisms() []Mechanism {
 	m := Mechanism{"network", "off", "the policy names no interface: net.interfaces"}
 	switch {

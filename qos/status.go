@@ -90,6 +90,12 @@ type WorkloadStatus struct {
 	Burst     *BurstStatus  `json:"burst"`
 	RTThreads int           `json:"rt_threads"`
 	Memory    *MemoryStatus `json:"memory,omitempty"` // nil without the memory controller
+	// IO is what it does on the disks that are controlled, over the last reading;
+	// nil while that is nothing.
+	IO *IORates `json:"io,omitempty"`
+	// Network is how its packets count on the interfaces that are shared; "" while
+	// the network is left alone.
+	Network string `json:"network,omitempty"`
 	// Labels are those that rules match by, nil without.
 	Labels map[string]string `json:"labels,omitempty"`
 	Pod    string            `json:"pod,omitempty"` // namespace/name
@@ -138,7 +144,7 @@ func (e *Engine) Status() Status {
 		}
 	}
 	for _, g := range e.groups {
-		s.Workloads = append(s.Workloads, g.status())
+		s.Workloads = append(s.Workloads, e.workloadStatus(g))
 	}
 	slices.SortFunc(s.Workloads, func(a, b WorkloadStatus) int { return strings.Compare(a.ID, b.ID) })
 	for _, d := range e.degraded {
@@ -257,6 +263,17 @@ func (s *ClassStatus) hardware(t *ClassTotals) {
 	}
 }
 
+// workloadStatus is the group's status with what parts know of it.
+func (e *Engine) workloadStatus(g *group) WorkloadStatus {
+	s := g.status()
+	for _, p := range e.parts {
+		if p, ok := p.(interface{ describe(*group, *WorkloadStatus) }); ok {
+			p.describe(g, &s)
+		}
+	}
+	return s
+}
+
 func (g *group) status() WorkloadStatus {
 	s := WorkloadStatus{
 		ID: g.w.ID, Name: g.w.Name, Class: g.Class, Rule: g.rule, Source: string(g.w.Source), Cgroup: g.w.Path,
@@ -314,7 +331,7 @@ func (e *Engine) Explain(id string) (Explanation, error) {
 		if g.w.ID != id && g.w.Path != id {
 			continue
 		}
-		x := Explanation{Workload: g.status(), Files: []FileState{}}
+		x := Explanation{Workload: e.workloadStatus(g), Files: []FileState{}}
 		for _, k := range e.knobs {
 			if h := k.common(); k.holding() != "" && inTree(g.w.Path, h.g.Rel) {
 				x.Files = append(x.Files, k.state()...)

@@ -1,8 +1,6 @@
 package module
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/anole-os/anole/core"
@@ -61,13 +59,7 @@ var (
 	ioLimit  = desc(core.Gauge, "io_be_limit_bytes_per_second", "What best-effort IO may do on a disk; absent when it is not limited there.", "disk", "direction")
 	ioLimits = desc(core.Gauge, "io_be_limit_requests_per_second", "Requests that best-effort IO may make on a disk; absent when it is not limited there.", "disk", "direction")
 	ioRatio  = desc(core.Gauge, "io_ls_latency_ratio", "How long latency-sensitive requests take on a disk, as a share of the objective; absent while that is not known.", "disk")
-
-	workloadUsage     = desc(core.Counter, "workload_cpu_usage_seconds_total", "CPU time used by each of the 32 workloads that used most.", "class", "workload")
-	workloadThrottled = desc(core.Counter, "workload_throttled_periods_total", "Periods in which each of them ran out of quota.", "class", "workload")
 )
-
-// topWorkloads bounds the series of single workloads.
-const topWorkloads = 32
 
 // Collect implements core.Collector.
 func (m *Module) Collect(emit func(core.Metric)) {
@@ -76,6 +68,12 @@ func (m *Module) Collect(emit func(core.Metric)) {
 		return
 	}
 	s, t := e.Status(), e.Totals()
+	collect(&s, &t, &m.busiest, emit)
+}
+
+// collect turns the engine's figures into samples. How many there are does not
+// grow with the workloads, disks and interfaces of the node.
+func collect(s *qos.Status, t *qos.Totals, busiest *slots, emit func(core.Metric)) {
 	value := func(d *core.Desc, v float64, labels ...string) {
 		emit(core.Metric{Desc: d, Values: labels, Value: v})
 	}
@@ -95,7 +93,7 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	for k, n := range t.Writes {
 		value(writes, float64(n), k.Knob, k.Result)
 	}
-	emit(core.Metric{Desc: loopTime, Hist: loopHist(&t)})
+	emit(core.Metric{Desc: loopTime, Hist: loopHist(t)})
 	value(late, float64(t.Late))
 	for _, r := range dialect.Reasons() {
 		value(refusals, float64(t.Refused[r]), string(r))
@@ -108,9 +106,10 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	for _, d := range features(s.Degraded) {
 		value(degraded, 1, d.Feature, d.Reason)
 	}
-	ioMetrics(&s, &t, value)
+	ioMetrics(s, t, value)
 	memoryMetrics(s.Node.Memory, &t.Memory, value)
-	workloadMetrics(s.Workloads, value)
+	heldMetrics(s.Workloads, value)
+	workloadMetrics(s.Workloads, busiest, value)
 }
 
 // maxDisks bounds the series of single disks.
@@ -212,20 +211,4 @@ func loopHist(t *qos.Totals) *core.Hist {
 		out.Counts = append(out.Counts, n)
 	}
 	return out
-}
-
-// workloadMetrics gives series to the workloads that used most, so that their
-// number is bounded; the classes' own totals hold the rest.
-func workloadMetrics(all []qos.WorkloadStatus, value func(*core.Desc, float64, ...string)) {
-	busiest := slices.Clone(all)
-	slices.SortStableFunc(busiest, func(a, b qos.WorkloadStatus) int { return cmp.Compare(b.Usage, a.Usage) })
-	rt := 0
-	for i, w := range busiest {
-		rt += w.RTThreads
-		if i < topWorkloads {
-			value(workloadUsage, w.Usage, w.Class.String(), w.ID)
-			value(workloadThrottled, float64(w.Periods), w.Class.String(), w.ID)
-		}
-	}
-	value(rtThreads, float64(rt))
 }

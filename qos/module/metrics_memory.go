@@ -14,6 +14,8 @@ var (
 	nodeStalls = desc(core.Counter, "node_memory_stall_seconds_total", "Time in which tasks of the node waited for memory since boot (PSI).", "kind")
 
 	memoryUsed  = desc(core.Gauge, "memory_used_bytes", "Memory charged to the workloads of a class.", "class")
+	protected   = desc(core.Gauge, "memory_protected_bytes", "Memory that the workloads of a class keep while others are reclaimed from; absent where none is protected.", "class")
+	bound       = desc(core.Gauge, "memory_bound_bytes", "What those workloads of a class that are held to a bound may have together; absent while none is.", "class")
 	majorFaults = desc(core.Counter, "memory_major_faults_total", "Page faults that waited for a disk.", "class")
 	oomKills    = desc(core.Counter, "memory_oom_kills_total", "Processes that the kernel killed for lack of memory.", "class")
 	reclaimed   = desc(core.Counter, "memory_reclaimed_bytes_total", "Memory taken back from best-effort workloads, by the control file that did it.", "mechanism")
@@ -40,4 +42,27 @@ func memoryMetrics(n *qos.NodeMemory, t *qos.MemoryTotals, value func(*core.Desc
 		value(reclaimed, float64(t.Reclaimed[by]), by)
 	}
 	value(evictions, float64(t.Evictions))
+}
+
+// heldMetrics adds up, by class, what is protected and what is bound.
+func heldMetrics(all []qos.WorkloadStatus, value func(*core.Desc, float64, ...string)) {
+	var keep, most [class.Count]uint64
+	for i := range all {
+		m := all[i].Memory
+		if m == nil {
+			continue
+		}
+		keep[all[i].Class] += m.Protected
+		if m.Bound != nil {
+			most[all[i].Class] += *m.Bound
+		}
+	}
+	for _, c := range class.All() {
+		if keep[c] > 0 {
+			value(protected, float64(keep[c]), c.String())
+		}
+		if most[c] > 0 {
+			value(bound, float64(most[c]), c.String())
+		}
+	}
 }

@@ -63,6 +63,7 @@ type Module struct {
 	engine   *qos.Engine
 	cancel   context.CancelFunc
 	done     chan struct{}
+	busiest  slots // which workloads have series of their own
 }
 
 // New makes a Module with default configuration.

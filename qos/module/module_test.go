@@ -20,7 +20,6 @@ import (
 	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos"
-	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/run"
 )
 
@@ -154,27 +153,6 @@ func TestMetricsAreDescribedAndClean(t *testing.T) {
 	})
 	if n < 20 {
 		t.Errorf("%d metrics", n)
-	}
-}
-
-func TestSeriesOfWorkloadsAreBounded(t *testing.T) {
-	var all []qos.WorkloadStatus
-	for i := range 500 {
-		all = append(all, qos.WorkloadStatus{ID: strings.Repeat("x", i+1), Class: class.BE, Usage: float64(i)})
-	}
-	series, sum := 0, 0.0
-	want := 0.0
-	for i := 500 - topWorkloads; i < 500; i++ {
-		want += float64(i)
-	}
-	workloadMetrics(all, func(d *core.Desc, v float64, _ ...string) {
-		if d == workloadUsage {
-			series++
-			sum += v
-		}
-	})
-	if series != topWorkloads || sum != want {
-		t.Errorf("%d series that sum to %v", series, sum)
 	}
 }
 

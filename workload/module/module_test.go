@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -150,4 +151,26 @@ func TestMetricsAreAsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Collect(func(core.Metric) { t.Error("a metric of nothing") })
+}
+
+// Containers come by the thousand; series do not.
+func TestSeriesAreBounded(t *testing.T) {
+	m, reg := silent(t)
+	count := func() (n int) {
+		m.Collect(func(core.Metric) { n++ })
+		return n
+	}
+	few := count()
+	nri, cri := reg.Feed(workload.FromNRI), reg.Feed(workload.FromCRI)
+	for i := range 1000 {
+		id := fmt.Sprintf("c%04d", i)
+		nri.Put(workload.Record{ID: id, PodName: id, Labels: map[string]string{"q": "BE"}})
+		cri.Put(workload.Record{ID: id, PodName: id, Labels: map[string]string{"q": "LS"}})
+	}
+	if v := view(t, m); v.Containers != 1000 || v.Disagreements != 1000 || len(v.Conflicts) > mostConflicts {
+		t.Errorf("%d containers, %d disagreements, %d of them listed", v.Containers, v.Disagreements, len(v.Conflicts))
+	}
+	if many := count(); many != few {
+		t.Errorf("%d series with 1,000 containers, %d without", many, few)
+	}
 }
