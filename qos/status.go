@@ -98,8 +98,10 @@ type WorkloadStatus struct {
 	Network string `json:"network,omitempty"`
 	// Labels are those that rules match by, nil without.
 	Labels map[string]string `json:"labels,omitempty"`
-	Pod    string            `json:"pod,omitempty"` // namespace/name
-	Image  string            `json:"image,omitempty"`
+	// LabelsFrom names who told of each of them, and of each key in Refused.
+	LabelsFrom map[string]string `json:"labels_from,omitempty"`
+	Pod        string            `json:"pod,omitempty"` // namespace/name
+	Image      string            `json:"image,omitempty"`
 	// Sources lists who told of the workload, the most trusted first.
 	Sources []string `json:"sources,omitempty"`
 	// Refused are labels and annotations that were not followed, Conflicts what
@@ -281,6 +283,7 @@ func (g *group) status() WorkloadStatus {
 		Labels: maps.Clone(g.w.Labels), Pod: podOf(g.w), Image: g.w.Image, Sources: sources(g.w), Refused: slices.Clone(g.refused),
 		Memory: g.memory.status(),
 	}
+	s.LabelsFrom = toldBy(g.w, g.refused)
 	if g.w.Told != nil {
 		s.Conflicts = slices.Clone(g.w.Told.Conflicts)
 	}

@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,27 @@ func sources(w *workload.Workload) []string {
 	var out []string
 	for _, o := range w.Told.Sources() {
 		out = append(out, string(o))
+	}
+	return out
+}
+
+// toldBy names the source of each label, and of what was refused.
+func toldBy(w *workload.Workload, refused []dialect.Refusal) map[string]string {
+	if len(w.Labels)+len(refused) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(w.Labels)+len(refused))
+	from := func(key string) string {
+		if w.Told == nil {
+			return string(w.Source)
+		}
+		return string(cmp.Or(w.Told.LabelFrom(key), w.Told.AnnotationFrom(key), w.Source))
+	}
+	for k := range w.Labels {
+		out[k] = from(k)
+	}
+	for _, r := range refused {
+		out[r.Key] = from(r.Key)
 	}
 	return out
 }

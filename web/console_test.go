@@ -193,21 +193,85 @@ func TestQoSPanel(t *testing.T) {
 	p.until(rows(wrote) + ` === 24`)
 	p.typeInto("[aria-labelledby=qos-wrote] .filter", "backup")
 	p.until(rows(wrote) + ` === 12`)
-	if got := column(p, "Mechanisms in use", "1"); len(got) != 6 || got[0] != "cpu.idle" || got[5] != "nothing" {
+	if got := column(p, "Mechanisms in use", "1"); len(got) != 11 || got[0] != "cpu.idle" || got[5] != "nothing" || got[7] != "off" {
 		t.Errorf("mechanisms %q", got)
 	}
 	p.clean()
 }
 
-func TestQoSPanelDisks(t *testing.T) {
+// TestQoSPanelResources looks at what is shown beside the CPU.
+func TestQoSPanelResources(t *testing.T) {
 	a := newFakeAgent(t)
 	p := openTab(t, 1280, 800, "light")
 	p.open(a.URL + "/#/qos")
-	p.until(rows("Disks") + ` === 2`)
-	p.until(`document.querySelector('[aria-labelledby=qos-disks]').innerText.includes('110 %')`)
-	if got := p.text("[aria-labelledby=qos-disks]"); !strings.Contains(got, "nvme0n1") || !strings.Contains(got, "io.max") || !strings.Contains(got, "/s, write") || !strings.Contains(got, "none") {
-		t.Errorf("the disks say %q", got)
+	for _, c := range []struct {
+		section, caption string
+		rows             int
+		has              []string
+		charts           []string
+	}{
+		{"qos-memory", "Memory by class", 5, []string{"5 GiB of 16 GiB", "(3)", "633", "taken back from BE", "evictions"}, []string{"Memory by class", "Memory of the node", "Major faults", "Taken back"}},
+		{"qos-disks", "Disks", 2, []string{"nvme0n1", "io.max", "110 %", "io.cost is not built", "all it wants", "reads take 310µs", "110 µs"}, []string{"Block IO by class", "LS request latency"}},
+		{"qos-network", "Interfaces", 4, []string{"eth0", "edt", "10Gbit / 10Gbit", "7Gbit", "70 GiB", "1312", "the rest", "somebody chose"}, []string{"Network by class", "Packets dropped"}},
+		{"qos-containers", "Sources of containers", 3, []string{"NRI", "containerd 1.7", "permission denied"}, nil},
+	} {
+		p.until(rows(c.caption) + ` === ` + strconv.Itoa(c.rows))
+		if c.section == "qos-memory" { // comes with the history
+			p.until(`document.querySelector('.qos-line').innerText.includes('GiB') && !document.querySelector('.qos-line').innerText.includes('–')`)
+		}
+		text := strings.ReplaceAll(p.text("[aria-labelledby="+c.section+"]"), ",", "")
+		for _, s := range c.has {
+			if !strings.Contains(text, s) {
+				t.Errorf("%s lacks %q: %q", c.section, s, text)
+			}
+		}
+		for _, title := range c.charts {
+			p.do(script(`document.querySelector('.chart[aria-label="` + title + `"]').scrollIntoView()`))
+			p.until(`document.querySelector('.chart[aria-label="` + title + `"] canvas') && document.querySelector('.chart[aria-label="` + title + `"] .legend-item')`)
+		}
 	}
+	if got := column(p, "Labels not followed", "1"); len(got) != 2 || !strings.Contains(got[0], "LS") || !strings.Contains(got[1], "{nonsense") {
+		t.Errorf("labels not followed: %q", got)
+	}
+	if n := eval[int](p, `[...document.querySelectorAll('.qos-off')].filter(e => e.checkVisibility()).length`); n != 0 {
+		t.Errorf("%d sections are said to be off", n)
+	}
+	p.typeInto("[aria-labelledby=qos-who] .filter", "web")
+	p.click("[aria-labelledby=qos-who] tbody .opener")
+	p.until(`document.querySelector('dialog').open && document.querySelector('.qos-facts dt')`)
+	for _, s := range []string{"protected", "counts as LS", "shop/web-7d9f", "koordinator.sh/qosClass=LS (from nri)", "{nonsense (from cri): is no JSON object", "nri, cri, tree"} {
+		if got := p.text(".qos-facts"); !strings.Contains(got, s) {
+			t.Errorf("the drawer lacks %q: %q", s, got)
+		}
+	}
+	p.clean()
+}
+
+// TestQoSPanelWithoutResources holds that what is off takes one line with its
+// reason, and that no chart of it is drawn or asked for; and that it comes and
+// goes with the policy.
+func TestQoSPanelWithoutResources(t *testing.T) {
+	a := newFakeAgent(t)
+	a.bare.Store(true)
+	p := openTab(t, 1280, 800, "dark")
+	p.open(a.URL + "/#/qos")
+	off := `[...document.querySelectorAll('.qos-off')].filter(e => e.checkVisibility())`
+	p.until(off + `.length === 4`)
+	got := strings.Join(eval[[]string](p, off+`.map(e => e.innerText)`), "\n")
+	for _, s := range []string{"the memory controller", "no disk to control", "the policy names no interface", "NRI no socket at", "containerd events off"} {
+		if !strings.Contains(got, s) {
+			t.Errorf("no word of %q: %q", s, got)
+		}
+	}
+	charts := `document.querySelectorAll('.qos-resources .chart').length`
+	if n := eval[int](p, charts); n != 0 {
+		t.Errorf("%d charts of what is off", n)
+	}
+	a.bare.Store(false)
+	p.until(off + `.length === 0 && ` + charts + ` === 8`)
+	a.bare.Store(true)
+	p.until(off + `.length === 4 && ` + charts + ` === 0`)
+	p.clean()
 }
 
 func TestExplore(t *testing.T) {
@@ -288,7 +352,7 @@ func TestEmptyNodeSaysWhatToDo(t *testing.T) {
 	p.open(a.URL + "/#/qos")
 	p.until(`document.querySelector('[aria-labelledby=qos-who] .empty').innerText.includes('anole qos run --class be -- cmd')`)
 	p.until(`document.querySelector('[aria-labelledby=qos-wrote] .empty').innerText.includes('Nothing was written yet')`)
-	p.until(`[...document.querySelectorAll('.plot-empty')].every(e => !e.hidden && e.innerText.includes('no space left on device'))`)
+	p.until(`[...document.querySelectorAll('.plot-empty')].filter(e => !e.closest('.qos-resources')).every(e => !e.hidden && e.innerText.includes('no space left on device'))`)
 	p.shot("empty")
 	p.click("#tab-overview")
 	p.until(`document.querySelector('.problems')?.innerText.includes('no space left on device') && document.querySelector('.tiles').innerText.includes('off')`)

@@ -21,6 +21,7 @@ type fakeAgent struct {
 	began time.Time
 	gone  atomic.Bool // connections are cut
 	empty atomic.Bool // no workloads, no decisions
+	bare  atomic.Bool // nothing but CPU is isolated
 	off   atomic.Bool // no history
 }
 
@@ -32,6 +33,7 @@ func newFakeAgent(t testing.TB) *fakeAgent {
 	mux.HandleFunc("GET /api/v1/features", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, map[string]any{"features": fakeFeatures}) })
 	mux.HandleFunc("GET /api/v1/qos/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, a.qos()) })
 	mux.HandleFunc("GET /api/v1/qos/explain", a.explain)
+	mux.HandleFunc("GET /api/v1/workload/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, a.containers()) })
 	a.node.prometheus(mux)
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.gone.Load() {
@@ -97,30 +99,25 @@ func (a *fakeAgent) qos() obj {
 	now := time.Now()
 	last := func(name string, kv ...string) float64 { return a.node.last(now, false, name, kv...) }
 	out := obj{
-		"time":       now.UnixMilli(),
-		"node":       obj{"name": "edge-07", "kernel": "6.18.5", "cpus": 2, "cgroup": "v1", "busy_cores": last("anole_qos_node_cpu_used_cores"), "steal_cores": 0.0, "target": 0.97},
-		"mechanisms": fakeMechanisms,
-		"io": []map[string]any{
-			{"disk": "nvme0n1", "mechanism": "io.max", "be_limit": map[string]any{"read_bytes": 2e8, "write_bytes": 1e8, "read_ops": 9000, "write_ops": 4000}, "be_limit_why": "reads take 310µs > 220µs", "latency": 1.1},
-			{"disk": "sda", "mechanism": "io.cost", "be_limit": nil, "be_limit_why": "", "latency": 0},
-		},
+		"time":         now.UnixMilli(),
+		"node":         obj{"name": "edge-07", "kernel": "6.18.5", "cpus": 2, "cgroup": "v1", "busy_cores": last("anole_qos_node_cpu_used_cores"), "steal_cores": 0.0, "target": 0.97},
+		"mechanisms":   fakeMechanisms,
+		"io":           fakeDisks,
+		"network":      fakeLinks,
 		"be_cap_cores": last("anole_qos_be_cap_cores"), "be_cap_why": "node use",
 		"classes": a.classes(now), "workloads": a.workloads(now), "decisions": a.decisions(""),
 		"degraded": []obj{{"feature": "cpi", "reason": "no_hardware", "detail": "perf_event_open: cycles not supported"}},
+	}
+	out["node"].(obj)["memory"] = obj{"total_bytes": 16 << 30, "free_bytes": 1300 << 20, "available_bytes": 5 << 30, "target_free_bytes": 800 << 20}
+	if a.bare.Load() {
+		delete(out["node"].(obj), "memory")
+		delete(out, "network")
+		out["io"], out["mechanisms"] = []obj{}, fakeBare
 	}
 	if a.empty.Load() {
 		out["be_cap_cores"], out["classes"], out["workloads"], out["decisions"], out["degraded"] = nil, []obj{}, []obj{}, []obj{}, []obj{}
 	}
 	return out
-}
-
-var fakeMechanisms = []obj{
-	{"name": "priority", "using": "cpu.idle", "why": "cpu.bvt_warp_ns: absent (no ANCK); cpu.qos_level: absent; cpu.idle: present"},
-	{"name": "suppression", "using": "cpu.cfs_quota_us", "why": "quota moves in 1 ms steps; cpuset would move by whole CPUs"},
-	{"name": "burst", "using": "cpu.cfs_burst_us", "why": "mainline: burst ≤ quota, deepened by a longer period"},
-	{"name": "pressure", "using": "shadow cgroup2 tree", "why": "cgroup v1 has no PSI files"},
-	{"name": "run queue", "using": "tp_btf", "why": "BTF present, tp_btf sched_switch attached"},
-	{"name": "rt lane", "using": "", "why": "off in the policy"},
 }
 
 func (a *fakeAgent) classes(now time.Time) []obj {
@@ -154,6 +151,9 @@ func (a *fakeAgent) workloads(now time.Time) []obj {
 		}
 		if l.class == "BE" {
 			w["throttled_ratio"], w["cap_cores"] = 0.31, 0.4
+		}
+		if !a.bare.Load() {
+			a.resources(w, now)
 		}
 		out = append(out, w)
 	}

@@ -95,6 +95,36 @@ func (n *fakeNode) step(i int, t, burst float64, rnd *rand.Rand, gap bool) {
 	}
 	n.count(i, gap, 0.05+2*burst*rnd.Float64(), "anole_qos_knob_writes_total", "knob", "cpu.cfs_quota_us", "result", "ok")
 	n.count(i, gap, 0.01, "anole_qos_knob_writes_total", "knob", "cpu.cfs_burst_us", "result", "ok")
+	n.resources(i, gap, burst, rnd)
+}
+
+// resources simulates memory, disks and network.
+func (n *fakeNode) resources(i int, gap bool, burst float64, rnd *rand.Rand) {
+	const mib, gib = 1 << 20, 1 << 30
+	wave := math.Sin(float64(i) / 300)
+	for kind, v := range map[string]float64{"total": 16 * gib, "free": (1.3 + 0.3*wave) * gib, "available": (5 + wave) * gib, "target": 0.8 * gib} {
+		n.gauge(i, gap, v, "anole_qos_node_memory_bytes", "kind", kind)
+	}
+	for class, v := range map[string]float64{"LS": 4 * gib, "LSR": gib, "NONE": gib / 2, "BE": (5 - wave) * gib, "SYSTEM": gib / 4} {
+		n.gauge(i, gap, v, "anole_qos_memory_used_bytes", "class", class)
+	}
+	n.gauge(i, gap, (5.6-wave)*gib, "anole_qos_memory_bound_bytes", "class", "BE")
+	n.count(i, gap, 40*rnd.Float64(), "anole_qos_memory_major_faults_total", "class", "BE")
+	n.count(i, gap, 0, "anole_qos_memory_major_faults_total", "class", "LS")
+	n.count(i, gap, 30*burst*mib, "anole_qos_memory_reclaimed_bytes_total", "mechanism", "memory.limit_in_bytes")
+	n.count(i, gap, 0, "anole_qos_memory_evictions_total")
+	for class, part := range map[string]float64{"LS": 12, "BE": 90} {
+		for _, direction := range []string{"read", "write"} {
+			n.count(i, gap, part*mib*5*(1+0.3*wave), "anole_qos_io_bytes_total", "class", class, "direction", direction)
+		}
+	}
+	n.gauge(i, gap, 0.7+burst, "anole_qos_io_ls_latency_ratio", "disk", "nvme0n1")
+	for class, part := range map[string]float64{"LS": 40, "BE": 210, "REST": 3} {
+		for _, direction := range []string{"out", "in"} {
+			n.count(i, gap, part*mib*5*(1+0.2*wave), "anole_qos_net_bytes_total", "class", class, "direction", direction)
+			n.count(i, gap, math.Max(0, part-100)*rnd.Float64(), "anole_qos_net_dropped_packets_total", "class", class, "direction", direction)
+		}
+	}
 }
 
 func (n *fakeNode) class(i int, gap bool, class string, use, burst float64, rnd *rand.Rand) {

@@ -51,11 +51,16 @@ func microseconds(us float64) string {
 	return term.Duration(time.Duration(us * float64(time.Microsecond)))
 }
 
-// labelList gives labels in the form of --label, by key.
-func labelList(labels map[string]string) string {
+// labelList gives labels in the form of --label, by key, and who told of them
+// where that is known.
+func labelList(labels, from map[string]string) string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		out = append(out, k+"="+labels[k])
+		text := k + "=" + labels[k]
+		if by := from[k]; by != "" {
+			text += " (from " + by + ")"
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, ", ")
 }
@@ -71,7 +76,7 @@ func writeTold(w io.Writer, x *qos.WorkloadStatus) {
 	line("pod", x.Pod)
 	line("image", x.Image)
 	line("told by", strings.Join(x.Sources, ", "))
-	line("labels", labelList(x.Labels))
+	line("labels", labelList(x.Labels, x.LabelsFrom))
 	for _, r := range x.Refused {
 		fmt.Fprintf(w, "%s %s\n", term.Paint(w, term.Yellow, "not followed:"), r)
 	}

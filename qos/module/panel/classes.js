@@ -13,8 +13,8 @@ export const order = labels => {
 export const colour = labels => CLASSES.includes(labels.class) ? `class-${labels.class}` : 'series-8';
 export const isLS = c => c === 'LS' || c === 'LSR' || c === 'LSE';
 
-export const chip = (kit, c) => {
-  const el = kit.chip(c, CLASSES.includes(c) ? c : 'quiet');
+export const chip = (kit, c, name = c) => {
+  const el = kit.chip(name, CLASSES.includes(c) ? c : 'quiet');
   el.title = CLASS_NAMES[c] ?? '';
   return el;
 };

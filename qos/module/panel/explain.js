@@ -3,6 +3,23 @@ import {chip, basename} from './classes.js';
 import {burst, limit} from './workloads.js';
 import {change, result} from './decisions.js';
 
+// memory says what it uses, what of it is kept or held, and what went wrong.
+function memory(fmt, m) {
+  if (!m) return 'not controlled here';
+  const parts = [`${fmt.bytes(m.used_bytes)} used`];
+  if (m.cache_bytes) parts.push(`${fmt.bytes(m.cache_bytes)} of it cache`);
+  if (m.protected_bytes) parts.push(`${fmt.bytes(m.protected_bytes)} protected`);
+  if (m.bound_bytes != null) parts.push(`held to ${fmt.bytes(m.bound_bytes)}`);
+  if (m.limit_bytes != null) parts.push(`limit ${fmt.bytes(m.limit_bytes)}`);
+  parts.push(m.major_faults === 1 ? '1 major fault' : `${fmt.number(m.major_faults)} major faults`);
+  if (m.oom_kills) parts.push(`${m.oom_kills} killed for lack of it`);
+  if (m.note) parts.push(m.note);
+  return parts.join(', ');
+}
+
+const io = (fmt, r) => !r ? 'none lately'
+  : `reads ${fmt.bytes(r.read_bytes)}/s in ${fmt.rate(r.read_ops)}, writes ${fmt.bytes(r.write_bytes)}/s in ${fmt.rate(r.write_ops)}`;
+
 // explainer returns open(workload).
 export function explainer(kit) {
   const {h, fmt} = kit;
@@ -34,12 +51,13 @@ export function explainer(kit) {
       'Cgroup': kit.code(w.cgroup), 'Classed by': `${w.rule} (${w.source})`, 'CPU': `${fmt.cores(w.used_cores)} cores`,
       'Limit': limit(fmt, w), 'Throttled': `${fmt.percent(w.throttled_ratio)} of periods`,
       'Burst': w.burst && w.burst.mode !== 'off' ? `${burst(kit, w.burst)}, by ${w.burst.kernel}` : 'off',
-      'Real-time threads': String(w.rt_threads ?? 0), 'Id': kit.code(w.id),
-      ...(w.labels ? {'Labels': Object.entries(w.labels).map(([k, v]) => `${k}=${v}`).join(', ')} : {}),
+      'Real-time threads': String(w.rt_threads ?? 0), 'Memory': memory(fmt, w.memory), 'Block IO': io(fmt, w.io),
+      'Network': w.network ? `counts as ${w.network === 'REST' ? 'the rest' : w.network}` : 'left alone', 'Id': kit.code(w.id),
+      ...(w.labels ? {'Labels': Object.entries(w.labels).map(([k, v]) => `${k}=${v}${w.labels_from?.[k] ? ` (from ${w.labels_from[k]})` : ''}`).join(', ')} : {}),
       ...(w.pod ? {'Pod': w.pod} : {}),
       ...(w.image ? {'Image': w.image} : {}),
       ...(w.sources?.length > 1 ? {'Told by': w.sources.join(', ')} : {}),
-      ...(w.refused ? {'Not followed': w.refused.map(r => `${r.key}=${r.value}: ${r.text}`).join('; ')} : {}),
+      ...(w.refused ? {'Not followed': w.refused.map(r => `${r.key}=${r.value}${w.labels_from?.[r.key] ? ` (from ${w.labels_from[r.key]})` : ''}: ${r.text}`).join('; ')} : {}),
       ...(w.conflicts ? {'Sources disagree': w.conflicts.map(c => `${c.field} is ${c.taken} by ${c.from}, ${c.refused} by ${c.opposing}`).join('; ')} : {}),
     }).map(([k, v]) => h('div', null, h('dt', null, k), h('dd', null, v))));
     table.set(list ?? []);

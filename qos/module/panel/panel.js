@@ -1,11 +1,14 @@
-// The QoS panel: who runs in which class, what CPU each class is given and
-// takes, what they wait for, and what the controller wrote and why.
+// The QoS panel: who runs in which class, what each class is given and takes of
+// CPU, memory, disks and network, what they wait for, and what the controller
+// wrote and why.
 import {mountTiles} from './tiles.js';
 import {mountCharts} from './charts.js';
-import {mountNetwork} from './network.js';
 import {mountWorkloads} from './workloads.js';
-import {mountDecisions} from './decisions.js';
+import {mountMemory} from './memory.js';
 import {mountDisks} from './disks.js';
+import {mountNetwork} from './network.js';
+import {mountContainers} from './containers.js';
+import {mountDecisions} from './decisions.js';
 import {mountMechanisms} from './mechanisms.js';
 
 export async function mount(el, kit) {
@@ -15,16 +18,17 @@ export async function mount(el, kit) {
   const tiles = h('div', {class: 'tiles qos-tiles'});
   const charts = h('div', {class: 'grid'});
   const workloads = h('section', {class: 'card', 'aria-labelledby': 'qos-who'});
+  const resources = h('div', {class: 'qos-resources'});
   const decisions = h('section', {class: 'card', 'aria-labelledby': 'qos-wrote'});
-  const disks = h('section', {class: 'card', 'aria-labelledby': 'qos-disks', hidden: true});
   const mechanisms = h('div', {class: 'grid pair'});
-  kit.put(el, h('h2', {class: 'sr'}, 'QoS'), trouble, tiles, charts, workloads, decisions, disks, mechanisms);
+  kit.put(el, h('h2', {class: 'sr'}, 'QoS'), trouble, tiles, charts, workloads, resources, decisions, mechanisms);
 
   const parts = [
-    mountTiles(tiles, kit), mountWorkloads(workloads, kit), mountDecisions(decisions, kit), mountDisks(disks, kit), mountMechanisms(mechanisms, kit),
+    mountTiles(tiles, kit), mountWorkloads(workloads, kit),
+    mountMemory(resources, kit), mountDisks(resources, kit), mountNetwork(resources, kit), mountContainers(resources, kit),
+    mountDecisions(decisions, kit), mountMechanisms(mechanisms, kit),
   ];
   mountCharts(charts, kit);
-  mountNetwork(charts, kit);
   kit.onTick(async signal => {
     try {
       const status = await kit.fetchJSON('/api/v1/qos/status', {signal});

@@ -24,6 +24,7 @@ export function mountWorkloads(el, kit) {
       {key: 'past', label: 'In this range', sort: false, value: w => past(w)?.join() ?? '',
         show: w => past(w) ? kit.spark(past(w), {colour: `class-${w.class}`, top: w.limit_cores ?? 0.1}) : ''},
       {key: 'limit', label: 'Limit', title: 'Its own limit, or its part of the best-effort cap', align: 'end', value: w => w.limit_cores ?? w.cap_cores, show: w => limit(fmt, w)},
+      {key: 'memory', label: 'Memory', title: 'In use, and what it is held to', align: 'end', order: w => w.memory?.used_bytes, value: w => memory(fmt, w.memory), show: w => memory(fmt, w.memory)},
       {key: 'throttled', label: 'Throttled', align: 'end', value: w => w.throttled_ratio,
         show: w => h('span', {class: w.throttled_ratio > 0.05 && w.class !== 'BE' ? 'qos-much' : null}, fmt.percent(w.throttled_ratio))},
       {key: 'burst', label: 'Burst plan', value: w => burst(kit, w.burst), wide: true},
@@ -53,6 +54,9 @@ export function mountWorkloads(el, kit) {
 
 // limit is a workload's own limit, or else its part of the best-effort cap.
 export const limit = (fmt, w) => w.limit_cores != null ? fmt.cores(w.limit_cores) : w.cap_cores != null ? `cap ${fmt.cores(w.cap_cores)}` : 'none';
+
+// memory is what a workload uses and, for best effort, what it is held to.
+const memory = (fmt, m) => !m ? fmt.NONE : m.bound_bytes != null ? `${fmt.bytes(m.used_bytes)} ≤ ${fmt.bytes(m.bound_bytes)}` : fmt.bytes(m.used_bytes);
 
 // burst writes a plan as the kernel is told it.
 export function burst(kit, b) {

@@ -20,6 +20,7 @@ const of = (v, labels) => typeof v === 'function' ? v(labels) : v;
 //   empty         what to say (text or node) when there is no data
 //   tools         nodes beside the title
 //   sync          charts with one key share their cursor
+//   lazy          ask only while the card is on the screen or near it
 //   queries       [{expr, name, colour, order, keep, stack, fill, dash, width}]
 //                 asked on every history tick; $w in expr is the rate window;
 //                 name, colour (a custom property without its dashes), order
@@ -29,7 +30,8 @@ const of = (v, labels) => typeof v === 'function' ? v(labels) : v;
 export function chart(el, options) {
   const card = new Card(options);
   el.append(card.el);
-  const stop = options.queries ? tickers.history.add(signal => card.ask(signal)) : () => {};
+  const begin = () => tickers.history.add(signal => card.ask(signal));
+  const stop = !options.queries ? () => {} : options.lazy ? whileNear(card.el, begin) : begin();
   return {
     el: card.el,
     set: d => card.show(d),
@@ -37,6 +39,24 @@ export function chart(el, options) {
       stop();
       card.destroy();
     },
+  };
+}
+
+// whileNear runs what begin starts while el is less than half a screen away.
+function whileNear(el, begin) {
+  let end = null;
+  const seen = new IntersectionObserver(entries => {
+    const near = entries.at(-1).isIntersecting;
+    if (near === (end !== null)) return;
+    if (near) return void (end = begin());
+    end();
+    end = null;
+  }, {rootMargin: '50% 0px'});
+  seen.observe(el);
+  return () => {
+    seen.disconnect();
+    end?.();
+    end = null;
   };
 }
 
