@@ -29,6 +29,7 @@ func TestPictures(t *testing.T) {
 				if os.Getenv("ANOLE_CONSOLE_SHOTS") != "" {
 					h := eval[int64](p, `document.documentElement.scrollHeight`)
 					p.do(chromedp.EmulateViewport(size.width, h))
+					p.until(drawn)
 					p.shot(size.name + "-" + panel + "-full")
 					p.do(chromedp.EmulateViewport(size.width, size.height))
 				}
@@ -37,6 +38,9 @@ func TestPictures(t *testing.T) {
 		})
 	}
 }
+
+// drawn says that every chart shows its lines, or why it has none.
+const drawn = `[...document.querySelectorAll('.chart')].every(c => c.querySelector('canvas') || c.querySelector('.plot-empty:not([hidden])'))`
 
 // widest names the elements that stick out of the window.
 const widest = `[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5)

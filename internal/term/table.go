@@ -17,8 +17,9 @@ type Cell struct {
 // Table is text in aligned columns. A column whose cells are all numbers (or
 // numbers with a unit) is aligned to the right. The zero value is empty.
 type Table struct {
-	head []string
-	rows [][]Cell
+	head  []string
+	rows  [][]Cell
+	spare []string
 }
 
 // NewTable makes a table with column titles.
@@ -55,38 +56,76 @@ func clean(s string) string {
 	}, s)
 }
 
-// Write writes the table to w, with colours if w takes them.
-func (t *Table) Write(w io.Writer) error { return t.write(w, Colours(w)) }
+// Spare names columns that are left out, the first first, where a terminal is
+// too narrow for all.
+func (t *Table) Spare(titles ...string) *Table {
+	t.spare = titles
+	return t
+}
 
-func (t *Table) write(w io.Writer, colours bool) error {
-	rows := t.rows
-	if len(t.head) > 0 {
-		head := make([]Cell, len(t.head))
-		for i, h := range t.head {
-			head[i] = Cell{Text: h, Style: Bold}
-		}
-		rows = append([][]Cell{head}, rows...)
-	}
+// Write writes the table to w, with colours if w takes them. Where w is a
+// terminal, cells that are too long for it go on in the next line of their
+// column.
+func (t *Table) Write(w io.Writer) error { return t.write(w, Colours(w), Width(w), wrap) }
+
+// WriteCut writes the table for a screen of the given width, 0 for any, where
+// each row must take one line: what is too long is cut.
+func (t *Table) WriteCut(w io.Writer, width int, colours bool) error {
+	return t.write(w, colours, width, cut)
+}
+
+func (t *Table) write(w io.Writer, colours bool, most int, fold func(string, int) []string) error {
+	rows := t.all()
 	width, right := t.measure(rows)
+	columns := t.layout(width, right, most)
 	b := bufio.NewWriter(w)
 	for _, row := range rows {
-		for i, c := range row {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c.Text))
-			last := i == len(row)-1
-			if right[i] {
-				_, _ = b.WriteString(pad)
-			}
-			_, _ = b.WriteString(paint(c.Text, c.Style, colours))
-			if !right[i] && !last {
-				_, _ = b.WriteString(pad)
-			}
-			if !last {
-				_, _ = b.WriteString("  ")
+		cells, lines := make([][]string, len(row)), 1
+		for _, i := range columns {
+			if i < len(row) {
+				cells[i] = fold(row[i].Text, width[i])
+				lines = max(lines, len(cells[i]))
 			}
 		}
-		_ = b.WriteByte('\n')
+		for n := range lines {
+			writeLine(b, row, cells, columns, width, right, n, colours)
+		}
 	}
 	return b.Flush()
+}
+
+// writeLine writes the nth line of a row.
+func writeLine(b *bufio.Writer, row []Cell, cells [][]string, columns, width []int, right []bool, n int, colours bool) {
+	gap := 0 // blanks owed before the next text
+	for _, i := range columns {
+		text := ""
+		if i < len(row) && n < len(cells[i]) {
+			text = cells[i][n]
+		}
+		pad := width[i] - utf8.RuneCountInString(text)
+		if right[i] {
+			gap, pad = gap+pad, 0
+		}
+		if text != "" {
+			_, _ = b.WriteString(strings.Repeat(" ", gap))
+			_, _ = b.WriteString(paint(text, row[i].Style, colours))
+			gap = 0
+		}
+		gap += pad + columnGap
+	}
+	_ = b.WriteByte('\n')
+}
+
+// all gives the rows with the titles first.
+func (t *Table) all() [][]Cell {
+	if len(t.head) == 0 {
+		return t.rows
+	}
+	head := make([]Cell, len(t.head))
+	for i, h := range t.head {
+		head[i] = Cell{Text: h, Style: Bold}
+	}
+	return append([][]Cell{head}, t.rows...)
 }
 
 func (t *Table) measure(rows [][]Cell) (width []int, right []bool) {

@@ -20,7 +20,7 @@ func TestTable(t *testing.T) {
 		t.Errorf("got\n%q\nwant\n%q", b.String(), want)
 	}
 	b.Reset()
-	if err := tab.write(&b, true); err != nil || !strings.Contains(b.String(), "\x1b[32mfine\x1b[0m") {
+	if err := tab.write(&b, true, 0, wrap); err != nil || !strings.Contains(b.String(), "\x1b[32mfine\x1b[0m") {
 		t.Errorf("with colours %q, %v", b.String(), err)
 	}
 	b.Reset()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,8 +55,12 @@ func writeStatus(w io.Writer, s *qos.Status) error {
 	if s.Cap != nil {
 		limit = fmt.Sprintf("best effort capped at %.2f cores (%s)", *s.Cap, s.CapWhy)
 	}
-	fmt.Fprintf(w, "%s  %s  cgroup %s\n%.2f of %.0f cores busy, %s\n%s\n", s.Node.Name, s.Node.Kernel, s.Node.Cgroup, s.Node.Busy, s.Node.CPUs, limit, memoryLine(s.Node.Memory))
-	t := term.NewTable("CLASS", "WORKLOADS", "CORES", "THROTTLED", "BURST", "RUNQ P50", "RUNQ P99", "PSI CPU")
+	busy := fmt.Sprintf("%.2f of %.0f cores busy, %s", s.Node.Busy, s.Node.CPUs, limit)
+	fmt.Fprintf(w, "%s  %s  cgroup %s\n%s\n%s\n", s.Node.Name, s.Node.Kernel, s.Node.Cgroup, term.Fold(w, busy, "  "), term.Fold(w, memoryLine(s.Node.Memory), "  "))
+	if s.Node.Memory != nil {
+		fmt.Fprintln(w)
+	}
+	t := term.NewTable("CLASS", "WORKLOADS", "CORES", "THROTTLED", "BURST", "RUNQ P50", "RUNQ P99", "PSI CPU").Spare("BURST")
 	for _, c := range s.Classes {
 		t.Row(classCell(c.Class.String()), fmt.Sprint(c.Workloads), fmt.Sprintf("%.2f", c.Used), percent(c.Throttled),
 			seconds(c.BurstTime), microseconds(c.RunqP50), microseconds(c.RunqP99), percent(c.PSI))
@@ -64,7 +69,9 @@ func writeStatus(w io.Writer, s *qos.Status) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	if err := writeWorkloads(w, s.Workloads, 0); err != nil {
+	if len(s.Workloads) == 0 {
+		fmt.Fprintln(w, noWorkloads)
+	} else if err := workloadTable(s.Workloads, 0).Write(w); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
@@ -75,25 +82,27 @@ func writeStatus(w io.Writer, s *qos.Status) error {
 	if err := m.Write(w); err != nil {
 		return err
 	}
-	if err := writeNetwork(w, s.Network); err != nil {
+	if err := writeDisks(w, s.IO); err != nil {
 		return err
 	}
-	for _, d := range s.Degraded {
-		fmt.Fprintf(w, "\n%s %s: %s", term.Paint(w, term.Yellow, "degraded"), d.Feature, d.Detail)
+	if err := writeNetwork(w, s.Network); err != nil {
+		return err
 	}
 	if len(s.Degraded) > 0 {
 		fmt.Fprintln(w)
 	}
+	for _, d := range s.Degraded {
+		rest := strings.TrimPrefix(term.Fold(w, term.Clean("degraded "+d.Feature+": "+d.Detail), "  "), "degraded")
+		fmt.Fprintf(w, "%s%s\n", term.Paint(w, term.Yellow, "degraded"), rest)
+	}
 	return nil
 }
 
-// writeWorkloads lists workloads; most bounds the rows, 0 does not.
-func writeWorkloads(w io.Writer, all []qos.WorkloadStatus, most int) error {
-	if len(all) == 0 {
-		fmt.Fprintln(w, "no workloads yet: start one with  anole qos run --class be -- cmd…")
-		return nil
-	}
-	t := term.NewTable("WORKLOAD", "CLASS", "CORES", "LIMIT", "THROTTLED", "BANK", "MEMORY", "RULE")
+const noWorkloads = "no workloads yet: start one with  anole qos run --class be -- cmd…"
+
+// workloadTable lists workloads; most bounds the rows, 0 does not.
+func workloadTable(all []qos.WorkloadStatus, most int) *term.Table {
+	t := term.NewTable("WORKLOAD", "CLASS", "CORES", "LIMIT", "THROTTLED", "BANK", "MEMORY", "RULE").Spare("BANK", "RULE")
 	for i, x := range all {
 		if most > 0 && i >= most {
 			break
@@ -109,7 +118,7 @@ func writeWorkloads(w io.Writer, all []qos.WorkloadStatus, most int) error {
 		}
 		t.Row(x.ID, classCell(x.Class.String()), fmt.Sprintf("%.2f", x.Used), limit, percent(x.Throttled), bank, memoryCell(x.Memory), x.Rule)
 	}
-	return t.Write(w)
+	return t
 }
 
 func explainCommand() *cobra.Command {
@@ -143,7 +152,8 @@ func explainCommand() *cobra.Command {
 }
 
 func writeExplanation(w io.Writer, x *qos.Explanation) error {
-	fmt.Fprintf(w, "%s is %s by %s\ncgroup %s\n", x.Workload.ID, x.Workload.Class, x.Workload.Rule, x.Workload.Cgroup)
+	who := fmt.Sprintf("%s is %s by %s", x.Workload.ID, x.Workload.Class, x.Workload.Rule)
+	fmt.Fprintf(w, "%s\ncgroup %s\n", term.Fold(w, term.Clean(who), "  "), term.Clean(x.Workload.Cgroup))
 	writeTold(w, &x.Workload)
 	fmt.Fprintln(w)
 	if len(x.Files) == 0 {
@@ -161,7 +171,7 @@ func writeExplanation(w io.Writer, x *qos.Explanation) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	t := term.NewTable("TIME", "BY", "FILE", "OLD", "NEW", "WHY", "RESULT")
+	t := term.NewTable("TIME", "BY", "FILE", "OLD", "NEW", "WHY", "RESULT").Spare("BY")
 	for _, d := range x.Decisions {
 		t.Row(time.UnixMilli(d.Time).Format("15:04:05.000"), d.Controller, base(d.File), d.Old, d.New, d.Why, d.Result)
 	}

@@ -30,5 +30,20 @@ func memoryLine(m *qos.NodeMemory) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s of %s memory available, %s free, %s to be kept free\n", mebibytes(m.Available), mebibytes(m.Total), mebibytes(m.Free), mebibytes(m.Target))
+	return fmt.Sprintf("%s of %s memory available, %s free, %s to be kept free", mebibytes(m.Available), mebibytes(m.Total), mebibytes(m.Free), mebibytes(m.Target))
+}
+
+// memoryText says all that is known of a workload's memory.
+func memoryText(m *qos.MemoryStatus) string {
+	if m == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%s, %d major faults", memoryCell(m), m.MajorFaults)
+	if m.OOMKills > 0 {
+		text += fmt.Sprintf(", %d killed for lack of it", m.OOMKills)
+	}
+	if m.Note != "" {
+		text += ", " + m.Note
+	}
+	return text
 }

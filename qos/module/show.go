@@ -70,12 +70,15 @@ func labelList(labels, from map[string]string) string {
 func writeTold(w io.Writer, x *qos.WorkloadStatus) {
 	line := func(what, text string) {
 		if text != "" {
-			fmt.Fprintf(w, "%s %s\n", what, term.Clean(text))
+			fmt.Fprintln(w, term.Fold(w, term.Clean(what+" "+text), "  "))
 		}
 	}
 	line("pod", x.Pod)
 	line("image", x.Image)
 	line("told by", strings.Join(x.Sources, ", "))
+	line("memory", memoryText(x.Memory))
+	line("disks", ioText(x.IO))
+	line("network class", x.Network)
 	line("labels", labelList(x.Labels, x.LabelsFrom))
 	for _, r := range x.Refused {
 		fmt.Fprintf(w, "%s %s\n", term.Paint(w, term.Yellow, "not followed:"), r)

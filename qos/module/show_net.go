@@ -14,19 +14,21 @@ func writeNetwork(w io.Writer, all []qos.LinkStatus) error {
 	if len(all) == 0 {
 		return nil
 	}
-	fmt.Fprintln(w)
-	t := term.NewTable("INTERFACE", "USING", "RATE", "INGRESS", "CLASS", "GUARANTEED", "SENT", "DROPPED", "RECEIVED", "DROPPED")
 	for _, l := range all {
 		if len(l.Classes) == 0 {
-			t.Row(l.Interface, l.Using, "-", "-", "-", "-", "-", "-", "-", l.Why)
+			fmt.Fprintf(w, "\n%s %s: %s\n", l.Interface, term.Paint(w, term.Yellow, "is not shared"), term.Clean(l.Why))
+			continue
 		}
-		name, using, out, in := l.Interface, l.Using, l.Out.String(), rate(l.In)
+		fmt.Fprintf(w, "\n%s by %s, out %s, in %s\n", l.Interface, l.Using, l.Out, rate(l.In))
+		t := term.NewTable("CLASS", "GUARANTEED", "SENT", "DROPPED", "RECEIVED", "DROPPED")
 		for _, c := range l.Classes {
-			t.Row(name, using, out, in, classCell(c.Class), c.Guaranteed.String(), fmt.Sprint(c.Sent), fmt.Sprint(c.SentLost), fmt.Sprint(c.Got), fmt.Sprint(c.GotLost))
-			name, using, out, in = "", "", "", ""
+			t.Row(classCell(c.Class), c.Guaranteed.String(), mebibytes(c.Sent), fmt.Sprint(c.SentLost), mebibytes(c.Got), fmt.Sprint(c.GotLost))
+		}
+		if err := t.Write(w); err != nil {
+			return err
 		}
 	}
-	return t.Write(w)
+	return nil
 }
 
 func rate(r shape.Rate) string {

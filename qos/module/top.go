@@ -28,12 +28,12 @@ func topCommand() *cobra.Command {
 				return core.Exit(core.ExitUsage, fmt.Errorf("--every %v: at least 100ms", every))
 			}
 			env := core.EnvFrom(cmd.Context())
-			m := &top{ctx: cmd.Context(), every: every}
+			m := &top{ctx: cmd.Context(), every: every, colours: term.Colours(env.Out)}
 			if m.fetch(); m.err != nil {
 				return m.err
 			}
 			if !term.IsTerminal(env.Out) {
-				_, err := fmt.Fprint(env.Out, m.View())
+				_, err := fmt.Fprintln(env.Out, m.View())
 				return err
 			}
 			_, err := tea.NewProgram(m, tea.WithAltScreen(), tea.WithContext(cmd.Context()), tea.WithOutput(env.Out)).Run()
@@ -46,14 +46,15 @@ func topCommand() *cobra.Command {
 
 // top is the model of the live view.
 type top struct {
-	ctx    context.Context
-	every  time.Duration
-	status qos.Status
-	err    error
-	width  int
-	height int
-	by     int // sort order
-	paused bool
+	ctx     context.Context
+	every   time.Duration
+	status  qos.Status
+	err     error
+	width   int
+	height  int
+	by      int // sort order
+	paused  bool
+	colours bool
 }
 
 var orders = []struct {
@@ -110,37 +111,68 @@ func (t *top) fetch() {
 func (t *top) View() string {
 	var b strings.Builder
 	s := &t.status
-	fmt.Fprintf(&b, "anole qos top   %s   %s   %s\n", s.Node.Name, time.UnixMilli(s.Time).Format(time.TimeOnly), gauge(s.Node.Busy, s.Node.CPUs))
-	if s.Cap != nil {
-		fmt.Fprintf(&b, "best effort capped at %.2f cores: %s\n", *s.Cap, s.CapWhy)
-	} else {
-		b.WriteString("best effort: no cap in force\n")
+	line := func(format string, args ...any) {
+		b.WriteString(term.Cut(term.Clean(fmt.Sprintf(format, args...)), t.width) + "\n")
 	}
-	b.WriteByte('\n')
+	line("anole qos top   %s   %s   %s", s.Node.Name, time.UnixMilli(s.Time).Format(time.TimeOnly), gauge(s.Node.Busy, s.Node.CPUs))
+	if s.Cap != nil {
+		line("best effort capped at %.2f cores: %s", *s.Cap, s.CapWhy)
+	} else {
+		line("best effort: no cap in force")
+	}
+	for _, text := range t.resources() {
+		line("%s", text)
+	}
+	line("")
 	classes := term.NewTable("CLASS", "WORKLOADS", "CORES", "THROTTLED", "RUNQ P50", "RUNQ P99", "PSI CPU")
 	for _, c := range s.Classes {
-		classes.Row(c.Class.String(), fmt.Sprint(c.Workloads), fmt.Sprintf("%.2f", c.Used), percent(c.Throttled), microseconds(c.RunqP50), microseconds(c.RunqP99), percent(c.PSI))
+		classes.Row(classCell(c.Class.String()), fmt.Sprint(c.Workloads), fmt.Sprintf("%.2f", c.Used), percent(c.Throttled), microseconds(c.RunqP50), microseconds(c.RunqP99), percent(c.PSI))
 	}
-	_ = classes.Write(&b)
-	b.WriteByte('\n')
+	_ = classes.WriteCut(&b, t.width, t.colours)
+	line("")
 	all := slices.Clone(s.Workloads)
 	slices.SortStableFunc(all, orders[t.by].less)
-	_ = writeWorkloads(&b, all, t.rows())
-	b.WriteString("\nlast writes\n")
-	for i, d := range s.Decisions {
-		if i == 6 {
-			break
-		}
-		fmt.Fprintf(&b, "  %s  %-9s %s: %s → %s  (%s)\n", time.UnixMilli(d.Time).Format("15:04:05.0"), d.Controller, base(d.File), d.Old, d.New, d.Why)
+	if len(all) == 0 {
+		line(noWorkloads)
+	} else {
+		_ = workloadTable(all, t.rows()).WriteCut(&b, t.width, t.colours)
+	}
+	line("")
+	line("last writes")
+	for _, d := range s.Decisions[:min(len(s.Decisions), lastWrites)] {
+		line("  %s  %-9s %s: %s → %s  (%s)", time.UnixMilli(d.Time).Format("15:04:05.0"), d.Controller, base(d.File), d.Old, d.New, d.Why)
 	}
 	if t.err != nil {
-		fmt.Fprintf(&b, "\n%v\n", t.err)
+		line("")
+		line("%v", t.err)
 	}
-	foot := fmt.Sprintf("\nq quit   s sort (%s)   p pause", orders[t.by].name)
+	line("")
+	foot := fmt.Sprintf("q quit   s sort (%s)   p pause", orders[t.by].name)
 	if t.paused {
 		foot += "   paused"
 	}
-	return t.clip(b.String() + foot)
+	return b.String() + term.Cut(foot, t.width)
+}
+
+// lastWrites is how many decisions are shown.
+const lastWrites = 6
+
+// resources has a line for the memory, and one for the disks on which
+// best-effort work is limited, as far as there is room.
+func (t *top) resources() (out []string) {
+	if text := memoryLine(t.status.Node.Memory); text != "" {
+		out = append(out, text)
+	}
+	var disks []string
+	for i := range t.status.IO {
+		if d := &t.status.IO[i]; d.Limit != nil {
+			disks = append(disks, fmt.Sprintf("%s: best effort may %s, LS latency %s of the objective", d.Disk, diskLimit(d), latencyCell(d).Text))
+		}
+	}
+	if len(disks) > 0 {
+		out = append(out, strings.Join(disks, "; "))
+	}
+	return out
 }
 
 // rows is how many workloads fit.
@@ -148,21 +180,8 @@ func (t *top) rows() int {
 	if t.height == 0 {
 		return 0
 	}
-	return max(3, t.height-len(t.status.Classes)-18)
-}
-
-// clip cuts lines to the width of the screen, which would wrap otherwise.
-func (t *top) clip(s string) string {
-	if t.width == 0 {
-		return s + "\n"
-	}
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		if r := []rune(l); len(r) > t.width {
-			lines[i] = string(r[:t.width-1]) + "…"
-		}
-	}
-	return strings.Join(lines, "\n")
+	// title, cap, titles of two tables, last writes, foot, and blanks
+	return max(1, t.height-len(t.status.Classes)-len(t.resources())-min(len(t.status.Decisions), lastWrites)-10)
 }
 
 // gauge draws use as a bar.

@@ -34,7 +34,7 @@ function build(grid, kit) {
     expr: `sum by (class) (rate(anole_qos_io_bytes_total{direction="${direction}"}[$w]))`, colour, name: l => `${l.class} ${direction}`,
     order: l => order(l) + 10 * i, width: 2 - 0.8 * i, dash: i ? [4, 3] : undefined,
   }));
-  kit.chart(grid, {title: 'Block IO by class', unit: 'bytes', note: 'Bytes a second on the disks above: read solid, written dashed.', queries: bytes,
+  kit.chart(grid, {title: 'Block IO by class', unit: 'flow', note: 'Bytes a second on the disks above: read solid, written dashed.', queries: bytes,
     empty: 'No workload touched these disks in this time range.'});
   let latency = null;
   return status => {
@@ -56,5 +56,5 @@ function limit(d, fmt) {
   const l = d.be_limit;
   if (d.mechanism === 'off') return fmt.NONE;
   if (!l) return 'all it wants';
-  return `read ${fmt.bytes(l.read_bytes)}/s, write ${fmt.bytes(l.write_bytes)}/s`;
+  return `read ${fmt.flow(l.read_bytes)}, write ${fmt.flow(l.write_bytes)}`;
 }

@@ -4,9 +4,9 @@
 export function mountMechanisms(el, kit) {
   const {h} = kit;
   const quiet = s => h('span', {class: 'quiet-text'}, s);
-  const using = h('section', {class: 'card', 'aria-labelledby': 'qos-uses'}, h('header', {class: 'card-head'}, h('h3', {id: 'qos-uses'}, 'What this node uses, and why')),
+  const using = h('section', {class: 'card span', 'aria-labelledby': 'qos-uses'}, h('header', {class: 'card-head'}, h('h3', {id: 'qos-uses'}, 'What this node uses, and why')),
     h('p', {class: 'note'}, 'The best that kernel and hardware offer of each; what is off says what it lacks.'));
-  const without = h('section', {class: 'card', 'aria-labelledby': 'qos-without'}, h('header', {class: 'card-head'}, h('h3', {id: 'qos-without'}, 'Done without')),
+  const without = h('section', {class: 'card span', 'aria-labelledby': 'qos-without'}, h('header', {class: 'card-head'}, h('h3', {id: 'qos-without'}, 'Done without')),
     h('p', {class: 'note'}, 'What is missing here. The controller works without it.'));
   el.append(using, without);
   const mechanisms = kit.table(using, {

@@ -36,10 +36,10 @@ function build(grid, kit) {
   });
   const byClass = {name: l => l.class, colour, order};
   kit.chart(grid, {
-    title: 'Memory by class', unit: 'bytes', note: 'Charged to each class, stacked; dashed: what the bounds of best effort add up to.',
+    title: 'Memory by class', unit: 'bytes', note: 'Charged to each class, stacked. Where best effort touches its bound, the controller holds it back for the rest.',
     queries: [
       {...byClass, expr: 'sum by (class) (anole_qos_memory_used_bytes) > 0', stack: true, width: 1.2},
-      {expr: 'sum(anole_qos_memory_bound_bytes{class="BE"})', name: 'BE bound', colour: 'bad', dash: [5, 4], order: () => 90},
+      {expr: '(sum(anole_qos_memory_used_bytes{class!="BE"}) or vector(0)) + sum(anole_qos_memory_bound_bytes{class="BE"})', name: 'BE bound, on top of the rest', colour: 'bad', dash: [5, 4], order: () => 90},
     ],
   });
   kit.chart(grid, {
@@ -53,7 +53,7 @@ function build(grid, kit) {
     queries: [{...byClass, expr: 'sum by (class) (rate(anole_qos_memory_major_faults_total[$w]))'}],
   });
   kit.chart(grid, {
-    title: 'Taken back', unit: 'bytes', max: 1 << 20, empty: 'Nothing was taken back from best effort: there was enough for all.',
+    title: 'Taken back', unit: 'flow', max: 1 << 20, empty: 'Nothing was taken back from best effort: there was enough for all.',
     note: 'Bytes a second taken back from best effort, by the control file that did it.',
     queries: [{expr: 'sum by (mechanism) (rate(anole_qos_memory_reclaimed_bytes_total[$w]))', name: l => l.mechanism, fill: true}],
   });

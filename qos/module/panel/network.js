@@ -38,7 +38,7 @@ function build(grid, kit) {
     expr: `sum by (class) (rate(${metric}{direction="${direction}"}[$w]))`, colour, name: l => `${name(l.class)} ${direction}`,
     order: l => order(l) + 10 * i, width: 2 - 0.8 * i, dash: i ? [4, 3] : undefined, ...more,
   }));
-  kit.chart(grid, {title: 'Network by class', unit: 'bytes', note: 'Bytes a second on the wire: sent solid, received dashed.', queries: both('anole_qos_net_bytes_total')});
+  kit.chart(grid, {title: 'Network by class', unit: 'flow', note: 'Bytes a second on the wire: sent solid, received dashed.', queries: both('anole_qos_net_bytes_total')});
   kit.chart(grid, {title: 'Packets dropped', unit: 'rate', max: 1, note: 'To hold a class to its share, or for want of room in its queue.', queries: both('anole_qos_net_dropped_packets_total')});
   return status => t.set(status.network.flatMap(rows));
 }

@@ -14,7 +14,7 @@ const of = (v, labels) => typeof v === 'function' ? v(labels) : v;
 
 // chart puts a card into el. options:
 //   title, note   text; note is one muted line
-//   unit          cores | ratio | seconds | bytes | rate | number
+//   unit          cores | ratio | seconds | bytes | flow (bytes a second) | rate | number
 //   height        of the plot in pixels, default 208
 //   log, max      logarithmic y axis; least top of a linear one
 //   empty         what to say (text or node) when there is no data

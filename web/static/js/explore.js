@@ -94,6 +94,7 @@ function guess(q) {
   if (/quantile|latency/.test(q)) return 'seconds';
   if (/_cores\s*\/\s*\w+_cores|ratio/.test(q)) return 'ratio';
   if (/cpu_\w*seconds_total|_cores/.test(q)) return 'cores';
+  if (/_bytes_total/.test(q) && /rate\(/.test(q)) return 'flow';
   if (/_bytes/.test(q)) return 'bytes';
   return 'number';
 }

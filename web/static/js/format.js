@@ -49,6 +49,7 @@ export function bytes(v) {
   return trim(v) + ' ' + ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'][u];
 }
 
+export const flow = v => bad(v) ? NONE : bytes(v) + '/s';
 export const rate = v => bad(v) ? NONE : number(v) + '/s';
 
 // duration is a length of time in its two largest units.
@@ -75,6 +76,6 @@ export function moment(ms) {
 }
 
 // units maps a unit's name to its format; what a chart's axis and legend use.
-export const units = {cores, ratio: percent, seconds, bytes, rate, number};
+export const units = {cores, ratio: percent, seconds, bytes, flow, rate, number};
 // unit gives the format of a unit, of plain numbers for an unknown one.
 export const unit = name => units[name] ?? number;

@@ -44,6 +44,9 @@ const log = (u, min, max) => min == null ? [1e-6, 1e-2]
 // decades leaves a logarithmic axis its powers of ten.
 const decades = (u, splits) => splits.map(v => v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null);
 
+// powers are the steps of an axis in bytes.
+const powers = Array.from({length: 50}, (_, i) => 2 ** i);
+
 // timeLabels are 24-hour clocks, with the date where a day begins.
 function timeLabels(u, splits, axis, space, step) {
   return splits.map((t, i) => {
@@ -128,6 +131,7 @@ export class Plot {
       axes: [
         {...axis, values: timeLabels, space: 64, size: 28, gap: 6},
         {...axis, values: (u, splits) => splits.map(v => v == null ? '' : format(v)), space: isLog ? 22 : 36, size: 60, gap: 8,
+          ...(unit === 'bytes' || unit === 'flow' ? {incrs: powers} : {}),
           ...(isLog ? {filter: decades, grid: {...axis.grid, filter: decades}} : {})},
       ],
       series: [{}, ...this.#series.map(s => this.#line(s))],

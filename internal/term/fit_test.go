@@ -1,0 +1,79 @@
+package term
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// wide is a table that no small terminal has room for.
+func wide() *Table {
+	t := NewTable("WORKLOAD", "CORES", "BANK", "WHY").Spare("BANK")
+	t.Row("/kubepods.slice/kubepods-besteffort.slice/cri-containerd-0123456789.scope", "1.25", "P=500ms Q=150ms B=150ms", "others use 1.50 of 2 CPUs, target 97 %")
+	t.Row("web", "0.01", "-", Cell{"größer als nötig", Green})
+	return t
+}
+
+// Whatever the width, no line is longer, and nothing but spared columns is lost.
+func TestTablesFit(t *testing.T) {
+	squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
+	for width := 40; width <= 200; width++ {
+		var b bytes.Buffer
+		if err := wide().write(&b, false, width, wrap); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(b.String(), "\n") {
+			if n := utf8.RuneCountInString(line); n > width {
+				t.Fatalf("%d characters at a width of %d: %q", n, width, line)
+			}
+		}
+		if !strings.Contains(b.String(), "1.25") {
+			t.Errorf("a number was cut at %d:\n%s", width, b.String())
+		}
+		spared := !strings.Contains(b.String(), "BANK")
+		if spared != (width < 53) { // 14 + 5 + 14 + 14 and three gaps
+			t.Errorf("at %d BANK is spared: %v", width, spared)
+		}
+	}
+	var b bytes.Buffer
+	if err := wide().write(&b, false, 1000, wrap); err != nil || strings.Count(b.String(), "\n") != 3 {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+	for _, s := range []string{"/kubepods.slice/kubepods-besteffort.slice/x", "a few words that are long", "ä" + strings.Repeat("ö", 30), "", "x"} {
+		for width := 1; width < 50; width++ {
+			lines := wrap(s, width)
+			if got := squeeze(strings.Join(lines, "")); got != squeeze(s) {
+				t.Errorf("%q in %d: %q", s, width, lines)
+			}
+		}
+	}
+}
+
+func TestTablesAreCut(t *testing.T) {
+	for width := 40; width <= 200; width++ {
+		var b bytes.Buffer
+		if err := wide().WriteCut(&b, width, false); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("%d lines at a width of %d:\n%s", len(lines), width, b.String())
+		}
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(line); n > width {
+				t.Errorf("%d characters at a width of %d: %q", n, width, line)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := wide().WriteCut(&b, 60, true); err != nil || !strings.Contains(b.String(), "…") || !strings.Contains(b.String(), ".scope") || !strings.Contains(b.String(), "\x1b[32m") {
+		t.Errorf("%v\n%q", err, b.String())
+	}
+	if got := Cut("abcdef", 4); got != "abc…" {
+		t.Errorf("Cut gives %q", got)
+	}
+	if got := Cut("abcdef", 0); got != "abcdef" {
+		t.Errorf("Cut to any width gives %q", got)
+	}
+}
