@@ -258,7 +258,7 @@ func TestQoSPanelWithoutResources(t *testing.T) {
 	off := `[...document.querySelectorAll('.qos-off')].filter(e => e.checkVisibility())`
 	p.until(off + `.length === 4`)
 	got := strings.Join(eval[[]string](p, off+`.map(e => e.innerText)`), "\n")
-	for _, s := range []string{"the memory controller", "no disk to control", "the policy names no interface", "NRI no socket at", "containerd events off"} {
+	for _, s := range []string{"the memory controller", "no disk to control", "the policy names no interface", "NRI: no socket", "CRI: no privilege", "containerd events: off"} {
 		if !strings.Contains(got, s) {
 			t.Errorf("no word of %q: %q", s, got)
 		}

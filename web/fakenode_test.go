@@ -65,7 +65,7 @@ func (a *fakeAgent) containers() obj {
 	now := time.Now()
 	if a.bare.Load() {
 		return obj{"time": now.UnixMilli(), "containers": 0, "disagreements": 0, "conflicts": []obj{}, "sources": []obj{
-			{"name": "nri", "wanted": true, "problem": "no socket at /var/run/nri/nri.sock"}, {"name": "cri", "wanted": true, "problem": "no runtime found"}, {"name": "events"},
+			{"name": "nri", "wanted": true, "reason": "no_peer", "problem": "needs a container runtime; none of these is there: /var/run/nri/nri.sock"}, {"name": "cri", "wanted": true, "reason": "no_privilege", "problem": "permission denied"}, {"name": "events"},
 		}}
 	}
 	return obj{

@@ -90,6 +90,8 @@ func wrap(s string, width int) []string {
 		if s[at] != ' ' {
 			if i := strings.LastIndexByte(line, ' '); i > 0 {
 				at = i
+			} else if i := strings.LastIndexByte(line, '/'); i > len(line)/2 {
+				at = i
 			} else if i := strings.LastIndexAny(line, "/,=.-_:"); i > 0 && i < len(line)-1 {
 				at = i + 1
 			}

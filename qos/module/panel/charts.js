@@ -13,7 +13,7 @@ export function mountCharts(el, kit) {
     title: 'CPU given and taken', unit: 'cores', height: 260, empty: hint(),
     note: 'Cores used by each class, stacked. Where best effort touches its cap, the controller holds it back for the rest.',
     queries: [
-      {...byClass, expr: `sum by (class) (rate(${usage}[$w]))`, stack: true, width: 1.2},
+      {...byClass, expr: `sum by (class) (rate(${usage}[$w]))`, idle: false, stack: true, width: 1.2},
       {expr: `clamp_max(sum(rate(${usage}[$w])) - (sum(rate(${usage}{class="BE"}[$w])) or vector(0)) + scalar(anole_qos_be_cap_cores), scalar(anole_qos_node_cpu_capacity_cores))`,
         name: 'BE cap, on top of the rest', colour: 'bad', dash: [5, 4], order: () => 90, width: 1.6},
       {expr: 'anole_qos_node_cpu_capacity_cores', name: 'capacity', colour: 'muted', dash: [2, 3], order: () => 91, width: 1.6},
@@ -38,7 +38,7 @@ export function mountCharts(el, kit) {
   kit.chart(el, {
     title: 'CPU Burst', unit: 'cores', max: 0.05, empty: 'No group spent banked CPU in this time range.',
     note: 'CPU taken beyond the quota out of what a group had banked before.',
-    queries: [{...byClass, expr: per('burst_seconds_total'), fill: true}],
+    queries: [{...byClass, expr: per('burst_seconds_total'), idle: false, fill: true}],
   });
   mountPressure(el, kit, byClass);
 }

@@ -12,7 +12,8 @@ export function mountContainers(el, kit) {
     if (!view) return s.off(missing || 'not known yet');
     const sources = view.sources ?? [], refused = refusals(status.workloads ?? []);
     if (sources.some(x => x.connected) || view.containers > 0 || refused.length) s.on({view, refused});
-    else s.off(`no container runtime is connected: ${sources.map(x => `${NAMES[x.name] ?? x.name} ${x.wanted ? x.problem || 'not yet' : 'off'}`).join('; ')}`);
+    else s.off(`no container runtime is connected (${sources.map(x => `${NAMES[x.name] ?? x.name}: ${short(x)}`).join(', ')})`,
+      sources.map(x => x.problem).filter(Boolean).join('\n'));
   };
   kit.onTick(async signal => {
     const modules = kit.agent.status?.modules; // one that is not there is not asked
@@ -34,6 +35,9 @@ export function mountContainers(el, kit) {
     show();
   };
 }
+
+// short says in a word why a source is not connected.
+const short = s => !s.wanted ? 'off' : s.reason === 'no_peer' ? 'no socket' : s.reason ? s.reason.replaceAll('_', ' ') : s.problem || 'not yet';
 
 // refusals lists what was not followed, with whose it is.
 const refusals = workloads => workloads.flatMap(w => (w.refused ?? []).map(r => ({...r, id: w.id, of: w.pod || w.name || w.id, from: w.labels_from?.[r.key] ?? w.source})));

@@ -1,7 +1,7 @@
 // By what means best-effort IO is held on each disk, how much it may do, and
 // how long latency-sensitive requests take there.
 import {colour, order} from './classes.js';
-import {section, card, using} from './section.js';
+import {section, card, once, palette, using} from './section.js';
 
 export function mountDisks(el, kit) {
   const s = section(el, kit, {title: 'Block IO', build});
@@ -32,22 +32,22 @@ function build(grid, kit) {
   });
   const bytes = ['read', 'write'].map((direction, i) => ({
     expr: `sum by (class) (rate(anole_qos_io_bytes_total{direction="${direction}"}[$w]))`, colour, name: l => `${l.class} ${direction}`,
-    order: l => order(l) + 10 * i, width: 2 - 0.8 * i, dash: i ? [4, 3] : undefined,
+    order: l => order(l) + 10 * i, width: 2 - 0.8 * i, dash: i ? [4, 3] : undefined, idle: false,
   }));
   kit.chart(grid, {title: 'Block IO by class', unit: 'flow', note: 'Bytes a second on the disks above: read solid, written dashed.', queries: bytes,
     empty: 'No workload touched these disks in this time range.'});
-  let latency = null;
+  const latency = once(() => mountLatency(grid, kit));
   return status => {
     t.set(status.io.map(d => ({...d})));
-    if (!latency && status.io.some(d => d.latency > 0)) latency = mountLatency(grid, kit);
+    latency(status.io.some(d => d.latency > 0));
   };
 }
 
 // mountLatency comes once some disk has a latency to show.
-const mountLatency = (grid, kit) => kit.chart(grid, {
+const mountLatency = (grid, kit, by = palette()) => kit.chart(grid, {
   title: 'LS request latency', unit: 'ratio', max: 1.2, note: 'As a share of the objective, by disk. Above 100 % best effort is given less.',
   queries: [
-    {expr: 'anole_qos_io_ls_latency_ratio', name: l => l.disk},
+    {expr: 'anole_qos_io_ls_latency_ratio', name: l => l.disk, colour: l => by(l.disk)},
     {expr: 'vector(1) and on() (count(anole_qos_io_ls_latency_ratio) > 0)', name: 'objective', colour: 'bad', dash: [5, 4], order: () => 90},
   ],
 });

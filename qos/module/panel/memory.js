@@ -1,7 +1,7 @@
 // Memory: what each class uses, what of it is kept for it or held back, and
 // what the node has left.
 import {chip, CLASSES, colour, order} from './classes.js';
-import {section, card, facts, using} from './section.js';
+import {section, card, facts, once, palette, using} from './section.js';
 
 export function mountMemory(el, kit) {
   const s = section(el, kit, {title: 'Memory', build});
@@ -48,22 +48,28 @@ function build(grid, kit) {
       expr: `anole_qos_node_memory_bytes{kind="${kind}"}`, name: kind === 'target' ? 'to be kept free' : kind, colour, order: i, dash: kind === 'target' ? [5, 4] : undefined,
     })),
   });
-  kit.chart(grid, {
+  // What may never happen gets its chart when it does.
+  const faults = once(() => kit.chart(grid, {
     title: 'Major faults', unit: 'rate', max: 1, note: 'Page faults that waited for a disk, by class. Latency-sensitive work should have none.',
-    queries: [{...byClass, expr: 'sum by (class) (rate(anole_qos_memory_major_faults_total[$w]))'}],
-  });
-  kit.chart(grid, {
-    title: 'Taken back', unit: 'flow', max: 1 << 20, empty: 'Nothing was taken back from best effort: there was enough for all.',
+    empty: 'None in this time range.',
+    queries: [{...byClass, expr: 'sum by (class) (rate(anole_qos_memory_major_faults_total[$w]))', idle: false}],
+  }));
+  const by = palette();
+  const taken = once(() => kit.chart(grid, {
+    title: 'Taken back', unit: 'flow', max: 1 << 20, empty: 'Nothing in this time range: there was enough for all.',
     note: 'Bytes a second taken back from best effort, by the control file that did it.',
-    queries: [{expr: 'sum by (mechanism) (rate(anole_qos_memory_reclaimed_bytes_total[$w]))', name: l => l.mechanism, fill: true}],
-  });
+    queries: [{expr: 'sum by (mechanism) (rate(anole_qos_memory_reclaimed_bytes_total[$w]))', name: l => l.mechanism, colour: l => by(l.mechanism), idle: false, fill: true}],
+  }));
   return status => {
     const m = status.node.memory, r = done();
     node.set([
       ['available', `${fmt.bytes(m.available_bytes)} of ${fmt.bytes(m.total_bytes)}`], ['free', fmt.bytes(m.free_bytes)], ['to be kept free', fmt.bytes(m.target_free_bytes)],
       ['taken back from BE', r.reclaimed === undefined ? fmt.NONE : fmt.bytes(r.reclaimed)], ['evictions', r.evictions === undefined ? fmt.NONE : fmt.number(r.evictions)],
     ]);
-    t.set(byClassOf(status.workloads ?? []));
+    const classes = byClassOf(status.workloads ?? []);
+    t.set(classes);
+    faults(classes.some(c => c.faults > 0));
+    taken(r.reclaimed > 0);
   };
 }
 

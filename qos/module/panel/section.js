@@ -17,7 +17,7 @@ export function section(el, kit, {title, build}) {
     return c;
   }};
   return {
-    off(reason) {
+    off(reason, more = '') {
       if (update) {
         for (const c of charts) c.destroy();
         charts = [];
@@ -27,6 +27,7 @@ export function section(el, kit, {title, build}) {
       grid.hidden = true;
       line.hidden = false;
       kit.text(why, reason);
+      line.title = more;
     },
     on(status) {
       line.hidden = true;
@@ -60,3 +61,23 @@ export function facts(kit) {
 
 // using finds what the agent says of a mechanism: {using, why}, or null.
 export const using = (status, name) => (status.mechanisms ?? []).find(m => m.name === name) ?? null;
+
+// palette gives each of things that are no classes a colour, in the order in
+// which they come up.
+export function palette() {
+  const known = new Map();
+  return key => {
+    if (!known.has(key)) known.set(key, `series-${known.size % 8 + 1}`);
+    return known.get(key);
+  };
+}
+
+// once makes something the first time that it is wanted.
+export function once(make) {
+  let made = false;
+  return wanted => {
+    if (!wanted || made) return;
+    made = true;
+    make();
+  };
+}

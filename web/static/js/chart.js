@@ -21,10 +21,11 @@ const of = (v, labels) => typeof v === 'function' ? v(labels) : v;
 //   tools         nodes beside the title
 //   sync          charts with one key share their cursor
 //   lazy          ask only while the card is on the screen or near it
-//   queries       [{expr, name, colour, order, keep, stack, fill, dash, width}]
+//   queries       [{expr, name, colour, order, keep, idle, stack, fill, dash, width}]
 //                 asked on every history tick; $w in expr is the rate window;
 //                 name, colour (a custom property without its dashes), order
-//                 and keep may be functions of a series' labels
+//                 and keep may be functions of a series' labels; idle: false
+//                 leaves out series that are 0 all the time
 // It returns {el, set({window, times, series}), refresh(), destroy()}; without
 // queries the caller feeds set.
 export function chart(el, options) {
@@ -105,7 +106,7 @@ class Card {
 
   #series(q, i, {labels, values}) {
     if (q.keep && !q.keep(labels)) return null;
-    if (values.every(v => v === null)) return null;
+    if (values.every(v => v === null || q.idle === false && v === 0)) return null;
     return {
       name: of(q.name, labels) ?? Object.entries(labels).map(([k, v]) => `${k}=${v}`).join(' '),
       colour: of(q.colour, labels) ?? `series-${i % 8 + 1}`, order: of(q.order, labels) ?? i,
