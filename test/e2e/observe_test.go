@@ -98,7 +98,7 @@ func board(t *testing.T, base string) {
 	now := time.Now().Unix()
 	for _, p := range b.Panels {
 		for _, q := range p.Targets {
-			expr := strings.ReplaceAll(q.Expr, "$node", ".*")
+			expr := strings.NewReplacer("$node", ".*", "$__rate_interval", "30s").Replace(q.Expr)
 			out := fetch(t, fmt.Sprintf("%s/api/v1/query_range?query=%s&start=%d&end=%d&step=5", base, url.QueryEscape(expr), now-60, now))
 			if !strings.Contains(out, `"status":"success"`) {
 				t.Errorf("%s: %s", p.Title, out)
