@@ -19,8 +19,10 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/vishvananda/netlink"
 
 	"github.com/anole-os/anole/internal/testkit"
+	"github.com/anole-os/anole/test/fault/disks"
 	"github.com/anole-os/anole/test/fault/groups"
 )
 
@@ -49,19 +51,52 @@ func fetch(t *testing.T, url string) string {
 	return string(b)
 }
 
+// everything is a policy that isolates all that a node can: beside CPU and
+// memory a disk and an interface, which are made for the test.
+func everything(t *testing.T, prefix string) (policy, disk, link string) {
+	t.Helper()
+	disk, link = disks.Loop(t).Name, fmt.Sprintf("an%d", os.Getpid()%1e6)
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: link}, PeerName: link + "p"}
+	if err := netlink.LinkAdd(veth); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = netlink.LinkDel(veth) })
+	for _, name := range []string{link, link + "p"} {
+		l, err := netlink.LinkByName(name)
+		if err == nil {
+			err = netlink.LinkSetUp(l)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return policyFor(prefix) + fmt.Sprintf("  io: {devices: [{match: %q}]}\n  net: {interfaces: {%s: {rate: 100Mbit}}}\n", disk, link), disk, link
+}
+
 func TestMetricsAndHistory(t *testing.T) {
 	g := groups.Open(t)
+	policy, disk, _ := everything(t, g.Prefix)
 	g.Make("ls-m").Spin()
 	g.Make("be-m").Spin()
 	addr := freePort(t)
-	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policyFor(g.Prefix)))
+	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policy))
 	n.start()
 	base := "http://" + addr
 	metrics := ""
 	n.await("the probes' answers", func() bool { // they are asked beside the start
 		metrics = fetch(t, base+"/metrics")
-		return strings.Contains(metrics, "anole_feature_supported")
+		return strings.Contains(metrics, "anole_feature_supported") && strings.Contains(metrics, "anole_qos_net_links") && strings.Contains(metrics, "anole_qos_memory_used_bytes")
 	})
+	for _, want := range []string{
+		"anole_qos_io_disk_info{disk=\"" + disk + "\"", "anole_qos_memory_used_bytes{class=\"BE\"}", "anole_qos_node_memory_bytes{kind=\"available\"}", "anole_workload_source_connected{source=\"nri\"}",
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if n := strings.Count(metrics, "\nanole_"); n > 1500 {
+		t.Errorf("%d series of a small node", n)
+	}
 	for _, want := range []string{"anole_qos_cpu_usage_seconds_total{class=\"LS\"}", "anole_qos_be_cap_cores", "anole_build_info"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)
@@ -107,17 +142,18 @@ func board(t *testing.T, base string) {
 	}
 }
 
-// TestConsole opens the real agent's console in a real browser.
 // loadTime is for people: no test judges by time.
 const loadTime = `performance.getEntriesByType("navigation")[0].loadEventEnd`
 
+// TestConsole opens the real agent's console in a real browser.
 func TestConsole(t *testing.T) {
 	chromium := testkit.NeedTool(t, "chromium")
 	g := groups.Open(t)
+	policy, disk, link := everything(t, g.Prefix)
 	g.Make("ls-c").Spin()
 	g.Make("be-c").Spin()
 	addr := freePort(t)
-	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policyFor(g.Prefix)))
+	n := newNode(t, fmt.Sprintf("agent:\n  console: {listen: %q}\n  history: {interval: 1s}\n%s", addr, policy))
 	n.start()
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
@@ -146,6 +182,9 @@ func TestConsole(t *testing.T) {
 	}
 	shows("Who runs in which class")
 	shows("be-c")
+	for _, text := range []string{"to be kept free", disk, "Best effort may", link, "Guaranteed", "Containers", "What this node uses, and why", "core scheduling"} {
+		shows(text)
+	}
 	if s := wrong.text(); s != "" {
 		t.Errorf("the console complained:\n%s", s)
 	}
