@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,8 +91,7 @@ func writeStatus(w io.Writer, s *qos.Status) error {
 		fmt.Fprintln(w)
 	}
 	for _, d := range s.Degraded {
-		rest := strings.TrimPrefix(term.Fold(w, term.Clean("degraded "+d.Feature+": "+d.Detail), "  "), "degraded")
-		fmt.Fprintf(w, "%s%s\n", term.Paint(w, term.Yellow, "degraded"), rest)
+		writeAmiss(w, "degraded", d.Feature+": "+d.Detail)
 	}
 	return nil
 }

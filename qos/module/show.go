@@ -81,11 +81,21 @@ func writeTold(w io.Writer, x *qos.WorkloadStatus) {
 	line("network class", x.Network)
 	line("labels", labelList(x.Labels, x.LabelsFrom))
 	for _, r := range x.Refused {
-		fmt.Fprintf(w, "%s %s\n", term.Paint(w, term.Yellow, "not followed:"), r)
+		from := ""
+		if by := x.LabelsFrom[r.Key]; by != "" {
+			from = " (from " + by + ")"
+		}
+		writeAmiss(w, "not followed", fmt.Sprintf("%s=%s%s: %s", r.Key, r.Value, from, r.Text))
 	}
 	for _, c := range x.Conflicts {
-		fmt.Fprintf(w, "%s %s\n", term.Paint(w, term.Yellow, "disagreement:"), c)
+		writeAmiss(w, "disagreement", c.String())
 	}
+}
+
+// writeAmiss writes one line of what is not as it should be.
+func writeAmiss(w io.Writer, what, text string) {
+	lines := term.Fold(w, term.Clean(what+": "+text), "  ")
+	fmt.Fprintf(w, "%s%s\n", term.Paint(w, term.Yellow, what), strings.TrimPrefix(lines, what))
 }
 
 // base shortens a file's path to its name; other words stay.

@@ -139,7 +139,7 @@ func (t *top) View() string {
 	}
 	line("")
 	line("last writes")
-	for _, d := range s.Decisions[:min(len(s.Decisions), lastWrites)] {
+	for _, d := range s.Decisions[:t.writes()] {
 		line("  %s  %-9s %s: %s → %s  (%s)", time.UnixMilli(d.Time).Format("15:04:05.0"), d.Controller, base(d.File), d.Old, d.New, d.Why)
 	}
 	if t.err != nil {
@@ -175,13 +175,27 @@ func (t *top) resources() (out []string) {
 	return out
 }
 
-// rows is how many workloads fit.
+// room is how many lines are left for workloads and writes: without the title,
+// the cap, the heads of two tables and of the writes, the foot, and blanks.
+func (t *top) room() int {
+	return t.height - len(t.status.Classes) - len(t.resources()) - 10
+}
+
+// writes is how many decisions fit.
+func (t *top) writes() int {
+	n := min(len(t.status.Decisions), lastWrites)
+	if t.height > 0 {
+		n = min(n, max(1, t.room()/3))
+	}
+	return n
+}
+
+// rows is how many workloads fit, 0 for all.
 func (t *top) rows() int {
 	if t.height == 0 {
 		return 0
 	}
-	// title, cap, titles of two tables, last writes, foot, and blanks
-	return max(1, t.height-len(t.status.Classes)-len(t.resources())-min(len(t.status.Decisions), lastWrites)-10)
+	return max(1, t.room()-t.writes())
 }
 
 // gauge draws use as a bar.
