@@ -159,9 +159,9 @@ func TestOutputs(t *testing.T) {
 	w := newWorld(t)
 	_, out, _ := w.run("doctor")
 	want := `FEATURE     ANSWER                           WHAT IT GIVES  NEEDS
-room/idle   yes, v2                          does idle      
+room/idle   yes, v2                          does idle
 room/burst  no: no_kernel                    does burst     Linux 99; fix: boot it
-room/mood   could not tell: it will not say  does mood      
+room/mood   could not tell: it will not say  does mood
 
 1 yes, 1 no, 1 could not tell
 `

@@ -77,3 +77,22 @@ func TestTablesAreCut(t *testing.T) {
 		t.Errorf("Cut to any width gives %q", got)
 	}
 }
+
+// A sentence that begins with a number is text: it goes on in the next line.
+func TestSentencesAreNoNumbers(t *testing.T) {
+	tab := NewTable("MODULE", "SUMMARY")
+	tab.Row("qos", "11 workloads, 1.91 of 2 cores busy, best effort capped at 0.19 cores")
+	tab.Row("workload", "0 containers, no container runtime connected")
+	var b bytes.Buffer
+	if err := tab.write(&b, false, 40, wrap); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(b.String(), "\n") {
+		if n := utf8.RuneCountInString(line); n > 40 {
+			t.Errorf("%d characters at a width of 40: %q", n, line)
+		}
+	}
+	if !strings.Contains(b.String(), "\nqos       11 workloads") {
+		t.Errorf("text is aligned to the right:\n%s", b.String())
+	}
+}

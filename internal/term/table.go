@@ -143,6 +143,14 @@ func (t *Table) measure(rows [][]Cell) (width []int, right []bool) {
 	return width, right
 }
 
+// numeric says whether a cell is a number, perhaps with a unit. A sentence that
+// begins with one is none.
 func numeric(s string) bool {
-	return s == "-" || s != "" && (s[0] >= '0' && s[0] <= '9' || s[0] == '-' && len(s) > 1 && s[1] >= '0' && s[1] <= '9')
+	if s == "-" {
+		return true
+	}
+	digits := strings.TrimPrefix(s, "-")
+	return digits != "" && digits[0] >= '0' && digits[0] <= '9' && len(s) <= longestNumber
 }
+
+const longestNumber = 20

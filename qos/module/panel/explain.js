@@ -18,7 +18,7 @@ function memory(fmt, m) {
 }
 
 const io = (fmt, r) => !r ? 'none lately'
-  : `reads ${fmt.flow(r.read_bytes)} in ${fmt.rate(r.read_ops)}, writes ${fmt.flow(r.write_bytes)} in ${fmt.rate(r.write_ops)}`;
+  : `reads ${fmt.flow(r.read_bytes)} in ${fmt.number(r.read_ops)} requests, writes ${fmt.flow(r.write_bytes)} in ${fmt.number(r.write_ops)}`;
 
 // explainer returns open(workload).
 export function explainer(kit) {
