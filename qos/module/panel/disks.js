@@ -47,8 +47,8 @@ function build(grid, kit) {
 const mountLatency = (grid, kit, by = palette()) => kit.chart(grid, {
   title: 'LS request latency', unit: 'ratio', max: 1.2, note: 'As a share of the objective, by disk. Above 100 % best effort is given less.',
   queries: [
-    {expr: 'topk(8, anole_qos_io_ls_latency_ratio)', name: l => l.disk, colour: l => by(l.disk)},
-    {expr: 'vector(1) and on() (count(anole_qos_io_ls_latency_ratio) > 0)', name: 'objective', colour: 'bad', dash: [5, 4], order: () => 90},
+    {expr: 'topk(8, last_over_time(anole_qos_io_ls_latency_ratio[$w]))', name: l => l.disk, colour: l => by(l.disk)},
+    {expr: 'vector(1)', name: 'objective', colour: 'bad', dash: [5, 4], order: () => 90},
   ],
 });
 

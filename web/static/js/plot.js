@@ -123,7 +123,7 @@ export class Plot {
       grid: {stroke: css('grid'), width: 1}, ticks: {show: false}, border: {show: false},
     };
     return {
-      width, height, padding: [8, 16, 0, 0], legend: {show: false},
+      width, height, padding: [8, 24, 0, 0], legend: {show: false},
       scales: {
         x: {time: true, range: () => [this.#window.from, this.#window.to]},
         y: isLog ? {distr: 3, log: 10, range: log} : {range: linear(this.#opts)},
