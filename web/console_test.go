@@ -274,6 +274,23 @@ func TestQoSPanelWithoutResources(t *testing.T) {
 	p.clean()
 }
 
+// TestQoSPanelOfABigNode holds that tables stop somewhere and long names break.
+func TestQoSPanelOfABigNode(t *testing.T) {
+	a := newFakeAgent(t)
+	a.big.Store(true)
+	for _, width := range []int64{390, 1280} {
+		p := openTab(t, width, 800, "light")
+		p.open(a.URL + "/#/qos")
+		for caption, n := range map[string]int{"Workloads and their classes": 50, "Disks": 8, "Interfaces": 24, "Labels not followed": 8} {
+			p.until(rows(caption) + ` === ` + strconv.Itoa(n))
+		}
+		if over := eval[float64](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+			t.Errorf("%v px wider than a window of %d: %v", over, width, eval[string](p, widest))
+		}
+		p.clean()
+	}
+}
+
 func TestExplore(t *testing.T) {
 	a := newFakeAgent(t)
 	p := openTab(t, 1280, 800, "light")

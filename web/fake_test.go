@@ -22,6 +22,7 @@ type fakeAgent struct {
 	gone  atomic.Bool // connections are cut
 	empty atomic.Bool // no workloads, no decisions
 	bare  atomic.Bool // nothing but CPU is isolated
+	big   atomic.Bool // thousands of workloads, many disks and interfaces
 	off   atomic.Bool // no history
 }
 
@@ -113,6 +114,9 @@ func (a *fakeAgent) qos() obj {
 		delete(out["node"].(obj), "memory")
 		delete(out, "network")
 		out["io"], out["mechanisms"] = []obj{}, fakeBare
+	}
+	if a.big.Load() {
+		grow(out)
 	}
 	if a.empty.Load() {
 		out["be_cap_cores"], out["classes"], out["workloads"], out["decisions"], out["degraded"] = nil, []obj{}, []obj{}, []obj{}, []obj{}

@@ -1,6 +1,11 @@
 package web
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+)
 
 // What the synthetic node isolates beside the CPU.
 var fakeDisks = []obj{
@@ -77,4 +82,23 @@ func (a *fakeAgent) containers() obj {
 		},
 		"conflicts": []obj{{"id": "0a1b", "pod": "shop/cart-5", "field": "label koordinator.sh/qosClass", "taken": "BE", "from": "nri", "refused": "LS", "opposing": "cri"}},
 	}
+}
+
+// grow makes a status one of a very big node, with names as long as they come.
+func grow(out obj) {
+	var workloads, io, links []obj
+	for i := range 2000 {
+		w := maps.Clone(out["workloads"].([]obj)[i%len(fakeLoads)])
+		w["id"] = fmt.Sprintf("/kubepods.slice/kubepods-besteffort.slice/pod%05d/cri-containerd-%s.scope", i, strings.Repeat("0123456789abcdef", 4))
+		w["name"] = w["id"]
+		w["labels_from"] = obj{"q": "nri"}
+		w["refused"] = []obj{{"key": "q", "value": strings.Repeat("x", 64), "reason": "malformed", "text": "is none"}}
+		workloads = append(workloads, w)
+	}
+	for i := range 64 {
+		d, l := maps.Clone(fakeDisks[i%2]), maps.Clone(fakeLinks[i%2])
+		d["disk"], l["interface"] = fmt.Sprintf("nvme%dn1", i), fmt.Sprintf("enp%ds0f0np0", i)
+		io, links = append(io, d), append(links, l)
+	}
+	out["workloads"], out["io"], out["network"] = workloads, io, links
 }
