@@ -19,8 +19,6 @@ import (
 
 func matchPath(p string) workload.Match { return workload.Match{Path: p} }
 
-func workloadAt(p string) *workload.Workload { return &workload.Workload{ID: p[1:], Path: p} }
-
 // rig is an Engine on the real kernel that looks at the groups of one test
 // only.
 type rig struct {

@@ -41,6 +41,13 @@ type tapped struct {
 // tapDepth is how many Steps may wait to be taken.
 const tapDepth = 300
 
+// mostTaps bounds the recordings at a time: each has every workload read in each
+// interval.
+const mostTaps = 2
+
+// ErrBusy says that there are as many recordings under way as may be.
+var ErrBusy = errors.New("two recordings are under way already: end one first")
+
 // ErrSlow says that a recording ended because it was not taken fast enough.
 var ErrSlow = errors.New("the recording was not taken as fast as it was made")
 
@@ -51,6 +58,9 @@ func (e *Engine) Tap() (*Tap, error) {
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, os.ErrClosed
+	}
+	if len(e.taps) >= mostTaps {
+		return nil, ErrBusy
 	}
 	t := &Tap{e: e, c: make(chan []*record.Line, tapDepth), start: e.last, gen: e.gen, known: map[uint64]*tapped{}}
 	if t.start.IsZero() {

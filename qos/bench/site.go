@@ -28,7 +28,7 @@ type group struct {
 func (r *rig) group(rel string) (*group, error) {
 	g := &group{rel: rel, tree: r.tree}
 	seen := map[string]bool{}
-	for _, c := range []string{"cpu", "cpuacct", "blkio", cgroup.Unified} {
+	for _, c := range []string{"cpu", "cpuacct", "blkio", "memory", cgroup.Unified} {
 		if v, ok := r.tree.Version(c); !ok || (c == cgroup.Unified && v == cgroup.V2 && !r.v2()) {
 			continue
 		}
@@ -67,7 +67,7 @@ func (g *group) make(controller string, seen map[string]bool) error {
 
 // enter puts a process into the group, in every hierarchy.
 func (g *group) enter(pid int) error {
-	for _, c := range []string{"cpu", "cpuacct", "blkio"} {
+	for _, c := range []string{"cpu", "cpuacct", "blkio", "memory"} {
 		if p := g.tree.Path(c, g.rel); p != "" {
 			if err := cgroup.Move(pid, p); err != nil {
 				return err

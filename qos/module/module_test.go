@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,5 +174,48 @@ func TestRunEndsWithTheCommandsCode(t *testing.T) {
 		if got := core.ExitCode(finish(c.r, c.err)); got != c.want {
 			t.Errorf("%+v, %v: exit %d, want %d", c.r, c.err, got, c.want)
 		}
+	}
+}
+
+func TestRecordingsAreForTheSocketOnly(t *testing.T) {
+	m := started(t)
+	mux := http.NewServeMux()
+	m.Routes(mux)
+	over := func(network string) (*http.Response, func()) {
+		l, err := net.Listen(network, map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")}[network])
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+		srv.Start()
+		c := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return net.Dial(network, l.Addr().String())
+		}}}
+		resp, err := c.Get("http://anole/api/v1/qos/record")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, func() { _ = resp.Body.Close(); srv.CloseClientConnections(); srv.Close() }
+	}
+	resp, done := over("tcp")
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("over TCP: %s", resp.Status)
+	}
+	done()
+	var open []func()
+	for range 2 {
+		resp, done := over("unix")
+		open = append(open, done)
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("over the socket: %s", resp.Status)
+		}
+	}
+	resp, done = over("unix")
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusConflict || !strings.Contains(string(b), "two recordings") {
+		t.Errorf("a third one: %s %s", resp.Status, b)
+	}
+	done()
+	for _, done := range open {
+		done()
 	}
 }

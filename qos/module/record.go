@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -21,14 +22,22 @@ import (
 
 // getRecord streams a recording, a JSON value a line, until the client leaves.
 func (m *Module) getRecord(w http.ResponseWriter, r *http.Request) {
-	e := m.running()
-	if e == nil {
-		m.with(nil)(w, r) // answers that the room is not running
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && a.Network() != "unix" {
+		// Each makes the agent work harder, and tells of labels and programs.
+		answerJSON(w, nil, &httpError{http.StatusForbidden, errors.New("recordings are given on the agent's unix socket only: use anole qos record")})
 		return
 	}
-	tap, err := e.Tap()
+	e := m.running()
+	var tap *qos.Tap
+	err := errNotRunning
+	if e != nil {
+		tap, err = e.Tap()
+	}
+	if errors.Is(err, qos.ErrBusy) {
+		err = &httpError{http.StatusConflict, err}
+	}
 	if err != nil {
-		m.with(func(*qos.Engine, *http.Request) (any, error) { return nil, err })(w, r)
+		answerJSON(w, nil, err)
 		return
 	}
 	defer tap.Close()

@@ -44,23 +44,30 @@ func (e *httpError) Unwrap() error { return e.err }
 func (m *Module) with(h func(*qos.Engine, *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var v any
-		err := error(&httpError{http.StatusServiceUnavailable, errors.New("the qos room is not running")})
+		err := errNotRunning
 		if e := m.running(); e != nil {
 			v, err = h(e, r)
 		}
-		code := http.StatusOK
-		if err != nil {
-			code = http.StatusInternalServerError
-			var he *httpError
-			if errors.As(err, &he) {
-				code = he.code
-			}
-			v = map[string]any{"error": map[string]string{"code": http.StatusText(code), "message": err.Error()}}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(v)
+		answerJSON(w, v, err)
 	}
+}
+
+var errNotRunning error = &httpError{http.StatusServiceUnavailable, errors.New("the qos room is not running")}
+
+// answerJSON answers with v, or with an error in the API's form.
+func answerJSON(w http.ResponseWriter, v any, err error) {
+	code := http.StatusOK
+	if err != nil {
+		code = http.StatusInternalServerError
+		var he *httpError
+		if errors.As(err, &he) {
+			code = he.code
+		}
+		v = map[string]any{"error": map[string]string{"code": http.StatusText(code), "message": err.Error()}}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v)
 }
 
 func (m *Module) getPolicy(e *qos.Engine, _ *http.Request) (any, error) {
