@@ -50,6 +50,7 @@ func onlyCPU(dir, prefix, suppress string) error {
 	p.BE.Suppress, p.BE.SchedIdle = suppress, "on"
 	p.LS.Burst = qos.BurstMode{Set: true, Budget: 300 * time.Millisecond}
 	p.Control.PressureFrom = "auto"
+	p.Control.Target = 0.6 // the cap is less than all CPUs on an idle node too
 	return tell(dir, p, func(qos.Status) bool { return false })
 }
 
