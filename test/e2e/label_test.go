@@ -34,9 +34,9 @@ func TestRunLabel(t *testing.T) {
 	n.start() // after the runs: labels outlive the moment that they were given in
 	for range 2 {
 		for id, want := range map[string]struct{ is, labels string }{
-			"anole-ls/" + name:  {"is LS by rules[0]: label app = web", "labels app=web, example.com/team=x\n"},
-			"anole-be/" + name:  {"is LS by rules[0]: label app = web", "labels app=web\n"}, // the policy goes first
-			"anole-lsr/" + name: {"is BE by rules[1]: label tier = *", "labels tier=front\n"},
+			"anole-ls/" + name:  {"is LS by rules[0]: label app = web", "labels app=web (from run), example.com/team=x (from run)\n"},
+			"anole-be/" + name:  {"is LS by rules[0]: label app = web", "labels app=web (from run)\n"}, // the policy goes first
+			"anole-lsr/" + name: {"is BE by rules[1]: label tier = *", "labels tier=front (from run)\n"},
 		} {
 			text := ""
 			n.await(id, func() bool { text, _, _ = n.try("qos", "explain", id); return text != "" })
@@ -58,7 +58,7 @@ func TestRunLabel(t *testing.T) {
 	begin("lse", "--label", "app=web") // appears before a running agent
 	n.await("the new run", func() bool {
 		text, _, _ := n.try("qos", "explain", "anole-lse/"+name)
-		return strings.Contains(text, "is LS by rules[0]") && strings.Contains(text, "labels app=web\n")
+		return strings.Contains(text, "is LS by rules[0]") && strings.Contains(text, "labels app=web (from run)\n")
 	})
 }
 
