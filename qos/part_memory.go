@@ -91,18 +91,20 @@ func newMemoryPart(e *Engine) part { return &memoryPart{e: e} }
 
 func (*memoryPart) name() string { return "memory" }
 
-// Kinds of memory knobs, in the order of their keys.
+// Kinds of memory knobs, in the order of their keys: that of the wait sorts
+// before that of the bound, so that killing is off before there is a bound, and
+// is on again after it came off.
 const (
+	kindWait     = "memory.bound-wait"
 	kindHigh     = "memory.high"
 	kindLimit    = "memory.limit"
 	kindLow      = "memory.low"
 	kindMin      = "memory.min"
-	kindWait     = "memory.oom_control"
 	kindOOMGroup = "memory.oom.group"
 )
 
 func (*memoryPart) kinds() []string {
-	return []string{kindHigh, kindLimit, kindLow, kindMin, kindWait, kindOOMGroup}
+	return []string{kindWait, kindHigh, kindLimit, kindLow, kindMin, kindOOMGroup}
 }
 
 func (p *memoryPart) install(policy *Policy) {
