@@ -54,6 +54,7 @@ type memGroup struct {
 	reclaims    bool // it has memory.reclaim
 
 	used    uint64
+	grew    uint64 // between the last two looks
 	limit   uint64 // its own, without us
 	ceiling uint64 // the lower of that and its own memory.high
 	stat    memory.Stat
