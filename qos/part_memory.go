@@ -153,10 +153,11 @@ func (p *memoryPart) open(g *group) {
 	f, err := memory.OpenFiles(p.e.tree.Path("memory", g.w.Path))
 	if err != nil {
 		if !cgroup.Gone(err) {
-			p.e.degrade("workload "+g.w.ID, err)
+			p.e.degrade("memory of "+g.w.ID, err)
 		}
 		return
 	}
+	delete(p.e.degraded, "memory of "+g.w.ID)
 	mg := &memGroup{g: g, files: f, limit: memory.None, ceiling: memory.None, allow: memory.None}
 	mg.protectFile = mg.protectBy()
 	mg.reclaims, mg.hasOOMGroup = f.Dir.Has(memory.FileReclaim), f.Dir.Has(memory.FileOOMGroup)
