@@ -3,6 +3,7 @@ package qos
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,19 +20,36 @@ func (e *Engine) act(now time.Time, intents []control.Intent) {
 	for i := range intents {
 		e.hold(now, &intents[i])
 	}
-	for key, k := range e.knobs {
-		if h := k.common(); h.round != e.round && !e.resting(h, now) {
-			if limit, ok := k.(*bandwidthKnob); ok && h.touched {
-				e.sets = append(e.sets, limitSet{key: key, k: limit, in: unwanted(key)})
-				continue
-			}
-			e.release(now, key, k)
+	for _, key := range e.loose(now) {
+		k := e.knobs[key]
+		if limit, ok := k.(*bandwidthKnob); ok && limit.touched {
+			e.sets = append(e.sets, limitSet{key: key, k: limit, in: unwanted(key)})
+			continue
 		}
+		e.release(now, key, k)
 	}
 	e.setLimits(now, e.sets)
 	clear(e.sets)
 	e.sets = e.sets[:0]
 }
+
+// loose lists the knobs of which no intent speaks any more, last set first:
+// what has to be there before another one (memory's wait before its bound) sorts
+// before it, and so goes after it.
+func (e *Engine) loose(now time.Time) (keys []string) {
+	for key, k := range e.knobs {
+		if h := k.common(); h.round != e.round && !e.resting(h, now) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	slices.Reverse(keys)
+	return keys
+}
+
+// stayer is a knob that at times cannot be put back yet; it is tried again in
+// the next Step.
+type stayer interface{ stays() bool }
 
 // unwanted is the intent of nobody.
 func unwanted(key string) *control.Intent {
@@ -95,6 +113,9 @@ func (e *Engine) lookAfter(k knob, now time.Time) {
 func (e *Engine) release(now time.Time, key string, k knob) {
 	if !k.common().touched {
 		e.forget(key, k)
+		return
+	}
+	if s, ok := k.(stayer); ok && s.stays() {
 		return
 	}
 	err := k.reset(e.w)

@@ -102,6 +102,10 @@ func (e *Engine) classify() {
 	e.arrange()
 }
 
+// troubles are the beginnings of degradations that are about one workload, whose
+// ID follows.
+var troubles = []string{"workload ", "burst of ", "sources of ", "scheduling of ", "memory of ", "oom score of ", "reclaim /"}
+
 // forgetTroubles drops what was degraded about workloads that are no longer
 // there, some of which never were a group, and about cgroups that could not be
 // put back and are gone or served again. The latter go unannounced, so it asks
@@ -115,7 +119,7 @@ func (e *Engine) forgetTroubles() {
 		served[g.w.Path] = true
 	}
 	for key := range e.degraded {
-		for _, about := range []string{"workload ", "burst of ", "sources of "} {
+		for _, about := range troubles {
 			id, ok := strings.CutPrefix(key, about)
 			if _, there := e.table.Get(id); ok && !there {
 				delete(e.degraded, key)
@@ -172,9 +176,9 @@ func (e *Engine) drop(ino uint64, g *group) {
 	e.putBack(g, g.cpu.CPU)
 	g.close()
 	delete(e.groups, ino)
-	delete(e.degraded, "workload "+g.w.ID)
-	delete(e.degraded, "burst of "+g.w.ID)
-	delete(e.degraded, "sources of "+g.w.ID)
+	for _, about := range troubles {
+		delete(e.degraded, about+g.w.ID)
+	}
 }
 
 // letGo settles what the journal holds of a knob whose group is dropped and

@@ -432,7 +432,7 @@ func (e *Engine) restore() (err error) {
 // form for a metric's label.
 func (d Degradation) Kind() string {
 	kind, _, _ := strings.Cut(d.Feature, " /")
-	for _, p := range []string{"workload ", "burst of ", "restore ", "scheduling of ", "sources of ", "net of "} {
+	for _, p := range []string{"workload ", "burst of ", "restore ", "scheduling of ", "sources of ", "net of ", "memory of ", "oom score of "} {
 		if strings.HasPrefix(kind, p) {
 			return strings.TrimSpace(strings.TrimSuffix(p, "of "))
 		}

@@ -26,6 +26,8 @@ type rig struct {
 	t *testing.T
 	n *groups.Node
 	j *journal.Journal
+	// dir is the journal's.
+	dir string
 }
 
 // testPolicy classes a test's groups by their names and leaves all else on the
@@ -47,7 +49,8 @@ func testPolicy(n *groups.Node) Policy {
 
 func openRig(t *testing.T, n *groups.Node, p Policy, fault func(path, value string) error) *rig {
 	t.Helper()
-	j, err := journal.Open(t.TempDir())
+	dir := t.TempDir()
+	j, err := journal.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +59,7 @@ func openRig(t *testing.T, n *groups.Node, p Policy, fault func(path, value stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Engine: e, t: t, n: n, j: j}
+	r := &rig{Engine: e, t: t, n: n, j: j, dir: dir}
 	t.Cleanup(r.close)
 	return r
 }

@@ -54,6 +54,7 @@ type memGroup struct {
 	reclaims    bool // it has memory.reclaim
 
 	used    uint64
+	grew    uint64 // between the last two looks
 	limit   uint64 // its own, without us
 	ceiling uint64 // the lower of that and its own memory.high
 	stat    memory.Stat
@@ -91,18 +92,20 @@ func newMemoryPart(e *Engine) part { return &memoryPart{e: e} }
 
 func (*memoryPart) name() string { return "memory" }
 
-// Kinds of memory knobs, in the order of their keys.
+// Kinds of memory knobs, in the order of their keys: that of the wait sorts
+// before that of the bound, so that killing is off before there is a bound, and
+// is on again after it came off.
 const (
+	kindWait     = "memory.bound-wait"
 	kindHigh     = "memory.high"
 	kindLimit    = "memory.limit"
 	kindLow      = "memory.low"
 	kindMin      = "memory.min"
-	kindWait     = "memory.oom_control"
 	kindOOMGroup = "memory.oom.group"
 )
 
 func (*memoryPart) kinds() []string {
-	return []string{kindHigh, kindLimit, kindLow, kindMin, kindWait, kindOOMGroup}
+	return []string{kindWait, kindHigh, kindLimit, kindLow, kindMin, kindOOMGroup}
 }
 
 func (p *memoryPart) install(policy *Policy) {
@@ -150,10 +153,11 @@ func (p *memoryPart) open(g *group) {
 	f, err := memory.OpenFiles(p.e.tree.Path("memory", g.w.Path))
 	if err != nil {
 		if !cgroup.Gone(err) {
-			p.e.degrade("workload "+g.w.ID, err)
+			p.e.degrade("memory of "+g.w.ID, err)
 		}
 		return
 	}
+	delete(p.e.degraded, "memory of "+g.w.ID)
 	mg := &memGroup{g: g, files: f, limit: memory.None, ceiling: memory.None, allow: memory.None}
 	mg.protectFile = mg.protectBy()
 	mg.reclaims, mg.hasOOMGroup = f.Dir.Has(memory.FileReclaim), f.Dir.Has(memory.FileOOMGroup)

@@ -124,7 +124,8 @@ func (p *memoryPart) empty(mg *memGroup) {
 	}
 }
 
-const scoreFeature = "oom score"
+// scoreFeature is what is degraded of one group.
+func (mg *memGroup) scoreFeature() string { return "oom score of " + mg.g.w.ID }
 
 // score sets oom_score_adj by class, or puts back what was there when the class
 // or the policy is another one now.
@@ -150,9 +151,9 @@ func (p *memoryPart) score(mg *memGroup, pids []int) {
 		err = unfavoured(err)
 	}
 	if err != nil {
-		p.e.degrade(scoreFeature, err)
+		p.e.degrade(mg.scoreFeature(), err)
 	} else {
-		delete(p.e.degraded, scoreFeature)
+		delete(p.e.degraded, mg.scoreFeature())
 	}
 	p.recordScore(mg, n, "0", strconv.Itoa(to), "by class "+mg.g.Class.String(), err)
 }
@@ -187,10 +188,11 @@ func (p *memoryPart) unscore(mg *memGroup) {
 	err := errors.Join(memory.Restore(p.e.w, mg.files.Dir)...)
 	p.recordScore(mg, 0, strconv.Itoa(mg.scoreTo), "as before", "no longer wanted", err)
 	if err != nil {
-		p.e.degrade(scoreFeature, err)
+		p.e.degrade(mg.scoreFeature(), err)
 		return
 	}
 	mg.scored = false
+	delete(p.e.degraded, mg.scoreFeature())
 	p.e.journalled(memory.Forget(p.e.w))
 }
 
@@ -243,8 +245,7 @@ func (p *memoryPart) evict(now time.Time) {
 const priorityLabel = "koordinator.sh/priority"
 
 func (mg *memGroup) candidate(now time.Time) memory.Candidate {
-	c := memory.Candidate{ID: mg.g.w.ID, Used: mg.used}
-	c.Priority, _ = strconv.Atoi(mg.g.w.Labels[priorityLabel])
+	c := memory.Candidate{ID: mg.g.w.ID, Used: mg.used, Priority: memory.Priority(mg.g.w.Labels[priorityLabel])}
 	if st, err := os.Stat(mg.files.Dir.Path()); err == nil {
 		c.Age = max(0, now.Sub(st.ModTime()))
 	}

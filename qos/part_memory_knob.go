@@ -40,6 +40,11 @@ type boundKnob struct {
 }
 
 func (k *boundKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
+	if k.part.exposed(k.mg) { // no lower before killing is off
+		if at, err := k.mg.files.Number(k.file); err != nil || uint64(in.Number) < at {
+			return nil, err
+		}
+	}
 	used, err := k.mg.files.Usage(k.part.buf[:])
 	if err != nil {
 		return nil, err
@@ -61,6 +66,9 @@ func (k *boundKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) 
 	}
 	return nil, nil
 }
+
+// stays while a step is under way, which would end after what is put back.
+func (k *boundKnob) stays() bool { return k.part.busy(k.dir.Path()) }
 
 // drifted is no while a step is under way: the file then holds either value.
 func (k *boundKnob) drifted() bool {

@@ -97,7 +97,7 @@ func (p *memoryPart) senseHost(now time.Time) {
 // senseGroup reads what is due of one group.
 func (p *memoryPart) senseGroup(mg *memGroup, now time.Time) {
 	every := memoryEvery
-	if p.fast && mg.bestEffort() || mg.reclaim.Active() {
+	if p.fast && mg.bestEffort() || mg.reclaim.Active() || p.fills(mg) {
 		every = 0
 	}
 	if !due(now, mg.usedAt, every) {
@@ -108,6 +108,7 @@ func (p *memoryPart) senseGroup(mg *memGroup, now time.Time) {
 	if err != nil {
 		return // it went away; the next look at the tree settles it
 	}
+	mg.grew = used - min(used, mg.used)
 	mg.used, mg.usedAt = used, now
 	if first { // the groups are spread over the second
 		mg.usedAt = now.Add(-time.Duration(mg.files.Dir.Ino()%10) * memoryEvery / 10)
@@ -119,6 +120,17 @@ func (p *memoryPart) senseGroup(mg *memGroup, now time.Time) {
 	if mg.statDue(now) {
 		p.readStat(mg, now)
 	}
+}
+
+// fills says whether background reclaim may have to begin before the group's
+// next look: it is near its low watermark, where the last reclaim left it, or
+// grows so fast that it would be above the high one.
+func (p *memoryPart) fills(mg *memGroup) bool {
+	if !mg.reclaims || !mg.bestEffort() || p.policy.Reclaim == "off" {
+		return false
+	}
+	high, low := mg.marks(&p.policy.Watermark)
+	return high != memory.None && (mg.used > low-low/8 || mg.used+2*mg.grew > high)
 }
 
 // statDue says whether memory.stat is worth a reading.

@@ -16,7 +16,9 @@ import (
 // that is lower than the group's own and is raised at the next look.
 type waitKnob struct {
 	held
-	dir *cgroup.Dir
+	part *memoryPart
+	mg   *memGroup
+	dir  *cgroup.Dir
 }
 
 // mayWait makes sure of the knob; it is an error where the group has its own
@@ -33,8 +35,15 @@ func (p *memoryPart) mayWait(mg *memGroup) bool {
 		_ = d.Close()
 		return false
 	}
-	p.e.knobs[mg.waitKey] = &waitKnob{held: held{g: mg.g.cpu, every: memoryLook}, dir: d}
+	p.e.knobs[mg.waitKey] = &waitKnob{held: held{g: mg.g.cpu, every: memoryLook}, part: p, mg: mg, dir: d}
 	return true
+}
+
+// exposed says that the kernel would kill at the group's bound, although it can
+// be kept from that.
+func (p *memoryPart) exposed(mg *memGroup) bool {
+	k, ok := p.e.knobs[mg.waitKey]
+	return ok && k.holding() == ""
 }
 
 func (k *waitKnob) path() string { return k.dir.Path() + "/" + memory.FileOOMV1 }
@@ -45,6 +54,13 @@ func (k *waitKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
 	}
 	k.value, k.last = in.Value, *in
 	return []change{{k.path(), "oom_kill_disable 0", "oom_kill_disable 1"}}, nil
+}
+
+// stays while the bound does: at a bound that could not be taken off yet, who
+// waits would be killed.
+func (k *waitKnob) stays() bool {
+	bound := k.part.e.knobs[k.mg.boundKey]
+	return bound != nil && bound.common().touched
 }
 
 func (k *waitKnob) reset(w *cgroup.Writer) error {
@@ -66,9 +82,12 @@ func (k *waitKnob) drifted() bool {
 	return k.value != "" && err == nil && !off
 }
 
-func (k *waitKnob) adopt(w *cgroup.Writer) error {
+// adopt has nothing to learn: what somebody else can have written is what was
+// there. The journal's entry stays, for it is older than that of the bound, and
+// has to be when both are undone.
+func (k *waitKnob) adopt(*cgroup.Writer) error {
 	k.value = ""
-	return w.ForgetWhere(k.ours)
+	return nil
 }
 
 func (k *waitKnob) place() *cgroup.Dir { return k.dir }

@@ -457,3 +457,14 @@ func TestClockThatGoesBack(t *testing.T) {
 		t.Error("the bound rose")
 	}
 }
+
+// A tenant's label orders best-effort pods among themselves and no further.
+func TestPriorityStaysInItsRange(t *testing.T) {
+	for label, want := range map[string]int{
+		"": 5000, "5000": 5000, "5300": 5300, "5999": 5999, "6000": 5000, "9999999": 5000, "-1": 5000, "4999": 5000, "5e3": 5000, "99999999999999999999": 5000,
+	} {
+		if got := Priority(label); got != want {
+			t.Errorf("%q: %d, want %d", label, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -49,6 +50,21 @@ type Candidate struct {
 	Used     uint64 // what would come back, mostly
 	Request  uint64 // what it was promised; 0 where nothing was
 	Age      time.Duration
+}
+
+// Priorities of best-effort pods in Koordinator (its class koord-batch).
+const (
+	leastPriority = 5000
+	mostPriority  = 5999
+)
+
+// Priority reads the label that says which of the best-effort pods goes later.
+// Tenants write it, so what is no number of that range counts as the least.
+func Priority(label string) int {
+	if n, err := strconv.Atoi(label); err == nil && n >= leastPriority && n <= mostPriority {
+		return n
+	}
+	return leastPriority
 }
 
 // Order sorts the candidates, who goes first first: the lowest priority, then

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -332,5 +333,35 @@ func TestDamagedScoreEntries(t *testing.T) {
 	gone := journal.Entry{Op: opScore, Path: "/proc/1 1", Old: []byte(`{"given":900}`)}
 	if err := cgroup.Undo(&gone); !errors.Is(err, journal.ErrGone) {
 		t.Errorf("another process of that id: %v", err)
+	}
+}
+
+// Whatever the order in which they were journalled, the limit is back before
+// the kernel kills again at it.
+func TestKernelLimitIsBackBeforeTheKiller(t *testing.T) {
+	r := newRig(t)
+	r.has(FileOOMV1)
+	was := r.g.Read(FileLimitV1)
+	if _, err := r.w.Set(cgroup.Edit{Dir: r.dir, File: FileLimitV1, Value: strconv.Itoa(20 * MiB)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetOOMKillOff(r.w, r.dir); err != nil {
+		t.Fatal(err)
+	}
+	pid := r.g.Hold(40 * MiB).Process.Pid
+	r.await("it waits", func() bool { return strings.Contains(r.g.Read(FileOOMV1), "under_oom 1") })
+	at := ""
+	rep := r.j.Restore(context.Background(), func(e *journal.Entry) error {
+		if e.Op == OpOOMControl {
+			at = r.g.Read(FileLimitV1)
+		}
+		return cgroup.Undo(e)
+	})
+	if len(rep.Failed) > 0 || at != was {
+		t.Errorf("the limit was %s when killing came on, %s before: %v", at, was, rep.Failed)
+	}
+	r.await("it has its memory", func() bool { return r.usage() > 40*MiB })
+	if !strings.Contains(r.g.Read(FileOOMV1), "oom_kill 0") || !slices.Contains(r.g.Procs(), pid) {
+		t.Errorf("killed: %s", r.g.Read(FileOOMV1))
 	}
 }

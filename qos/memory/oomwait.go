@@ -13,7 +13,30 @@ import (
 // whose file reads as three lines and takes one digit: Path is the cgroup's.
 const OpOOMControl journal.Op = "memory.oom_control"
 
-func init() { cgroup.Handle(OpOOMControl, undoOOMControl) }
+func init() {
+	cgroup.Handle(OpOOMControl, undoOOMControl)
+	journal.Together(limitsFirst)
+}
+
+// limitsFirst puts the limits of groups whose tasks wait at them back before
+// anything else: whoever waits tries again when killing is on again, and is
+// killed if the limit is still low (mem_cgroup_oom_control_write in
+// mm/memcontrol-v1.c). Restore alone goes by age, which is right unless the limit
+// was journalled first. What fails is tried again, and told, by who called.
+func limitsFirst(_ *journal.Journal, entries []journal.Entry) {
+	waits := map[string]uint64{}
+	for i := range entries {
+		if e := &entries[i]; e.Op == OpOOMControl {
+			waits[filepath.Join(e.Path, FileLimitV1)] = e.Ino
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		if ino, ok := waits[e.Path]; ok && e.Op == journal.OpWrite && e.Ino == ino {
+			_ = cgroup.Undo(e)
+		}
+	}
+}
 
 // OOMKillOff says whether tasks of a v1 group that run into its limit wait for
 // memory instead of being killed.
