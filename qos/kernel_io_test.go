@@ -373,7 +373,12 @@ func TestKernelIOSteadyStateWritesNothing(t *testing.T) {
 	p.IO.Devices[0].Capacity = &IOCapacity{ReadBytes: 1 << 30, WriteBytes: 1 << 30, ReadOps: 100_000, WriteOps: 100_000}
 	r := start(t, n, d, ls, be, p)
 	r.held()
-	r.floor()
+	// It has come down only when the next step to the floor would be too small to
+	// be written: a window on a slow disk takes longer than the second below.
+	r.until("at the very floor", func() bool {
+		s := r.status()
+		return s.Limit != nil && s.Limit.WriteBytes <= 0.0105*s.Capacity.WriteBytes
+	})
 	before, since := r.writes(), time.Now()
 	r.until("a second without a write", func() bool { // how the limit is split settles
 		if n := r.writes(); n != before {

@@ -145,7 +145,15 @@ func (m *netMembers) step(now time.Time) error {
 		m.changed, m.retry = false, now.Add(lastPause)
 		m.failed = m.settle()
 	}
-	return errors.Join(append(errs, m.failed)...)
+	return joinSorted(append(errs, m.failed))
+}
+
+// joinSorted joins errors that come in a map's order, so that what stays the
+// same is told the same: a text that differs is a warning of its own.
+func joinSorted(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
 }
 
 // turn looks at one workload and says when to look again.
@@ -263,18 +271,19 @@ func (m *netMembers) move(c shape.Class, pid int) (rel string, err error) {
 }
 
 // expelAll moves processes out of shadows that are not of their class any more.
-func (m *netMembers) expelAll() (err error) {
+func (m *netMembers) expelAll() error {
 	if m.native {
 		return nil
 	}
+	var errs []error
 	for c, name := range netShadows {
 		for _, controller := range []string{cgroup.Unified, netCls} {
 			if home := m.e.tree.Mount(controller); home != "" {
-				err = errors.Join(err, m.expelFrom(m.e.tree.Path(controller, name), home, c))
+				errs = append(errs, m.expelFrom(m.e.tree.Path(controller, name), home, c))
 			}
 		}
 	}
-	return err
+	return joinSorted(errs)
 }
 
 // expelFrom moves the processes home that are of another class.
@@ -350,7 +359,7 @@ func (m *netMembers) settle() error {
 		errs = append(errs, m.s.SetPort(links[index], c))
 	}
 	m.ids, m.ports = ids, ports
-	return errors.Join(errs...)
+	return joinSorted(errs)
 }
 
 // beats says whether a class counts before another for what both share.

@@ -158,9 +158,17 @@ func Gone(err error) bool {
 func Scratch(do func(*Conn) error) error {
 	done := make(chan error)
 	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread does not end with its goroutine, and to everybody
+			// else its namespace is the process's. While this goroutine holds it
+			// the next one gets another.
+			defer runtime.UnlockOSThread()
+			done <- Scratch(do)
+			return
+		}
 		// The thread is not unlocked: it ends with the goroutine, and the
 		// namespace with it.
-		runtime.LockOSThread()
 		done <- scratch(do)
 	}()
 	return <-done

@@ -49,10 +49,29 @@ func undoLink(e *journal.Entry) error {
 	}
 	defer c.Close()
 	if c.ns != b.Netns {
-		return fmt.Errorf("it is in another network namespace, net:[%d]: run anole revert there (nsenter --net)", b.Netns)
+		return elsewhere(b.Netns)
 	}
 	return c.Undo(&b)
 }
+
+// elsewhere is the answer to an entry of another namespace. One that ended took
+// its interfaces along, or gave those of hardware back bare.
+func elsewhere(netns uint64) error {
+	there, err := Exists(netns)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it is in another network namespace, net:[%d], if that is still there: run anole revert there (nsenter --net): %w", netns, unclear{err})
+	case there:
+		return fmt.Errorf("it is in another network namespace, net:[%d]: run anole revert there (nsenter --net)", netns)
+	}
+	return fmt.Errorf("network namespace net:[%d]: %w", netns, journal.ErrGone)
+}
+
+// unclear hides what an error is: that something needed to look for the
+// namespace was not there does not mean that the namespace is gone.
+type unclear struct{ err error }
+
+func (u unclear) Error() string { return u.err.Error() }
 
 // Undo puts an interface back as Before says. What somebody else has put in
 // the place of anole's qdisc stays. An interface that is gone is

@@ -228,7 +228,7 @@ func (f *simulateFlags) fleet(cmd *cobra.Command) (*sim.Fleet, *trace.Summary, e
 			bar.Done()
 		}
 	}()
-	return trace.Read(cmd.Context(), trace.Options{
+	fleet, sum, err := trace.Read(cmd.Context(), trace.Options{
 		Dir: f.trace, From: int(f.from / time.Second), Hours: f.shape.Hours, Sample: f.shape.Sample, Nodes: nodes,
 		Progress: func(table string, read, size int64) {
 			if table != at {
@@ -240,6 +240,10 @@ func (f *simulateFlags) fleet(cmd *cobra.Command) (*sim.Fleet, *trace.Summary, e
 			bar.Set(read)
 		},
 	})
+	if err != nil && cmd.Context().Err() == nil {
+		err = core.Exit(core.ExitUsage, err) // as for a recording
+	}
+	return fleet, sum, err
 }
 
 func (f *simulateFlags) draw(r *sim.Report) error {

@@ -118,6 +118,32 @@ func TestSimulateRefuses(t *testing.T) {
 	}
 }
 
+// A trace that cannot be used is the user's to mend, as a recording is.
+func TestSimulateBadTraceIsExitCode2(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := simulated(t, false, "--nodes", "2", "--hours", "1", "--write-trace", dir); err != nil {
+		t.Fatal(err)
+	}
+	out, err := simulated(t, false, "--trace", dir, "--from", "30h")
+	if core.ExitCode(err) != core.ExitUsage || !strings.Contains(err.Error(), "cannot begin at 30h0m0s: the trace is 1h0m0s long") || out != "" {
+		t.Errorf("behind the end: %q, %v", out, err)
+	}
+	if _, err := simulated(t, false, "--trace", dir, "--from", "30m", "--hours", "0.5"); err != nil {
+		t.Errorf("from its middle: %v", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "machine_meta.csv"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("m_x,0,1\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	if _, err := simulated(t, false, "--trace", dir); core.ExitCode(err) != core.ExitUsage || !strings.Contains(err.Error(), "machine_meta.csv:3: 3 fields") {
+		t.Errorf("a bad row: %v", err)
+	}
+}
+
 // docs/simulate.md names each field of the report.
 func TestSimulateDocNamesEachField(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/simulate.md")

@@ -151,6 +151,11 @@ func onThread(do func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // which does not end with its goroutine
+			defer runtime.UnlockOSThread()
+			done <- onThread(do)
+			return
+		}
 		done <- do()
 	}()
 	return <-done

@@ -51,6 +51,7 @@ func (b *batch) init() { b.byJob, b.byKey = map[string]int32{}, map[string]int32
 // task takes a row of batch_task that began in the time asked for.
 func (r *reader) task(row *rows) error {
 	start, end := row.value[5], row.value[6]
+	r.until(start)
 	at := start - float64(r.o.From)
 	if math.IsNaN(start) || at < 0 || at >= float64(r.f.Seconds) {
 		return nil

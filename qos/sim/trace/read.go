@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/anole-os/anole/qos/sim"
 )
@@ -50,12 +51,31 @@ type reader struct {
 	containers map[string]*container
 	order      []*container
 	batch      batch
+	end        float64 // latest time of load: of a sample or a task's start, seconds
+}
+
+// EndError is a time to begin behind all load of the trace.
+type EndError struct {
+	Dir       string
+	From, End time.Duration // asked for; how long the trace is
+}
+
+func (e *EndError) Error() string {
+	return fmt.Sprintf("%s: cannot begin at %v: the trace is %v long", e.Dir, e.From, e.End)
+}
+
+// until takes in a time at which there is load; one that is missing is NaN.
+func (r *reader) until(at float64) {
+	if at > r.end {
+		r.end = at
+	}
 }
 
 // mostSamples bounds what is kept of a container: 12 MB while reading.
 const mostSamples = 1_000_000
 
-// Read makes a fleet of a trace's directory.
+// Read makes a fleet of a trace's directory. A row that the schema does not allow
+// is a *RowError, a From behind all rows an *EndError.
 func Read(ctx context.Context, o Options) (*sim.Fleet, *Summary, error) {
 	if o.Hours == 0 {
 		o.Hours = 24
@@ -103,6 +123,10 @@ func (r *reader) run() error {
 	}
 	if err := r.optional(&batchInstance, r.instance); err != nil {
 		return err
+	}
+	if from := float64(r.o.From); r.o.From > 0 && from > r.end {
+		second := float64(time.Second)
+		return &EndError{r.o.Dir, time.Duration(r.o.From) * time.Second, time.Duration(min(r.end*second, math.MaxInt64/2))}
 	}
 	return r.jobs()
 }
@@ -209,6 +233,7 @@ func orZero(v float64) float64 {
 
 // usage adds a row to the sample it is nearest to.
 func (r *reader) usage(row *rows) error {
+	r.until(row.value[2])
 	c := r.containers[string(row.fields[0])]
 	if c == nil {
 		return nil

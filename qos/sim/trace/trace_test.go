@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/sim"
@@ -99,6 +100,33 @@ func TestReadAnotherTime(t *testing.T) {
 	}
 	if len(f.Tasks) != 1 || f.Tasks[0].Start != 35 || f.Tasks[0].Deps != nil {
 		t.Errorf("tasks %+v", f.Tasks)
+	}
+}
+
+// A time behind the trace is refused, and said how long that is.
+func TestBeginBehindTheEnd(t *testing.T) {
+	for name, tables := range map[string]map[string]string{"of all tables": small(), "of usage alone": {
+		"machine_meta": small()["machine_meta"], "container_meta": small()["container_meta"], "container_usage": small()["container_usage"],
+	}} {
+		end := 9999 // j_4's start
+		if len(tables) == 3 {
+			end = 120
+		}
+		dir := put(t, tables)
+		_, _, err := Read(context.Background(), Options{Dir: dir, From: end + 1, Hours: 1})
+		var e *EndError
+		if !errors.As(err, &e) || e.End != time.Duration(end)*time.Second || !strings.Contains(err.Error(), "the trace is "+e.End.String()+" long") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, _, err := Read(context.Background(), Options{Dir: dir, From: end, Hours: 1}); err != nil {
+			t.Errorf("%s, at the end: %v", name, err)
+		}
+	}
+	// Nothing in it but machines: its beginning is no time behind it.
+	if _, _, err := Read(context.Background(), Options{Dir: put(t, map[string]string{
+		"machine_meta": small()["machine_meta"], "container_meta": "", "container_usage": "",
+	})}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 
 // asking are the packages whose tests ask the kernel something.
 var asking = []string{
-	"./internal/cgroup", "./internal/journal", "./internal/testkit", "./workload",
-	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./test/fault",
+	"./internal/cgroup", "./internal/journal", "./internal/netlinkx", "./internal/testkit", "./workload",
+	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/iolat", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./test/fault",
 }
 
 // all are the machines.
