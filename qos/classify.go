@@ -15,6 +15,7 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/control"
 	"github.com/anole-os/anole/workload"
@@ -194,13 +195,14 @@ func (e *Engine) letGo(g *group, k knob) {
 }
 
 // putBack restores what was written to a cgroup, or drops it from the journal
-// when the cgroup is gone.
+// when the cgroup is gone. What the kernel is still about is put back when that
+// is over.
 func (e *Engine) putBack(g *group, d *cgroup.Dir) {
 	if !g.cpu.CPU.Alive() {
 		e.journalled(e.w.Forget(d))
 		return
 	}
-	for _, err := range e.w.RestoreDir(d) {
+	for _, err := range e.w.Restore(func(en *journal.Entry) bool { return d.Owns(en) && !e.memory.underWay(en) }) {
 		e.degrade("restore "+g.w.Path, err)
 	}
 }

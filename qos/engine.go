@@ -90,6 +90,7 @@ type Engine struct {
 	parts      []part
 	cpi        *cpiPart
 	cache      *cachePart
+	memory     *memoryPart
 	kinds      []string // of all knobs: the first words of their keys
 	knobs      map[string]knob
 	pods       []*pod           // by path
@@ -419,7 +420,7 @@ func (e *Engine) Close() error {
 // meanwhile, so what fails is tried a few times.
 func (e *Engine) restore() (err error) {
 	for range 20 {
-		err = errors.Join(e.w.Restore(func(en *journal.Entry) bool { return en.Owner == "qos" })...)
+		err = errors.Join(e.w.Restore(func(en *journal.Entry) bool { return en.Owner == "qos" && !e.memory.underWay(en) })...)
 		if err == nil {
 			break
 		}

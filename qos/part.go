@@ -44,8 +44,8 @@ type part interface {
 
 // newParts makes the parts, in the order of their calls.
 func newParts(e *Engine) []part {
-	e.cache, e.cpi = newCachePart(e), newCPIPart(e) // cpi after who asks for it
-	return []part{newMemoryPart(e), newIOPart(e), e.cache, e.cpi, newCorePart(e), newNetPart(e)}
+	e.memory, e.cache, e.cpi = newMemoryPart(e), newCachePart(e), newCPIPart(e) // cpi after who asks for it
+	return []part{e.memory, newIOPart(e), e.cache, e.cpi, newCorePart(e), newNetPart(e)}
 }
 
 // each calls do for all parts.

@@ -88,7 +88,7 @@ type memGroup struct {
 	emptied bool
 }
 
-func newMemoryPart(e *Engine) part { return &memoryPart{e: e} }
+func newMemoryPart(e *Engine) *memoryPart { return &memoryPart{e: e} }
 
 func (*memoryPart) name() string { return "memory" }
 
@@ -150,7 +150,12 @@ func (p *memoryPart) assign(g *group) {
 // alone; a runtime may make it later, hierarchy by hierarchy, so it is tried
 // again.
 func (p *memoryPart) open(g *group) {
-	f, err := memory.OpenFiles(p.e.tree.Path("memory", g.w.Path))
+	at := p.e.tree.Path("memory", g.w.Path)
+	if p.busy(at) {
+		return // what began before it was let go is not over
+	}
+	p.collect()
+	f, err := memory.OpenFiles(at)
 	if err != nil {
 		if !cgroup.Gone(err) {
 			p.e.degrade("memory of "+g.w.ID, err)
@@ -184,13 +189,10 @@ func (p *memoryPart) drop(g *group) {
 }
 
 // interrupt ends what the worker does to a group, so that its files can be put
-// back.
+// back. What is not over at once is settled when it is, see underWay.
 func (p *memoryPart) interrupt(mg *memGroup) {
-	if p.worker == nil {
-		return
-	}
-	if err := p.worker.Cancel(mg.files.Dir.Path()); err != nil {
-		p.e.degrade("workload "+mg.g.w.ID, err)
+	if p.worker != nil {
+		p.worker.Cancel(mg.files.Dir.Path())
 	}
 	p.collect()
 }
@@ -221,8 +223,9 @@ func (p *memoryPart) busy(path string) bool { return p.worker != nil && p.worker
 func (p *memoryPart) close() error {
 	var err error
 	if p.worker != nil {
-		err = p.worker.Close()
-		p.worker = nil
+		if err = p.worker.Close(); err == nil {
+			p.worker = nil // else it is asked what is under way
+		}
 	}
 	for _, mg := range p.groups {
 		_ = mg.files.Close()

@@ -283,6 +283,9 @@ func (p *memoryPart) stall(mg *memGroup, now time.Time) float64 {
 
 // collect takes the outcome of the worker's last job.
 func (p *memoryPart) collect() {
+	if p.worker == nil {
+		return
+	}
 	r, ok := p.worker.Result()
 	if !ok {
 		return
@@ -290,6 +293,7 @@ func (p *memoryPart) collect() {
 	p.e.totals.Memory.Reclaimed[r.File] += r.Freed
 	i := slices.IndexFunc(p.groups, func(mg *memGroup) bool { return mg.files.Dir.Ino() == r.Ino })
 	if i < 0 {
+		p.settle(&r)
 		return
 	}
 	mg := p.groups[i]

@@ -2,9 +2,11 @@ package qos
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/journal"
 	"github.com/anole-os/anole/qos/actuate"
 	"github.com/anole-os/anole/qos/control"
 	"github.com/anole-os/anole/qos/memory"
@@ -133,4 +135,35 @@ func (p *memoryPart) parentKnob(key, rel, file string) (*fileKnob, error) {
 	k := &fileKnob{held: held{g: &actuate.Group{Rel: rel, CPU: d}, every: memoryLook}, dir: d, file: file}
 	e.knobs[key] = k
 	return k, nil
+}
+
+// boundOf gives the directory of the group of whose bound the entry speaks, ""
+// if of none.
+func boundOf(e *journal.Entry) string {
+	switch {
+	case e.Op == memory.OpOOMControl:
+		return e.Path
+	case e.Op != journal.OpWrite:
+		return ""
+	}
+	switch dir, file := filepath.Split(e.Path); file {
+	case memory.FileHigh, memory.FileLimitV1:
+		return filepath.Clean(dir)
+	}
+	return ""
+}
+
+// underWay says whether the entry is of a bound that the worker, which could not
+// be stopped at once, is still setting: to put it back now would be for nothing.
+func (p *memoryPart) underWay(e *journal.Entry) bool {
+	dir := boundOf(e)
+	return dir != "" && p.busy(dir)
+}
+
+// settle puts the bound of a group back that was let go while it was being set.
+func (p *memoryPart) settle(r *memory.Result) {
+	rel := strings.TrimPrefix(r.Path, p.e.tree.Mount("memory"))
+	for _, err := range p.e.w.Restore(func(e *journal.Entry) bool { return e.Ino == r.Ino && boundOf(e) == r.Path }) {
+		p.e.degrade("restore "+rel, err)
+	}
 }

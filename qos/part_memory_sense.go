@@ -55,9 +55,7 @@ func (p *memoryPart) sense(now time.Time, _ time.Duration) {
 	if !p.on {
 		return
 	}
-	if p.worker != nil {
-		p.collect()
-	}
+	p.collect()
 	if p.fast || due(now, p.looked, memoryEvery) {
 		p.senseHost(now)
 		p.retry()

@@ -148,14 +148,14 @@ func (w *Writer) Undo(path string) []error {
 }
 
 // RestoreDir undoes what was journalled for a cgroup.
-func (w *Writer) RestoreDir(d *Dir) []error { return w.Restore(d.owns) }
+func (w *Writer) RestoreDir(d *Dir) []error { return w.Restore(d.Owns) }
 
 // Forget drops what was journalled for a cgroup that is gone.
-func (w *Writer) Forget(d *Dir) error { return w.j.Forget(d.owns) }
+func (w *Writer) Forget(d *Dir) error { return w.j.Forget(d.Owns) }
 
-// owns says whether an entry is of the cgroup. The inode alone does not tell:
+// Owns says whether an entry is of the cgroup. The inode alone does not tell:
 // each hierarchy of v1 counts its own.
-func (d *Dir) owns(e *journal.Entry) bool {
+func (d *Dir) Owns(e *journal.Entry) bool {
 	return e.Ino == d.ino && (e.Path == d.path || filepath.Dir(e.Path) == d.path)
 }
 

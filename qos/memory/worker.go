@@ -102,30 +102,43 @@ func (k *Worker) Result() (r Result, ok bool) {
 	}
 }
 
-// cancelWait is how long Cancel waits: reclaim looks for signals between
-// batches, and a batch may wait for a disk.
-const cancelWait = 3 * time.Second
+// How long Cancel and Close wait: reclaim looks for signals between batches, and
+// a batch may wait for a disk.
+const (
+	cancelWait = 100 * time.Millisecond
+	closeWait  = 3 * time.Second
+)
 
-// Cancel ends the job of the group at path, if there is one, and returns when
-// it is over. The error says that the kernel did not come back in time.
-func (k *Worker) Cancel(path string) error {
+// Cancel ends the job of the group at path, if there is one, and says whether it
+// is over. It waits a tenth of a second at most; a job that is not over by then
+// is ended beside, Busy until it is, and has a Result like any other.
+func (k *Worker) Cancel(path string) (over bool) { return k.end(path, cancelWait) }
+
+func (k *Worker) end(path string, wait time.Duration) (over bool) {
 	k.mu.Lock()
-	idle := k.idle
+	idle, again := k.idle, k.cancel
 	if k.busy != path || path == "" {
 		k.mu.Unlock()
-		return nil
+		return true
 	}
 	k.cancel = true
 	k.mu.Unlock()
-	return k.wake(idle)
+	if !again {
+		go k.wake(idle)
+	}
+	select {
+	case <-idle:
+		return true
+	case <-time.After(wait):
+		return false
+	}
 }
 
 // wake sends the worker's thread signals until it is idle: the kernel's reclaim
 // loops end with EINTR when one is pending. SIGURG is what Go's own scheduler
 // sends its threads, so nobody else takes notice.
-func (k *Worker) wake(idle chan struct{}) error {
-	end := time.After(cancelWait)
-	for {
+func (k *Worker) wake(idle chan struct{}) {
+	for pause := 2 * time.Millisecond; ; pause = min(pause+pause/8, 100*time.Millisecond) {
 		k.mu.Lock()
 		tid := k.tid
 		k.mu.Unlock()
@@ -134,15 +147,14 @@ func (k *Worker) wake(idle chan struct{}) error {
 		}
 		select {
 		case <-idle:
-			return nil
-		case <-end:
-			return errors.New("cancel reclaim: the kernel is still at it")
-		case <-time.After(2 * time.Millisecond):
+			return
+		case <-time.After(pause):
 		}
 	}
 }
 
-// Close ends the job in hand and the thread. It takes no job afterwards.
+// Close ends the job in hand and the thread. It takes no job afterwards. The
+// error says that the kernel did not come back in three seconds.
 func (k *Worker) Close() error {
 	k.mu.Lock()
 	path, again := k.busy, k.closed
@@ -151,12 +163,13 @@ func (k *Worker) Close() error {
 	if again {
 		return nil
 	}
-	err := k.Cancel(path)
+	over := k.end(path, closeWait)
 	close(k.jobs)
-	if err == nil {
-		<-k.ended
+	if !over {
+		return errors.New("cancel reclaim: the kernel is still at it")
 	}
-	return err
+	<-k.ended
+	return nil
 }
 
 func (k *Worker) run() {
