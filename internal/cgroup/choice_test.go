@@ -25,7 +25,7 @@ func TestDelegationOthersRelyOnStays(t *testing.T) {
 		{"a child with a weight for bfq", "io.bfq.weight", "default 100\n8:0 7\n", false},
 		{"a child with a target", "io.latency", "8:0 target=1000\n", false},
 	} {
-		at, control := t.TempDir(), ""
+		at := t.TempDir()
 		put := func(file, content string) {
 			t.Helper()
 			if err := os.WriteFile(filepath.Join(at, file), []byte(content), 0o600); err != nil {
@@ -53,7 +53,7 @@ func TestDelegationOthersRelyOnStays(t *testing.T) {
 		}
 		rep := j.Restore(t.Context(), Undo)
 		b, _ := os.ReadFile(filepath.Join(at, subtreeControl))
-		if control = string(b); len(rep.Failed) > 0 || len(j.Pending()) > 0 || (control != "cpu io\n") != c.taken {
+		if control := string(b); len(rep.Failed) > 0 || len(j.Pending()) > 0 || (control != "cpu io\n") != c.taken {
 			t.Errorf("%s: %q, %+v, %d entries left", c.name, control, rep, len(j.Pending()))
 		}
 		_, _ = d.Close(), j.Close()
