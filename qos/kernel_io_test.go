@@ -3,6 +3,7 @@ package qos
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,6 +83,10 @@ func TestKernelIOThrottleHoldsAndRestores(t *testing.T) {
 		v, _ := strconv.ParseFloat(line(be, d, blkio.FileWriteBps), 64)
 		return s.Limit != nil && v > 0 && v <= 0.05*s.Capacity.WriteBytes
 	})
+	counted := filepath.Join(n.Tree.Path("blkio", "/"), blkio.FileReadBps) + " " + d.Number
+	if !slices.ContainsFunc(r.Status().Decisions, func(x Decision) bool { return x.File == counted && x.New == "0" && x.Result == "ok" }) {
+		t.Errorf("no word of the write to %s", counted)
+	}
 	if got := line(ls, d, blkio.FileWriteBps); got != "" {
 		t.Errorf("the LS group is limited: %s", got)
 	}

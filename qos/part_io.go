@@ -70,6 +70,7 @@ func (p *ioPart) install(policy *Policy) {
 	p.scanned, p.stale, p.moved = time.Time{}, true, true
 	p.trace.failed = nil
 	delete(p.e.degraded, "io latency")
+	delete(p.e.degraded, "io")
 	if !p.on {
 		p.shut()
 		return
@@ -78,15 +79,27 @@ func (p *ioPart) install(policy *Policy) {
 	for _, d := range p.policy.Devices {
 		p.names = append(p.names, blkio.Resolve(p.e.root, d.Match))
 	}
-	if !p.asked {
-		p.asked = true
-		k, err := askIO(p.e.tree)
-		if err != nil {
-			p.e.degrade("io", err)
-		}
-		p.kernel = k
-	}
+	p.probe()
 	p.on = p.kernel.Unified || p.kernel.V1
+}
+
+// probe asks the kernel until it was told.
+func (p *ioPart) probe() {
+	if p.asked {
+		return
+	}
+	k, err := askIO(p.e.tree)
+	p.kernel, p.asked = k, err == nil
+	p.tell("io", err)
+}
+
+// tell books an error, or that there is none any more.
+func (p *ioPart) tell(what string, err error) {
+	if err != nil {
+		p.e.degrade(what, err)
+	} else {
+		delete(p.e.degraded, what)
+	}
 }
 
 // askIO finds out what the kernel has for block IO.
@@ -95,7 +108,7 @@ func askIO(t *cgroup.Tree) (k blkio.Kernel, err error) {
 		k.Unified = true
 		root, err := cgroup.OpenDir(t.Path("io", "/"))
 		if err != nil {
-			return blkio.Kernel{}, fmt.Errorf("probe io: %w", err)
+			return k, fmt.Errorf("probe io: %w", err)
 		}
 		defer root.Close()
 		k.Cost = root.Has(blkio.FileQoS)
@@ -150,9 +163,9 @@ func (p *ioPart) scan(now time.Time) {
 		return
 	}
 	p.listed, p.scanned = names, now
+	p.probe()
 	all, err := blkio.Disks(p.e.root)
-	if err != nil {
-		p.e.degrade("io", err)
+	if p.tell("io disks", err); err != nil {
 		return
 	}
 	old := p.disks
@@ -280,6 +293,7 @@ func (p *ioPart) drop(g *group) {
 
 func (p *ioPart) forget(g *group) {
 	if x := p.groups[g]; x != nil {
+		x.healed(p)
 		p.untrace(x)
 		x.close()
 		delete(p.groups, g)
@@ -302,18 +316,21 @@ func (p *ioPart) shut() {
 		d.meter.close()
 		delete(p.e.degraded, d.trouble())
 	}
+	for _, u := range p.units {
+		p.leave(u)
+	}
+	p.leave(&p.costKnob)
 	p.waits.close()
 	p.trace.close()
 	p.disks, p.units, p.listed = nil, nil, ""
-	if p.asked {
+	if p.kernel.Unified || p.kernel.V1 {
 		errs := p.e.w.Restore(func(e *journal.Entry) bool {
 			return e.Owner == "qos" && e.Op == cgroup.OpChoice && strings.HasSuffix(e.Path, "/queue/scheduler")
 		})
-		if err := errors.Join(errs...); err != nil {
-			p.e.degrade("io", err)
-		}
+		p.tell("io schedulers", errors.Join(errs...))
 	}
 	delete(p.e.degraded, "io delegation")
+	delete(p.e.degraded, "io disks")
 }
 
 func (p *ioPart) mechanisms() []Mechanism {

@@ -19,6 +19,7 @@ type ioGroup struct {
 	tried  time.Time
 	ino    uint64 // in the controller's hierarchy, 0 before it was opened
 	traced bool
+	bad    bool // its counters could not be read
 	now    blkio.Group
 	was    blkio.Group
 	read   time.Time
@@ -30,6 +31,17 @@ type ioGroup struct {
 type ioUsage struct {
 	blkio.Rates
 	at time.Time // when it did something
+}
+
+// trouble is the key of a group's degradation.
+func (x *ioGroup) trouble() string { return "io of " + x.g.w.ID }
+
+// healed takes back what was degraded about a group.
+func (x *ioGroup) healed(p *ioPart) {
+	if x.bad {
+		x.bad = false
+		delete(p.e.degraded, x.trouble())
+	}
 }
 
 func (x *ioGroup) close() {
@@ -145,7 +157,9 @@ func (p *ioPart) count(d *ioDisk) {
 	if b, err := os.ReadFile(file); err != nil || cgroup.Line(b, d.Number) != "" {
 		return // it counts already, as the root has a limit there
 	}
-	if err := os.WriteFile(file, []byte(d.Number+" 0"), 0); err != nil && !cgroup.Gone(err) {
+	err := os.WriteFile(file, []byte(d.Number+" 0"), 0)
+	p.note(file+" "+d.Number, "", "0", "to have the requests to "+d.Name+" counted; it is no limit", err)
+	if err != nil && !cgroup.Gone(err) {
 		p.e.degrade(d.trouble(), err)
 	}
 }
@@ -188,10 +202,12 @@ func (p *ioPart) readGroup(x *ioGroup, now time.Time) {
 		x.close()
 		x.now, x.was = blkio.Group{}, blkio.Group{}
 		if !cgroup.Gone(err) {
-			p.e.degrade("io", err)
+			x.bad = true
+			p.e.degrade(x.trouble(), err)
 		}
 		return
 	}
+	x.healed(p)
 	elapsed := now.Sub(x.read)
 	first := x.read.IsZero() || elapsed <= 0 || elapsed > 10*time.Second
 	x.read = now

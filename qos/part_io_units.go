@@ -107,6 +107,11 @@ func (p *ioPart) lookBelow(u *ioUnit, now time.Time) {
 		}
 		u.below = append(u.below, old[i])
 	}
+	for _, b := range old {
+		if !slices.Contains(u.below, b) {
+			p.leave(b)
+		}
+	}
 }
 
 // calm is a node with one class only: no limit, and none to be remembered as in
@@ -116,6 +121,7 @@ func (p *ioPart) calm(time.Time) {
 		d.limit = blkio.Decision{Why: "only one class is on the node"}
 	}
 	for _, u := range p.units {
+		p.leave(u)
 		u.lines, u.intent, u.given, u.below = nil, control.Intent{}, nil, nil
 	}
 	p.costKnob.lines, p.costKnob.intent = nil, control.Intent{}
@@ -127,6 +133,13 @@ func (p *ioPart) arrange() {
 	p.stale, p.moved = false, true
 	old := p.units
 	p.units = nil
+	defer func() {
+		for _, u := range old {
+			if !slices.Contains(p.units, u) {
+				p.leave(u)
+			}
+		}
+	}()
 	unit := func(rel, id string, g *group) *ioUnit {
 		i := slices.IndexFunc(old, func(u *ioUnit) bool { return u.rel == rel })
 		u := &ioUnit{rel: rel, key: "io " + rel}
@@ -385,10 +398,11 @@ func (p *ioPart) open(u *ioUnit, now time.Time) *keyedKnob {
 	if err == nil && u.rel != "/" && !d.Has(u.lines[0].file) {
 		err = errors.Join(d.Close(), missing(u.lines[0].file, "that file in "+d.Path(), "boot a kernel that has it"))
 	}
-	if err != nil {
-		if !cgroup.Gone(err) {
-			p.e.degrade("io", err)
-		}
+	if cgroup.Gone(err) {
+		p.leave(u)
+		return nil
+	}
+	if p.tell(u.key, err); err != nil {
 		return nil
 	}
 	act := &actuate.Group{Rel: u.rel, CPU: d}
@@ -396,6 +410,17 @@ func (p *ioPart) open(u *ioUnit, now time.Time) *keyedKnob {
 		act = u.g.cpu
 	}
 	return &keyedKnob{held: held{g: act}, dir: d, checked: now, scratch: p.buf[:]}
+}
+
+// leave drops what was degraded about a unit, unless a knob of it is left, whose
+// trouble that is.
+func (p *ioPart) leave(u *ioUnit) {
+	if _, held := p.e.knobs[u.key]; !held {
+		delete(p.e.degraded, u.key)
+	}
+	for _, b := range u.below {
+		p.leave(b)
+	}
 }
 
 // enter opens a cgroup in the controller's hierarchy. On v2 its parents are made

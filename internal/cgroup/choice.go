@@ -1,10 +1,14 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/journal"
 )
@@ -64,12 +68,8 @@ const subtreeControl = "cgroup.subtree_control"
 // Delegate gives the children of the cgroup v2 d a controller, unless they have
 // it, and says whether it did.
 func (w *Writer) Delegate(d *Dir, controller string) (wrote bool, err error) {
-	b, err := d.ReadFile(subtreeControl)
-	if err != nil {
+	if there, err := d.hands(controller); err != nil || there {
 		return false, err
-	}
-	if slices.Contains(strings.Fields(string(b)), controller) {
-		return false, nil
 	}
 	path := filepath.Join(d.path, subtreeControl) + " " + controller
 	if err := w.j.Record(journal.Entry{Op: OpController, Path: path, Ino: d.ino, Owner: w.owner}); err != nil {
@@ -78,6 +78,7 @@ func (w *Writer) Delegate(d *Dir, controller string) (wrote bool, err error) {
 	return true, w.write(Edit{Dir: d, File: subtreeControl, Value: "+" + controller})
 }
 
+// undoController takes it away unless somebody has come to rely on it.
 func undoController(e *journal.Entry) error {
 	file, controller := cutKey(e.Path)
 	d, err := openSame(filepath.Dir(file), e.Ino)
@@ -85,9 +86,56 @@ func undoController(e *journal.Entry) error {
 		return err
 	}
 	defer d.Close()
-	b, err := d.ReadFile(subtreeControl)
-	if err != nil || !slices.Contains(strings.Fields(string(b)), controller) {
+	if there, err := d.hands(controller); err != nil || !there || d.relied(controller) {
 		return err
 	}
-	return d.write(subtreeControl, "-"+controller)
+	err = d.write(subtreeControl, "-"+controller)
+	if errors.Is(err, unix.EBUSY) { // somebody below has just handed it further
+		return nil
+	}
+	return err
+}
+
+// hands says whether the children are given a controller.
+func (d *Dir) hands(controller string) (bool, error) {
+	b, err := d.ReadFile(subtreeControl)
+	return slices.Contains(strings.Fields(string(b)), controller), err
+}
+
+// relied says whether somebody came to need that the children have a controller:
+// one of them hands it on, or what one was given would be lost with its files.
+func (d *Dir) relied(controller string) bool {
+	kids, _ := os.ReadDir(d.path)
+	for _, k := range kids {
+		if !k.IsDir() {
+			continue
+		}
+		kid, err := OpenDir(filepath.Join(d.path, k.Name()))
+		if err != nil {
+			continue // it went away
+		}
+		on, _ := kid.hands(controller)
+		uses := on || controller == "io" && kid.setsIO()
+		_ = kid.Close()
+		if uses {
+			return true
+		}
+	}
+	return false
+}
+
+// ioDefaults are what the files of the io controller read in a new cgroup,
+// cgroup-v2.rst.
+var ioDefaults = map[string]string{
+	"io.max": "", "io.latency": "", "io.weight": "default 100", "io.bfq.weight": "default 100", "io.prio.class": "no-change",
+}
+
+// setsIO says whether a file of the io controller holds something.
+func (d *Dir) setsIO() bool {
+	for file, none := range ioDefaults {
+		if b, err := d.ReadFile(file); err == nil && strings.TrimSpace(string(b)) != none {
+			return true
+		}
+	}
+	return false
 }

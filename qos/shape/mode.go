@@ -87,7 +87,7 @@ func explain(m Mode, err error) error {
 	case err == nil || errors.As(err, &typed):
 		return err
 	case errors.Is(err, os.ErrPermission):
-		u.Reason, u.Need, u.Fix = feature.NoPrivilege, "CAP_NET_ADMIN and CAP_SYS_ADMIN", "run as root"
+		u.Reason, u.Need, u.Fix = feature.NoPrivilege, "CAP_NET_ADMIN and CAP_SYS_ADMIN", "run as root; in a unit of systemd: RestrictNamespaces=net"
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 		u.Reason, u.Need, u.Fix = feature.NoKernel, m.needs(), "boot a kernel with it, or load the modules"
 	default:
