@@ -390,8 +390,9 @@ func TestKernelSchedIdle(t *testing.T) {
 	r := openRig(t, n, p, nil)
 	r.until("idle", func() bool { return all(t, be, sys.SCHED_IDLE) })
 	be.Sleep()
-	inner := n.Make("be.service/inner") // part of the same workload
-	if !n.Unified() {                   // v2 has no processes above such a group
+	var inner *groups.Group
+	if !n.Unified() { // part of the same workload; v2 has no processes above such a group
+		inner = n.Make("be.service/inner")
 		inner.Sleep()
 	}
 	r.until("one that came later", func() bool { return policies(t, be)[sys.SCHED_OTHER] == 0 })
@@ -402,7 +403,9 @@ func TestKernelSchedIdle(t *testing.T) {
 	r.until("switched off", func() bool { return all(t, be, sys.SCHED_OTHER) })
 	r.set(func(p *Policy) { p.BE.SchedIdle = "on" })
 	r.until("idle again", func() bool { return all(t, be, sys.SCHED_IDLE) })
-	inner.Remove() // a lane takes only the group's own threads here: RT_GROUP_SCHED
+	if inner != nil {
+		inner.Remove() // a lane takes only the group's own threads here: RT_GROUP_SCHED
+	}
 	// The class changes: from idle threads to the lane in one go.
 	r.set(func(p *Policy) {
 		p.Rules[1].Class, p.LS.RTLane.Enabled = class.LS, true

@@ -189,7 +189,7 @@ func (p *ioPart) govern(d *ioDisk, now time.Time) {
 	was := d.objective()
 	d.limit = d.gov.Step(s)
 	if p.e.tapped() {
-		p.e.look("io", d.Name, ioLook{Number: d.Number, Mechanism: d.mech, Disk: s.Disk, LS: s.LS, BE: s.BE, Stall: s.Stall}, d.limit)
+		p.e.look("io", d.Name, ioLook{Number: d.Number, Mechanism: d.mech, Disk: s.Disk, LS: s.LS, BE: s.BE, Stall: s.Stall, Waits: waitsOf(s.Waits)}, d.limit)
 	}
 	if d.limit.Changed || d.mech == blkio.Cost && d.objective() != was {
 		p.moved = true

@@ -2,11 +2,13 @@ package qos
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"time"
 
 	"github.com/anole-os/anole/qos/blkio"
 	"github.com/anole-os/anole/qos/record"
+	"github.com/anole-os/anole/qos/runq"
 )
 
 // ioLook is what a disk's Governor looked at, as it stands in a recording.
@@ -17,6 +19,40 @@ type ioLook struct {
 	LS        blkio.Flow      `json:"ls"`
 	BE        blkio.Flow      `json:"be"`
 	Stall     time.Duration   `json:"stall_ns"`
+	Waits     *waitsLook      `json:"waits,omitempty"` // of latency-sensitive requests, where each is measured
+}
+
+// waitsLook is a histogram by its buckets that hold something.
+type waitsLook struct {
+	Sum     uint64      `json:"sum_ns"`
+	Buckets [][2]uint64 `json:"buckets"` // index and count
+}
+
+func waitsOf(h *runq.Hist) *waitsLook {
+	if h == nil {
+		return nil
+	}
+	w := &waitsLook{Sum: h.SumNS, Buckets: [][2]uint64{}}
+	for i, n := range h.Counts {
+		if n > 0 {
+			w.Buckets = append(w.Buckets, [2]uint64{uint64(i), n})
+		}
+	}
+	return w
+}
+
+func (w *waitsLook) hist() (*runq.Hist, error) {
+	if w == nil {
+		return nil, nil
+	}
+	h := &runq.Hist{SumNS: w.Sum}
+	for _, b := range w.Buckets {
+		if b[0] >= uint64(runq.NumBuckets) {
+			return nil, fmt.Errorf("no bucket %d in a histogram of waits", b[0])
+		}
+		h.Counts[b[0]] = b[1]
+	}
+	return h, nil
 }
 
 // ReplayDisk is one disk on both sides.
@@ -47,6 +83,10 @@ func (p *replayer) lookIO(now time.Time, l *record.Look) error {
 	if err := cmp.Or(read(l, l.In, &in), read(l, l.Out, &then)); err != nil {
 		return err
 	}
+	waits, err := in.Waits.hist()
+	if err != nil {
+		return fmt.Errorf("look of %s at %s: %w", l.Controller, l.Of, err)
+	}
 	d := p.disks[l.Of]
 	if d == nil {
 		d = &ReplayDisk{Name: l.Of}
@@ -63,7 +103,7 @@ func (p *replayer) lookIO(now time.Time, l *record.Look) error {
 	}
 	d.Mechanism = string(mech)
 	d.gov.SetOptions(o.options)
-	got := d.gov.Step(blkio.Sample{Now: now, Disk: in.Disk, LS: in.LS, BE: in.BE, Stall: in.Stall})
+	got := d.gov.Step(blkio.Sample{Now: now, Disk: in.Disk, LS: in.LS, BE: in.BE, Stall: in.Stall, Waits: waits})
 	d.looks++
 	if got.Limited == then.Limited && (!got.Limited || got.Limit == then.Limit) {
 		d.same++
