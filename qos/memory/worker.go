@@ -183,6 +183,9 @@ func (k *Worker) run() {
 	for j := range k.jobs {
 		began := time.Now()
 		freed, err := k.do(&j)
+		for tries := 0; errors.Is(err, unix.EINTR) && tries < mostTries && !k.cancelled(); tries++ {
+			freed, err = k.do(&j) // a signal that came for the last job, or from Go's scheduler
+		}
 		k.mu.Lock()
 		if errors.Is(err, unix.EINTR) {
 			err = k.interrupted(&j, err)
@@ -192,6 +195,16 @@ func (k *Worker) run() {
 		close(k.idle)
 		k.mu.Unlock()
 	}
+}
+
+// mostTries bounds how often a write that a stray signal ended is done again.
+const mostTries = 20
+
+// cancelled says whether the job under way is to end.
+func (k *Worker) cancelled() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.cancel
 }
 
 // interrupted says what an ended write means: what was asked for by Cancel, or a
