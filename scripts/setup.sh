@@ -126,8 +126,7 @@ promtool prometheus
 chromium chromium
 systemd-analyze systemd
 tmux tmux
-fio fio
-qemu-system-x86_64 qemu-system-x86'
+fio fio'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 
 missing_packages() {
@@ -164,7 +163,7 @@ need_containers() {
 
 case "${1:-go}" in
   go) need_go ;;
-  test) need_go; need_tools "$test_tools" ;;
+  test) need_go; need_tools "$test_tools"; need_containers ;;
   vm) need_go; need_tools "$vm_tools" ;;
   *) say "usage: setup.sh go|test|vm"; exit 2 ;;
 esac
