@@ -164,9 +164,23 @@ func TestConsole(t *testing.T) {
 	defer end()
 	shows := func(text string) {
 		t.Helper()
+		var last string // what the page said, for who looks for the cause
+		defer func() {
+			if t.Failed() {
+				t.Logf("the page: %s\nits console: %s", last, wrong.text())
+			}
+		}()
+		began, again := time.Now(), false
 		n.await(text+" in the console", func() bool {
-			ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf("document.body.innerText.includes(%q)", text)))
-			return err == nil && ok
+			if !again && time.Since(began) > 20*time.Second { // once in some runs a page of the browser hangs
+				t.Logf("loading the page again; it said: %s\nits console: %s", last, wrong.text())
+				again = chromedp.Do(ctx, chromedp.Reload()) == nil
+			}
+			body, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
+			if last = body; err != nil {
+				last = err.Error()
+			}
+			return err == nil && strings.Contains(body, text)
 		})
 	}
 	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+addr+"/")); err != nil {
