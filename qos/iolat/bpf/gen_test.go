@@ -3,91 +3,11 @@
 package bpf
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/testkit"
 )
 
-// The committed object and Go code are what `go generate` makes of the source.
-func TestGenerateRemakesByteForByte(t *testing.T) {
-	for _, tool := range []string{"clang-14", "llvm-strip-14", "go"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			testkit.Need(t, &feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: tool, Err: err})
-		}
-	}
-	if _, err := os.Stat("/usr/include/bpf/bpf_helpers.h"); err != nil {
-		testkit.Need(t, &feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: "libbpf-dev", Err: err})
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"gen.go", "kernel.h", "iolat.bpf.c"} {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	generate(t, dir)
-	for _, name := range []string{"iolat_bpfel.go", "iolat_bpfel.o"} {
-		want, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s is not what go generate makes: run it and commit the result", name)
-		}
-	}
-}
+func TestGenerateRemakesByteForByte(t *testing.T) { testkit.BPFRemade(t, "iolat") }
 
-// generate runs the command of the go:generate line in gen.go, from inside the
-// module (for its version of bpf2go), on the sources in dir.
-func generate(t *testing.T, dir string) {
-	t.Helper()
-	src, err := os.ReadFile("gen.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, line, ok := strings.Cut(string(src), "//go:generate go run github.com/cilium/ebpf/cmd/bpf2go ")
-	if !ok {
-		t.Fatal("gen.go has no go:generate line for bpf2go")
-	}
-	line, _, _ = strings.Cut(line, "\n")
-	tool := filepath.Join(t.TempDir(), "bpf2go")
-	if out, err := exec.Command("go", "build", "-o", tool, "github.com/cilium/ebpf/cmd/bpf2go").CombinedOutput(); err != nil {
-		t.Fatalf("build bpf2go: %v\n%s", err, out)
-	}
-	cmd := exec.Command("sh", "-c", tool+" "+line)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOPACKAGE=bpf", "PWD="+dir)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("generate: %v\n%s", err, out)
-	}
-}
-
-// Every little-endian platform that Go and the kernel's BPF share has a loader.
-func TestBuildTags(t *testing.T) {
-	b, err := os.ReadFile("iolat_bpfel.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, tags, _ := strings.Cut(string(b), "//go:build ")
-	tags, _, _ = strings.Cut(tags, "\n")
-	have := strings.Split(tags, " || ")
-	for _, arch := range []string{"amd64", "arm64", "riscv64", "loong64"} {
-		if !slices.Contains(have, arch) {
-			t.Errorf("%s is not in %q", arch, tags)
-		}
-	}
-}
+func TestBuildTags(t *testing.T) { testkit.BPFLoaders(t, "iolat") }
