@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/anole-os/anole/internal/plot"
 )
 
 // Measures of the chart in pixels.
@@ -41,10 +43,10 @@ func SVG(title string, results []Result) string {
 	height := chartHead + chartRow*len(rows) + chartFoot
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n",
-		chartWidth, height, chartWidth, height, escape(title))
+		chartWidth, height, chartWidth, height, plot.Escape(title))
 	b.WriteString(chartStyle)
 	fmt.Fprintf(&b, `<rect class="bg" width="%d" height="%d" rx="10"/>`+"\n", chartWidth, height)
-	fmt.Fprintf(&b, `<text class="title" x="20" y="29">%s</text>`+"\n", escape(title))
+	fmt.Fprintf(&b, `<text class="title" x="20" y="29">%s</text>`+"\n", plot.Escape(title))
 	x := func(v float64) float64 {
 		span := float64(chartWidth - chartLabel - chartRight)
 		return chartLabel + span*math.Log(min(max(v, low), high)/low)/math.Log(high/low)
@@ -104,16 +106,16 @@ func bar(b *strings.Builder, r *Result, y float64, x func(float64) float64) {
 		class = map[bool]string{true: "meets", false: "fails"}[r.Meets]
 	}
 	from, to := min(x(1), x(r.Ratio)), max(x(1), x(r.Ratio))
-	fmt.Fprintf(b, `<text class="what" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", chartLabel-14, y+20, escape(short(r.What, 52)))
+	fmt.Fprintf(b, `<text class="what" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", chartLabel-14, y+20, plot.Escape(short(r.What, 52)))
 	fmt.Fprintf(b, `<text class="peer" x="%d" y="%.1f" text-anchor="end">%s against %s, %s</text>`+"\n", chartLabel-14, y+36,
-		escape(withUnitPlain(r.Ours, r.Unit)), escape(withUnitPlain(r.Peer, r.Unit)), escape(short(r.PeerName, 36)))
+		plot.Escape(withUnitPlain(r.Ours, r.Unit)), plot.Escape(withUnitPlain(r.Peer, r.Unit)), plot.Escape(short(r.PeerName, 36)))
 	fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="18" rx="3"/>`+"\n", class, from, y+12, max(to-from, 2))
 	if r.Spread.Min > 0 && r.Spread.Max > r.Spread.Min {
 		fmt.Fprintf(b, `<line class="range" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`+"\n", x(r.Spread.Min), x(r.Spread.Max), y+21, y+21)
 	}
 	if t, err := ParseTarget(r.Target); err == nil && t.Value > 0 {
 		fmt.Fprintf(b, `<line class="target" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"><title>target %s</title></line>`+"\n",
-			x(t.Value), x(t.Value), y+7, y+35, escape(t.String()))
+			x(t.Value), x(t.Value), y+7, y+35, plot.Escape(t.String()))
 	}
 	fmt.Fprintf(b, `<text class="value" x="%d" y="%.1f">%s×</text>`+"\n", chartWidth-chartRight+18, y+26, number(r.Ratio))
 }
@@ -126,8 +128,4 @@ func short(s string, most int) string {
 		return strings.TrimSpace(string(r[:most-1])) + "…"
 	}
 	return s
-}
-
-func escape(s string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(s)
 }

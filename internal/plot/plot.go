@@ -81,7 +81,7 @@ func SVG(charts ...Chart) string {
 	var b strings.Builder
 	h := height * max(1, len(charts))
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n",
-		width, h, width, h, escape(titles(charts)))
+		width, h, width, h, Escape(titles(charts)))
 	b.WriteString(style)
 	fmt.Fprintf(&b, `<rect class="bg" width="%d" height="%d" rx="10"/>`+"\n", width, h)
 	for i := range charts {
@@ -158,7 +158,7 @@ func (f frame) ticks() (out []float64) {
 
 func (c *Chart) draw(b *strings.Builder) {
 	f := c.frame()
-	fmt.Fprintf(b, `<text class="title" x="20" y="28">%s</text>`+"\n", escape(c.Title))
+	fmt.Fprintf(b, `<text class="title" x="20" y="28">%s</text>`+"\n", Escape(c.Title))
 	c.grid(b, f)
 	base := make([]float64, len(c.X))
 	for i := range c.Series {
@@ -234,14 +234,14 @@ func (c *Chart) grid(b *strings.Builder, f frame) {
 	}
 	for _, v := range f.ticks() {
 		fmt.Fprintf(b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`+"\n", left, width-right, f.y(v), f.y(v))
-		fmt.Fprintf(b, `<text class="tick" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, f.y(v)+4, escape(yformat(v)))
+		fmt.Fprintf(b, `<text class="tick" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, f.y(v)+4, Escape(yformat(v)))
 	}
 	step := nice((f.x1 - f.x0) / (lines + 3))
 	for v := math.Ceil(f.x0/step) * step; v <= f.x1*(1+1e-9); v += step {
-		fmt.Fprintf(b, `<text class="tick" x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", f.x(v), height-under+18, escape(format(v)))
+		fmt.Fprintf(b, `<text class="tick" x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", f.x(v), height-under+18, Escape(format(v)))
 	}
-	fmt.Fprintf(b, `<text class="tick" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", width-right, height-10, escape(c.XLabel))
-	fmt.Fprintf(b, `<text class="tick" x="20" y="%d">%s</text>`+"\n", head-12, escape(c.YLabel))
+	fmt.Fprintf(b, `<text class="tick" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", width-right, height-10, Escape(c.XLabel))
+	fmt.Fprintf(b, `<text class="tick" x="20" y="%d">%s</text>`+"\n", head-12, Escape(c.YLabel))
 }
 
 func number(v float64) string { return fmt.Sprintf("%.4g", v) }
@@ -303,10 +303,11 @@ func (c *Chart) legend(b *strings.Builder) {
 		s := &c.Series[i]
 		x -= 6.2*float64(len([]rune(s.Name))) + 26
 		fmt.Fprintf(b, `<rect class="key %s" x="%.1f" y="%d" width="10" height="10" rx="2"/>`, s.Colour, x, head-21)
-		fmt.Fprintf(b, `<text class="name" x="%.1f" y="%d">%s</text>`+"\n", x+14, head-12, escape(s.Name))
+		fmt.Fprintf(b, `<text class="name" x="%.1f" y="%d">%s</text>`+"\n", x+14, head-12, Escape(s.Name))
 	}
 }
 
-func escape(s string) string {
+// Escape makes text fit for SVG and HTML, in an attribute too.
+func Escape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(s)
 }
