@@ -74,6 +74,7 @@ type ioMeter struct {
 	be      blkio.Flow
 	counted bool      // the counters of such groups show what they do on it
 	unseen  time.Time // when requests of theirs were seen first that no counter shows
+	strange time.Time // since when it is busy with what no group does
 	lsAt    time.Time // when the latency-sensitive class was last at work on it
 }
 
@@ -187,6 +188,44 @@ func (p *ioPart) readGroups(now time.Time, dt time.Duration) {
 		}
 		p.readGroup(x, now)
 	}
+	if !p.unexplained(now) {
+		return
+	}
+	early := busyReads
+	for _, g := range p.e.order {
+		if x := p.groups[g]; x != nil && !x.read.Equal(now) {
+			if early--; early < 0 {
+				return
+			}
+			p.readGroup(x, now)
+		}
+	}
+}
+
+// unexplained says whether some disk is busy with what no group was seen to do:
+// one that was idle is at work, and is not waited for until its turn comes.
+func (p *ioPart) unexplained(now time.Time) bool {
+	some := false
+	for _, d := range p.disks {
+		if d.mech != blkio.Off && d.meter.unexplained(now) {
+			some = true
+		}
+	}
+	return some
+}
+
+// unexplained looks at one. What stays so for as long as it takes to read all
+// groups in turn is work that has no class.
+func (m *ioMeter) unexplained(now time.Time) bool {
+	rest := m.delta.Since(m.ls).Since(m.be)
+	if rest.Ops() < 4 || 2*rest.Ops() < m.delta.Ops() {
+		m.strange = time.Time{}
+		return false
+	}
+	if m.strange.IsZero() || m.strange.After(now) {
+		m.strange = now
+	}
+	return now.Sub(m.strange) < quietEvery
 }
 
 func (p *ioPart) readGroup(x *ioGroup, now time.Time) {

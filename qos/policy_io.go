@@ -59,8 +59,8 @@ func (p *IOPolicy) validate(say func(format string, a ...any), oneOf func(key, v
 	if math.IsNaN(p.Factor) || p.Factor < 1.01 || p.Factor > 100 {
 		say("io.factor: %v is not between 1.01 and 100", p.Factor)
 	}
-	if math.IsNaN(p.Floor) || p.Floor < 0.001 || p.Floor > 1 {
-		say("io.floor: %v is not a share between 0.001 and 1", p.Floor)
+	if math.IsNaN(p.Floor) || p.Floor < 0.0001 || p.Floor > 1 {
+		say("io.floor: %v is not a share between 0.0001 and 1", p.Floor)
 	}
 	if math.IsNaN(p.Rise) || p.Rise < 1.01 || p.Rise > 10 {
 		say("io.risePerSecond: %v is not a factor between 1.01 and 10", p.Rise)

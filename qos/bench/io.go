@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +127,7 @@ func (b *bencher) ioPhase(ctx context.Context, kind int, disk string) (o ioOutco
 	d := b.phaseTime(10 * time.Second)
 	pid := os.Getpid()
 	lsPath, bePath := fmt.Sprintf("/anole-bench-a-%d", pid), fmt.Sprintf("/anole-bench-b-%d", pid)
-	own := load.MeterOptions{PIDs: []int{pid}}
+	own := load.MeterOptions{PIDs: []int{pid}, Kernel: true} // its threads do a loop device's work
 	if kind == ioProtected {
 		a, err := b.agent(fmt.Sprintf("  io: {devices: [{match: %s}]}\n", filepath.Base(disk)))
 		if err != nil {
@@ -165,7 +164,7 @@ func (b *bencher) ioPhase(ctx context.Context, kind int, disk string) (o ioOutco
 	if err := pause(ctx, ioRamp); err != nil {
 		return o, nil, err
 	}
-	m, err := ioMeter(own)
+	m, err := load.OpenMeter(own)
 	if err != nil {
 		return o, nil, err
 	}
@@ -203,35 +202,6 @@ func (o *ioOutcome) take(reader, writer *fio) error {
 	w, err := writer.wait()
 	o.written = w.Write.Bytes / 1e6
 	return err
-}
-
-// ioMeter opens a meter that takes the kernel's workers for own. They come and
-// go, so one that went meanwhile is a reason to look again.
-func ioMeter(own load.MeterOptions) (m *load.Meter, err error) {
-	pids := own.PIDs
-	for range 20 {
-		own.PIDs = append(kernelWorkers(), pids...)
-		if m, err = load.OpenMeter(own); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
-			break
-		}
-	}
-	return m, err
-}
-
-// kernelWorkers lists the threads in which the kernel does a loop device's
-// work, which is the bench's own.
-func kernelWorkers() (out []int) {
-	all, _ := filepath.Glob("/proc/[0-9]*/comm")
-	for _, file := range all {
-		b, err := os.ReadFile(file)
-		if err != nil || !bytes.HasPrefix(b, []byte("kworker/")) {
-			continue
-		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
-			out = append(out, pid)
-		}
-	}
-	return out
 }
 
 // fio is a running fio.

@@ -19,8 +19,8 @@ type Options struct {
 	// objective holds.
 	Rise   float64
 	Settle time.Duration // how long the objective must hold before that
-	// Relearn is the age of what was learned at which best-effort IO is held at
-	// the floor for about a second, to measure anew.
+	// Relearn is the age of what was learned at which best-effort IO is all but
+	// stopped for about a second, to measure anew.
 	Relearn time.Duration
 	// Capacity is what the disk can do; what is 0 is learned.
 	Capacity Rates
@@ -30,7 +30,7 @@ type Options struct {
 
 // DefaultOptions gives those that a node runs with unless told otherwise.
 func DefaultOptions() Options {
-	return Options{Factor: 1.2, Floor: 0.005, Rise: 1.3, Settle: 500 * time.Millisecond, Relearn: 2 * time.Minute}
+	return Options{Factor: 1.2, Floor: 0.001, Rise: 1.3, Settle: 500 * time.Millisecond, Relearn: 2 * time.Minute}
 }
 
 // Sample is what happened on one disk since the last one.
@@ -70,6 +70,11 @@ const (
 	// to that; slack is a difference in the mean that nobody's objective is.
 	grain = time.Millisecond
 	slack = 20 * time.Microsecond
+	// uncounted is how late the counters of a group may be that was idle: what
+	// keeps the disk busy for longer and is in none of them is not best-effort.
+	uncounted = 1500 * time.Millisecond
+	// nearNothing is the share of a disk below which best-effort IO is no matter.
+	nearNothing = 0.0002
 )
 
 // Governor holds best-effort IO on one disk to what latency-sensitive IO
@@ -91,6 +96,8 @@ type Governor struct {
 	last     time.Time
 	win      Sample // sums of the window
 	ratio    float64
+	unclear  time.Time // since when the disk is busy with what no group counts
+	idle     bool      // best-effort IO was quiet in the window before
 
 	known   float64 // the level to begin with when the class comes back; 0 if there is none
 	bad     float64 // the last level that broke the objective, 0 if none
@@ -165,7 +172,7 @@ func (g *Governor) restart(now time.Time) {
 
 // forgive takes times that a clock set back has left in the future for now.
 func (g *Governor) forgive(now time.Time) {
-	for _, t := range []*time.Time{&g.lastLS, &g.again, &g.calm, &g.probed, &g.rose} {
+	for _, t := range []*time.Time{&g.lastLS, &g.again, &g.calm, &g.probed, &g.rose, &g.unclear} {
 		if t.After(now.Add(time.Minute)) {
 			*t = now
 		}
@@ -242,20 +249,25 @@ func (g *Governor) learn(age time.Duration) {
 func (g *Governor) judge(now time.Time) {
 	age := now.Sub(g.began)
 	g.learn(age)
-	if g.win.LS.Ops() < fewOps {
-		return
-	}
 	used := g.share(g.win.BE.Per(age))
 	quiet := g.atFloor(g.win.BE.Per(age))
-	means := g.means()
-	if quiet {
-		g.quiet(now, means)
+	alone := g.alone(now, age)
+	if g.win.LS.Ops() < fewOps {
+		g.tail.fold()
+		return
 	}
-	if g.probe(now, means, quiet) {
+	means := g.means()
+	if alone {
+		g.quiet(now, means)
+	} else {
+		g.tail.fold()
+	}
+	if g.probe(now, means, alone) {
+		g.tail.reset() // the next window is the first that counts
 		return
 	}
 	ratio, why := g.worst(means)
-	if r, w := g.tail.judge(now, g.o, quiet); r > ratio || math.IsNaN(ratio) && r > 0 {
+	if r, w := g.tail.judge(now, g.o); r > ratio || math.IsNaN(ratio) && r > 0 {
 		ratio, why = r, w
 	}
 	g.ratio = ratio
@@ -270,6 +282,21 @@ func (g *Governor) judge(now time.Time) {
 	default:
 		g.up(now, used)
 	}
+}
+
+// alone says whether a window shows the disk without best-effort work: not while
+// there is IO that was not counted yet, nor while requests may still wait behind
+// what was under way.
+func (g *Governor) alone(now time.Time, age time.Duration) bool {
+	most := g.whole().Times(nearNothing).atLeast(least.Times(1.5))
+	if g.win.Disk.Since(g.win.LS).Since(g.win.BE).Per(age).within(most) {
+		g.unclear = time.Time{}
+	} else if g.unclear.IsZero() {
+		g.unclear = g.began
+	}
+	was := g.idle
+	g.idle = g.win.BE.Per(age).within(most) && (g.unclear.IsZero() || now.Sub(g.unclear) >= uncounted)
+	return was && g.idle
 }
 
 // share is the part of the disk that rates are: the largest of the four.
@@ -302,36 +329,39 @@ func (g *Governor) whole() Rates {
 
 // atFloor says whether rates are no more than what is always given.
 func (g *Governor) atFloor(r Rates) bool {
-	f := g.whole().Times(g.o.Floor * 1.5).atLeast(least.Times(1.5))
-	return r.ReadBytes <= f.ReadBytes && r.WriteBytes <= f.WriteBytes && r.ReadOps <= f.ReadOps && r.WriteOps <= f.WriteOps
+	return r.within(g.whole().Times(g.o.Floor * 1.5).atLeast(least.Times(1.5)))
+}
+
+func (r Rates) within(o Rates) bool {
+	return r.ReadBytes <= o.ReadBytes && r.WriteBytes <= o.WriteBytes && r.ReadOps <= o.ReadOps && r.WriteOps <= o.WriteOps
 }
 
 func (r Rates) atLeast(o Rates) Rates {
 	return Rates{max(r.ReadBytes, o.ReadBytes), max(r.WriteBytes, o.WriteBytes), max(r.ReadOps, o.ReadOps), max(r.WriteOps, o.WriteOps)}
 }
 
-// probe says whether the window was for measuring only. It holds best-effort
-// work at the floor when it is not known what the disk needs without.
-func (g *Governor) probe(now time.Time, means [signals]time.Duration, quiet bool) bool {
+// probe says whether the window was for measuring only. It all but stops
+// best-effort work when it is not known what the disk needs without.
+func (g *Governor) probe(now time.Time, means [signals]time.Duration, alone bool) bool {
 	if g.o.Latency > 0 || g.o.Passive {
 		return false
 	}
 	switch {
-	case g.probing && quiet && g.tail.learning() && now.Sub(g.probed) < longProbe:
+	case g.probing && alone && g.tail.learning() && now.Sub(g.probed) < longProbe:
 		return true // more of the quiet disk's requests are needed
-	case g.probing && !quiet && now.Sub(g.probed) < longProbe:
+	case g.probing && !alone && now.Sub(g.probed) < longProbe:
 		return true // what was under way before is not done yet
 	case g.probing: // measured, or somebody else keeps the disk busy in that name
 		g.probing = false
 		g.level, g.why = g.after(), "measured the quiet disk"
 		g.calm = now
 		return true
-	case !quiet && g.unsure(now, means):
+	case !alone && g.unsure(now, means):
 		if !math.IsInf(g.level, 1) {
 			g.known = g.level
 		}
 		g.probing, g.probed = true, now
-		g.level, g.why = g.o.Floor, "to measure the disk without best-effort IO"
+		g.level, g.why = 0, "to measure the disk without best-effort IO"
 		return true
 	}
 	return false

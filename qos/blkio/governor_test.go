@@ -3,6 +3,7 @@ package blkio
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +30,11 @@ type model struct {
 	mean     time.Duration
 	tails    float64   // with waits measured: how much longer a request takes that meets best-effort IO
 	waits    runq.Hist // all of them, since it was cleared
+	lag      int       // what best-effort work does is counted in every so manieth step
+	steps    int
+	late     Flow
+	drain    int       // steps that a lower limit takes to be felt
+	shares   []float64 // of the last steps
 }
 
 func newModel(o Options) *model {
@@ -50,6 +56,11 @@ func (m *model) step() {
 	const dt = 100 * time.Millisecond
 	m.now = m.now.Add(dt)
 	u := m.share()
+	if m.drain > 0 {
+		m.shares = append(m.shares, u)
+		m.shares = m.shares[max(0, len(m.shares)-m.drain):]
+		u = slices.Max(m.shares)
+	}
 	m.carry += m.lsOps * dt.Seconds()
 	ops := uint64(m.carry)
 	m.carry -= float64(ops)
@@ -61,6 +72,13 @@ func (m *model) step() {
 	m.beBytes += bytes
 	s.Disk.Flow = s.LS
 	s.Disk.Add(s.BE)
+	if m.steps++; m.lag > 0 {
+		m.late.Add(s.BE)
+		s.BE = Flow{}
+		if m.steps%m.lag == 0 {
+			s.BE, m.late = m.late, Flow{}
+		}
+	}
 	s.Disk.ReadTime = (time.Duration(ops) * m.mean).Truncate(grain)
 	if m.psi {
 		s.Stall = time.Duration(ops) * m.mean
@@ -143,6 +161,40 @@ func TestGovernorHoldsTheTail(t *testing.T) {
 	}
 	if mean := sum / 1200; mean < 0.002 {
 		t.Errorf("best-effort work has %.4f of the disk; a hundredth would be fine", mean)
+	}
+}
+
+// Groups that were idle are read once a second: until then the counters show a
+// busy disk and nobody who works on it.
+func TestGovernorLearnsNothingFromWorkNotCountedYet(t *testing.T) {
+	for _, tails := range []float64{0, 5} {
+		for _, psi := range []bool{true, false} {
+			for first := range 10 { // when the counters are read first
+				m := newModel(DefaultOptions())
+				m.tails, m.psi, m.lag, m.steps = tails, psi, 10, first
+				m.run(20 * time.Second)
+				var sum float64
+				for range 300 {
+					m.step()
+					sum += m.share()
+				}
+				if mean := sum / 300; mean > 0.1 {
+					t.Errorf("tails %v, psi %v, read first in step %d: best-effort work has %.3f of the disk", tails, psi, 10-first, mean)
+				}
+			}
+		}
+	}
+}
+
+// A probe's first requests still wait behind what was under way when it began.
+func TestGovernorDoesNotLearnFromWhatAProbeLeavesUnderWay(t *testing.T) {
+	m := newModel(DefaultOptions())
+	m.tails, m.drain, m.demand = 3, 8, 0.05 // of which the mean says nothing
+	m.run(20 * time.Second)
+	m.waits = runq.Hist{}
+	m.run(20 * time.Second)
+	if p99 := m.waits.Quantile(0.99); p99 > 2*m.base {
+		t.Errorf("p99 %v; the quiet disk's is %v", p99, m.base*13/10)
 	}
 }
 

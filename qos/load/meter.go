@@ -27,6 +27,10 @@ type MeterOptions struct {
 	// such as the generator and the caller itself. One that ends keeps its
 	// last value.
 	PIDs []int `json:"pids,omitempty"`
+	// Kernel makes what the kernel does by itself own too: its threads, those
+	// born meanwhile among them, and its interrupts. For loads that the kernel
+	// works for, such as IO to a loop device.
+	Kernel bool `json:"kernel,omitempty"`
 }
 
 // Usage is the use of the node between two samples, in percent of all its
@@ -43,8 +47,9 @@ type Usage struct {
 
 // Meter tells own from foreign CPU use. Not safe for concurrent use.
 type Meter struct {
-	stat    string
+	proc    string
 	sources []*source
+	threads map[int]time.Duration // the kernel's, when its work is own
 	prev    nodeTimes
 	own     time.Duration
 }
@@ -61,13 +66,19 @@ func OpenMeter(o MeterOptions) (*Meter, error) {
 	if root == "" {
 		root = "/"
 	}
-	m := &Meter{stat: filepath.Join(root, "proc/stat")}
+	m := &Meter{proc: filepath.Join(root, "proc")}
+	if o.Kernel {
+		m.threads = map[int]time.Duration{}
+	}
 	for _, dir := range o.Cgroups {
 		m.sources = append(m.sources, &source{read: func() (time.Duration, error) { return readCgroupCPU(dir) }})
 	}
 	for _, pid := range o.PIDs {
-		path := filepath.Join(root, "proc", strconv.Itoa(pid), "stat")
-		m.sources = append(m.sources, &source{read: func() (time.Duration, error) { return readFile(path, parseProcessStat) }})
+		path := filepath.Join(m.proc, strconv.Itoa(pid), "stat")
+		m.sources = append(m.sources, &source{read: func() (time.Duration, error) {
+			p, err := readFile(path, parseProcessStat)
+			return p.cpu, err
+		}})
 	}
 	var err error
 	if m.prev, m.own, err = m.sample(true); err != nil {
@@ -101,8 +112,49 @@ func (m *Meter) sample(first bool) (nodeTimes, time.Duration, error) {
 		}
 		own += s.last
 	}
-	node, err := readFile(m.stat, parseNodeStat)
+	if err := m.kernelThreads(); err != nil {
+		return nodeTimes{}, 0, err
+	}
+	node, err := readFile(filepath.Join(m.proc, "stat"), parseNodeStat)
+	if m.threads != nil {
+		own += time.Duration(node.irq) * (time.Second / userHZ)
+		for _, d := range m.threads {
+			own += d
+		}
+	}
 	return node, own, err
+}
+
+// kernelThreads brings m.threads up to date. A thread that ended keeps its
+// last value: what it did since the sample before counts as foreign.
+func (m *Meter) kernelThreads() error {
+	if m.threads == nil {
+		return nil
+	}
+	d, err := os.Open(m.proc)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		p, err := readFile(filepath.Join(m.proc, name, "stat"), parseProcessStat)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || isGone(err):
+		case err != nil:
+			return err
+		case p.kernel:
+			m.threads[pid] = max(m.threads[pid], p.cpu) // a reused pid must not turn time back
+		}
+	}
+	return nil
 }
 
 // usage computes percentages of the capacity between two samples. The sum of

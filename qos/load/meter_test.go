@@ -2,6 +2,7 @@ package load
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -85,6 +86,37 @@ func TestMeterKeepsWhatEnded(t *testing.T) {
 	}
 }
 
+func TestMeterCountsTheKernelsWork(t *testing.T) {
+	root := t.TempDir()
+	worker := func(ticks int) string {
+		return fmt.Sprintf("7 (kworker/0:1-events) I 2 0 0 0 -1 69238880 0 0 0 0 0 %d 0 0 20 0 1 0", ticks)
+	}
+	stranger := func(ticks int) string {
+		return fmt.Sprintf("9 (cc) R 1 0 0 0 -1 4194304 0 0 0 0 %d 0 0 0 20 0 1 0", ticks)
+	}
+	tree(t, root, map[string]string{
+		"proc/stat": "cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0\n", "proc/7/stat": worker(50), "proc/9/stat": stranger(5),
+	})
+	m, err := OpenMeter(MeterOptions{Root: root, Kernel: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 20 of the worker, 10 of one born meanwhile, 7 of interrupts, 13 of a stranger.
+	tree(t, root, map[string]string{
+		"proc/stat": "cpu 13 0 30 50 0 3 4 0\ncpu0 0 0 0 0\n", "proc/7/stat": worker(70), "proc/8/stat": worker(10), "proc/9/stat": stranger(18),
+	})
+	if u, err := m.Sample(); err != nil || !near(u.Own, 37) || !near(u.Foreign, 13) {
+		t.Fatalf("usage %+v, %v", u, err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "proc/8")); err != nil {
+		t.Fatal(err)
+	}
+	tree(t, root, map[string]string{"proc/stat": "cpu 13 0 30 150 0 3 4 0\ncpu0 0 0 0 0\n"})
+	if u, err := m.Sample(); err != nil || u.Own != 0 || u.Foreign != 0 {
+		t.Fatalf("usage after a thread ended %+v, %v", u, err)
+	}
+}
+
 func TestMeterOnThisNode(t *testing.T) {
 	m, err := OpenMeter(MeterOptions{PIDs: []int{os.Getpid()}})
 	if err != nil {
@@ -111,7 +143,8 @@ func FuzzProcStat(f *testing.F) {
 		if n, err := parseNodeStat(b); (err == nil) != (n.cpus > 0) {
 			t.Fatalf("%+v, %v", n, err)
 		}
-		for _, parse := range []func([]byte) (time.Duration, error){parseProcessStat, parseNanoseconds, parseCPUStat} {
+		process := func(b []byte) (time.Duration, error) { p, err := parseProcessStat(b); return p.cpu, err }
+		for _, parse := range []func([]byte) (time.Duration, error){process, parseNanoseconds, parseCPUStat} {
 			if v, err := parse(b); v < 0 || (err != nil && v != 0) {
 				t.Fatalf("%v, %v", v, err)
 			}

@@ -15,6 +15,7 @@ var errMalformed = errors.New("malformed")
 // nodeTimes are the counters of /proc/stat in USER_HZ ticks.
 type nodeTimes struct {
 	busy, idle, iowait, steal uint64
+	irq                       uint64 // of busy: hard and soft interrupts
 	cpus                      int
 }
 
@@ -41,6 +42,7 @@ func parseNodeStat(b []byte) (nodeTimes, error) {
 			v[i] = x
 		}
 		n.busy, n.idle, n.iowait, n.steal = v[0]+v[1]+v[2]+v[5]+v[6], v[3], v[4], v[7]
+		n.irq = v[5] + v[6]
 		found = true
 	}
 	if !found || n.cpus == 0 {
@@ -49,21 +51,31 @@ func parseNodeStat(b []byte) (nodeTimes, error) {
 	return n, nil
 }
 
-// parseProcessStat reads utime and stime, fields 14 and 15 of
+// processTimes is what is read of a process.
+type processTimes struct {
+	cpu    time.Duration
+	kernel bool // a kernel thread
+}
+
+// flagKernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
+const flagKernelThread = 0x00200000
+
+// parseProcessStat reads flags, utime and stime, fields 9, 14 and 15 of
 // /proc/<pid>/stat. The command in field 2 may hold anything, also brackets:
 // fields count from its last one.
-func parseProcessStat(b []byte) (time.Duration, error) {
+func parseProcessStat(b []byte) (processTimes, error) {
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(f) < 13 || bytes.IndexByte(b, ')') < 0 {
-		return 0, errMalformed
+		return processTimes{}, errMalformed
 	}
+	flags, err := strconv.ParseUint(string(f[6]), 10, 64)
 	user, err1 := strconv.ParseUint(string(f[11]), 10, 62)
 	system, err2 := strconv.ParseUint(string(f[12]), 10, 62)
 	const tick = uint64(time.Second / userHZ)
-	if err1 != nil || err2 != nil || user+system > math.MaxInt64/tick {
-		return 0, errMalformed
+	if err != nil || err1 != nil || err2 != nil || user+system > math.MaxInt64/tick {
+		return processTimes{}, errMalformed
 	}
-	return time.Duration((user + system) * tick), nil
+	return processTimes{cpu: time.Duration((user + system) * tick), kernel: flags&flagKernelThread != 0}, nil
 }
 
 // parseNanoseconds reads cpuacct.usage.
