@@ -2,6 +2,7 @@ package qos
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +27,8 @@ const mib = 1 << 20
 type box struct {
 	*groups.Group
 	ls, be *groups.Group
-	file   string // something large to read
+	file   string    // something large to read
+	reader *exec.Cmd // reads it, if there is one
 }
 
 func makeBox(t *testing.T, n *groups.Node, size int64) box {

@@ -20,7 +20,7 @@ type IOPolicy struct {
 	Floor     float64        `yaml:"floor" json:"floor" doc:"Share of a disk that best-effort IO always gets."`
 	Rise      float64        `yaml:"risePerSecond" json:"rise_per_second" doc:"Factor by which a limit grows each second while the objective holds."`
 	Settle    yamlx.Duration `yaml:"settle" json:"settle" doc:"How long the objective must hold before a limit grows."`
-	Relearn   yamlx.Duration `yaml:"relearn" json:"relearn" doc:"How often best-effort IO is held at the floor for about a second to measure the disk without it, if it never pauses by itself."`
+	Relearn   yamlx.Duration `yaml:"relearn" json:"relearn" doc:"How often best-effort IO is all but stopped for about a second to measure the disk without it, if it never pauses by itself."`
 	Capacity  IOCapacity     `yaml:"capacity" json:"capacity" doc:"What a disk can do; what is 0 is learned from what it was seen to do."`
 	Devices   []IODevice     `yaml:"devices" json:"devices" doc:"Disks with settings of their own; the first that matches counts. Loop, RAM, network block and optical devices are left alone unless named here."`
 }

@@ -150,3 +150,18 @@ func FuzzUint(f *testing.F) {
 		}
 	})
 }
+
+func FuzzLine(f *testing.F) {
+	f.Add([]byte("8:0 rbps=1 wbps=max\n8:16 rbps=2\n"), "8:16")
+	f.Add([]byte("default 100\n"), "default")
+	f.Add([]byte(" \n8:0"), "8:0")
+	f.Fuzz(func(t *testing.T, b []byte, key string) {
+		rest := Line(b, key)
+		if rest != "" && (!strings.Contains(string(b), key+" ") || !strings.Contains(string(b), rest)) {
+			t.Fatalf("%q of %q in %q", rest, key, b)
+		}
+		if rest != "" && !Holds(rest, rest) {
+			t.Fatalf("%q does not hold itself", rest)
+		}
+	})
+}

@@ -121,7 +121,7 @@ func (a *app) build() error {
 	a.root.AddCommand(a.up(), a.status(), a.doctor(), a.revert(), a.reload(), a.config(), a.version(), a.gen())
 	for _, i := range infos {
 		if c, ok := i.New().(core.Commander); ok {
-			a.root.AddCommand(c.Command())
+			a.room(i.Name, c.Command())
 		}
 	}
 	groups(a.root)

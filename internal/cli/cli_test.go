@@ -147,6 +147,7 @@ func TestExitCodesAndErrors(t *testing.T) {
 		{"doctor --require room/mood", 3, "anole: require room/mood: could not tell: it will not say\n"},
 		{"doctor --require room/brust", 2, "anole: require room/brust: there is no such feature; did you mean \"room/burst\"?\n"},
 		{"revert", 0, ""},
+		{"room revert", 2, "anole: the journal is one for the node: use \"anole revert\"\n"},
 	} {
 		code, _, stderr := w.run(strings.Fields(c.args)...)
 		if code != c.code || stderr != c.err {
@@ -167,6 +168,9 @@ room/mood   could not tell: it will not say  does mood
 `
 	if out != want {
 		t.Errorf("doctor\n%s\nwant\n%s", out, want)
+	}
+	if code, room, _ := w.run("room", "probe"); room != want || code != 0 {
+		t.Errorf("room probe: %d\n%s\nwant\n%s", code, room, want)
 	}
 	_, out, _ = w.run("doctor", "-o", "json")
 	var fs []feature.Result

@@ -23,19 +23,7 @@ func (a *app) doctor() *cobra.Command {
 			"The exit code is 0 whatever the answers, unless --require asks for one.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			results, err := node.Doctor(a.nodeOptions())
-			if err != nil {
-				// The answers do not depend on the configuration: show both.
-				fmt.Fprintf(a.env.Err, "anole: %v\n", err)
-			}
-			if results == nil {
-				results = []feature.Result{}
-			}
-			if a.env.JSON {
-				err = a.env.PrintJSON(results)
-			} else {
-				err = a.printFeatures(results)
-			}
+			results, err := a.ask(func(feature.Result) bool { return true })
 			if err != nil {
 				return err
 			}
@@ -44,6 +32,25 @@ func (a *app) doctor() *cobra.Command {
 	}
 	c.Flags().StringSliceVar(&require, "require", nil, "exit with 3 unless this node has `room/feature`; repeatable")
 	return c
+}
+
+// ask shows the answers to those probes that are wanted.
+func (a *app) ask(wanted func(feature.Result) bool) ([]feature.Result, error) {
+	all, err := node.Doctor(a.nodeOptions())
+	if err != nil {
+		// The answers do not depend on the configuration: show both.
+		fmt.Fprintf(a.env.Err, "anole: %v\n", err)
+	}
+	results := []feature.Result{}
+	for _, r := range all {
+		if wanted(r) {
+			results = append(results, r)
+		}
+	}
+	if a.env.JSON {
+		return results, a.env.PrintJSON(results)
+	}
+	return results, a.printFeatures(results)
 }
 
 // demand checks the features of --require.

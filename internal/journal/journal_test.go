@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -339,4 +340,25 @@ func TestCloseReleasesTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, dir)
+}
+
+// A checksum says that a line is whole, not that its body makes sense.
+func FuzzBody(f *testing.F) {
+	f.Add([]byte(`{"op":"write","path":"/a","old":"MQ=="}`))
+	f.Add([]byte(`{"raw_path":"/w==","path":"/b"}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		e, ok := parseLine(fmt.Appendf(nil, "%08x %s", crc32.Checksum(body, castagnoli), body))
+		if !ok {
+			return
+		}
+		line, err := appendLine(nil, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, clean := parse(line)
+		if !clean || len(back) != 1 || back[0].Key() != e.Key() || !bytes.Equal(back[0].Old, e.Old) {
+			t.Fatalf("%+v became %+v", e, back)
+		}
+	})
 }

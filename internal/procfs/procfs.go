@@ -43,32 +43,44 @@ func Exe(root string, pid int) (string, error) {
 // UnifiedCgroup gives the path of process pid in the cgroup2 hierarchy: the
 // line "0::" of /proc/pid/cgroup, cgroups(7).
 func UnifiedCgroup(root string, pid int) (string, error) {
-	b, err := os.ReadFile(root + "/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return "", err
+	path, ok, err := cgroupOf(root, pid, func(id, _ string) bool { return id == "0" })
+	if err == nil && !ok {
+		err = fmt.Errorf("find cgroup2 path of process %d: no line \"0::\"", pid)
 	}
-	for line := range bytes.Lines(b) {
-		if rest, ok := bytes.CutPrefix(bytes.TrimRight(line, "\n"), []byte("0::")); ok {
-			return string(rest), nil
-		}
-	}
-	return "", fmt.Errorf("find cgroup2 path of process %d: no line \"0::\"", pid)
+	return path, err
 }
 
 // ControllerCgroup gives the path of process pid in the cgroup v1 hierarchy of a
 // controller: of the line "5:net_cls,net_prio:/path", cgroups(7).
 func ControllerCgroup(root string, pid int, controller string) (string, error) {
+	path, ok, err := cgroupOf(root, pid, func(_, controllers string) bool {
+		return slices.Contains(strings.Split(controllers, ","), controller)
+	})
+	if err == nil && !ok {
+		err = fmt.Errorf("find %s cgroup of process %d: no such hierarchy", controller, pid)
+	}
+	return path, err
+}
+
+func cgroupOf(root string, pid int, in func(id, controllers string) bool) (string, bool, error) {
 	b, err := os.ReadFile(root + "/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
+	path, ok := cgroupPath(b, in)
+	return path, ok, nil
+}
+
+// cgroupPath gives the path of the first hierarchy that is meant. A path may have
+// colons.
+func cgroupPath(b []byte, in func(id, controllers string) bool) (string, bool) {
 	for line := range strings.Lines(string(b)) {
-		f := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
-		if len(f) == 3 && slices.Contains(strings.Split(f[1], ","), controller) {
-			return f[2], nil
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(f) == 3 && in(f[0], f[1]) {
+			return f[2], true
 		}
 	}
-	return "", fmt.Errorf("find %s cgroup of process %d: no such hierarchy", controller, pid)
+	return "", false
 }
 
 // CPUTime gives the CPU time that all threads of process pid used, ended ones

@@ -148,3 +148,14 @@ func FuzzCPU(f *testing.F) {
 		}
 	})
 }
+
+func FuzzCgroupPath(f *testing.F) {
+	f.Add([]byte("5:net_cls,net_prio:/a:b\n0::/c\n"), "net_prio")
+	f.Add([]byte("1:name=systemd:/\n:cpu:"), "cpu")
+	f.Fuzz(func(t *testing.T, b []byte, controller string) {
+		path, ok := cgroupPath(b, func(_, c string) bool { return c == controller })
+		if ok && !strings.Contains(string(b), ":"+controller+":"+path) || !ok && path != "" {
+			t.Fatalf("%q of %q in %q", path, controller, b)
+		}
+	})
+}

@@ -45,9 +45,11 @@ var cases = []benchCase{
 	{"burst", "bursts under a CPU limit, beside rivals' settings", (*bencher).burst},
 	{"limit", "long-run use of a limited hog", (*bencher).limit},
 	{"io", "p99 of an LS reader beside a best-effort writer on one disk", (*bencher).io},
+	{"memory", "major faults of an LS service beside a best-effort reader", (*bencher).memory},
 	{"reaction", "time from a step of the LS load to the cap", (*bencher).reaction},
 	{"cost", "the agent's own use with 200 and 1,000 cgroups", (*bencher).cost},
 	{"net", "LS and best-effort traffic over one link, both ways, TCP and UDP", (*bencher).network},
+	{"simulate", "a day of 1,000 simulated nodes", (*bencher).simulate},
 	{"start", "time from exec to ready, size of the binary", (*bencher).startUp},
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // LoadMain is the body of a load process: args are its kind (service,
-// generate, burn, traffic) and its options in JSON. It waits for a line on in, so that
+// generate, burn, touch, stream, traffic) and its options in JSON. It waits for a line on in, so that
 // its parent can put it into a cgroup first, and ends when in does.
 func LoadMain(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 2 {
@@ -61,6 +61,15 @@ func LoadMain(ctx context.Context, args []string, in io.Reader, out io.Writer) e
 		}
 		_, err := load.Burn(ctx, o)
 		return err
+	case "touch", "stream":
+		var o load.FileOptions
+		if err := json.Unmarshal([]byte(args[1]), &o); err != nil {
+			return fmt.Errorf("load %s: %w", args[0], err)
+		}
+		if args[0] == "touch" {
+			return load.Touch(ctx, o)
+		}
+		return load.Stream(ctx, o)
 	}
 	return fmt.Errorf("load: unknown kind %q", args[0])
 }

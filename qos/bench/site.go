@@ -54,8 +54,10 @@ func (g *group) make(controller string, seen map[string]bool) error {
 		}
 		seen[dir] = true
 		if v, _ := g.tree.Version("cpu"); v == cgroup.V2 {
-			// Without cpu in the parent's subtree_control the child has no CPU files.
-			_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+cpu"), 0)
+			// Without them in the parent's subtree_control the child has no such files.
+			for _, c := range []string{"+cpu", "+memory"} {
+				_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte(c), 0)
+			}
 		}
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make cgroup: %w", err)

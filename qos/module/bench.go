@@ -183,9 +183,11 @@ func demoWithoutRoot(cmd *cobra.Command) error {
 	w := core.EnvFrom(cmd.Context()).Out
 	fmt.Fprintln(w, "anole runs without root here: it can look, plan and compute, but not manage the node.")
 	fmt.Fprintln(w, "\nWhat this node could do (anole doctor):")
-	probe := probeCommand()
-	probe.SetContext(cmd.Context())
-	if err := probe.RunE(probe, nil); err != nil {
+	probe, _, err := cmd.Parent().Find([]string{"probe"})
+	if err == nil {
+		err = probe.RunE(probe, nil)
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintln(w, "\nA bank for a service of 0.3 CPUs (anole qos plan-burst --cpus 0.3 --burst 300ms):")

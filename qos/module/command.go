@@ -1,7 +1,6 @@
 package module
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,7 +25,7 @@ work fills the idle CPU and yields at once; workloads with a CPU limit bank
 unused quota for bursts.`,
 	}
 	c.AddCommand(statusCommand(), topCommand(), explainCommand(), applyCommand(), policyCommand(),
-		probeCommand(), revertCommand(), planCommand(), simulateCommand(), recordCommand(), replayCommand(), runCommand(), demoCommand(), benchCommand())
+		planCommand(), simulateCommand(), recordCommand(), replayCommand(), runCommand(), demoCommand(), benchCommand())
 	return c
 }
 
@@ -253,39 +252,6 @@ func policyCommand() *cobra.Command {
 				return err
 			}
 			return tell(core.EnvFrom(cmd.Context()), p, "# generation %d, from %s\n%s", p.Generation, p.From, p.YAML)
-		},
-	}
-}
-
-func probeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "probe",
-		Short: "What this node can do for the room, and why not",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			env := core.EnvFrom(cmd.Context())
-			var all []any
-			t := term.NewTable("FEATURE", "HERE", "NEEDS", "HOW TO GET IT")
-			for _, p := range qos.Probes(env.Root) {
-				r := p.Result()
-				all = append(all, r)
-				t.Row(r.Feature, answer(r.Answer, r.Reason), r.Need, r.Fix)
-			}
-			if env.JSON {
-				return env.PrintJSON(all)
-			}
-			return t.Write(env.Out)
-		},
-	}
-}
-
-func revertCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "revert",
-		Short: "How to put the node back",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return core.Exit(core.ExitUsage, errors.New("the journal is one for the node: use \"anole revert\""))
 		},
 	}
 }

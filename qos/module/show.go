@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/term"
 	"github.com/anole-os/anole/qos"
 )
@@ -23,16 +22,6 @@ func classCell(c string) term.Cell {
 		return term.Cell{Text: c, Style: term.Yellow}
 	}
 	return term.Cell{Text: c}
-}
-
-func answer(a feature.Answer, r feature.Reason) term.Cell {
-	switch a {
-	case feature.Yes:
-		return term.Cell{Text: "yes", Style: term.Green}
-	case feature.No:
-		return term.Cell{Text: "no: " + string(r), Style: term.Yellow}
-	}
-	return term.Cell{Text: string(a), Style: term.Red}
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", share*100) }

@@ -201,3 +201,44 @@ func FuzzParseMount(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseMask(f *testing.F) {
+	for _, s := range []string{"7ff", " ffffffff\n", "0", "100000000", "-1", "0x1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		m, err := ParseMask(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseMask(m.String()); err != nil || again != m {
+			t.Fatalf("%q: %v became %v, %v", s, m, again, err)
+		}
+	})
+}
+
+// Whatever a kernel says of a cache, what is made of it can be used.
+func FuzzReadInfo(f *testing.F) {
+	f.Add("16", "7ff", "1", "600", "1")
+	f.Add("0", "f0", "9", "", "2")
+	dir := f.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "info", "L3"), 0o755); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, closids, mask, least, shareable, sparse string) {
+		for name, v := range map[string]string{"num_closids": closids, "cbm_mask": mask, "min_cbm_bits": least, "shareable_bits": shareable, "sparse_masks": sparse} {
+			if err := os.WriteFile(filepath.Join(dir, "info", "L3", name), []byte(v), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		i, err := ReadInfo(dir, Percent)
+		if err != nil {
+			return
+		}
+		for _, c := range i.Caches {
+			if c.Mask == 0 || c.MinWays < 1 || c.MinWays > c.Mask.Ways() || c.Groups < 0 {
+				t.Fatalf("%+v", c)
+			}
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/anole-os/anole/feature"
@@ -264,4 +265,42 @@ func TestHollowAnswers(t *testing.T) {
 	if r.Len() != 0 {
 		t.Errorf("%+v", r.All())
 	}
+}
+
+// Whatever a runtime answers, each container is told of at most once and has the
+// ID that the runtime gave it.
+func FuzzRecords(f *testing.F) {
+	seed := func(pods *runtime.ListPodSandboxResponse, containers *runtime.ListContainersResponse, e *runtime.ContainerEventResponse) {
+		var b [3][]byte
+		for i, m := range []proto.Message{pods, containers, e} {
+			var err error
+			if b[i], err = proto.Marshal(m); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(b[0], b[1], b[2])
+	}
+	pod := &runtime.PodSandbox{Id: "p", Metadata: podMeta("p"), Labels: map[string]string{"a": "b"}, CreatedAt: -1}
+	k := &runtime.Container{Id: "k", PodSandboxId: "p", State: runtime.ContainerState_CONTAINER_RUNNING}
+	seed(&runtime.ListPodSandboxResponse{Items: []*runtime.PodSandbox{pod, pod}}, &runtime.ListContainersResponse{Containers: []*runtime.Container{k}}, &runtime.ContainerEventResponse{ContainerId: "k"})
+	seed(nil, nil, nil)
+	f.Fuzz(func(t *testing.T, pods, containers, event []byte) {
+		var ps runtime.ListPodSandboxResponse
+		var ks runtime.ListContainersResponse
+		var e runtime.ContainerEventResponse
+		if proto.Unmarshal(pods, &ps) != nil || proto.Unmarshal(containers, &ks) != nil || proto.Unmarshal(event, &e) != nil {
+			return
+		}
+		r := workload.NewRegistry()
+		c := &client{to: r.Feed(workload.FromCRI)}
+		c.to.Replace(c.records(ps.GetItems(), ks.GetContainers()))
+		c.tell(&e)
+		seen := map[string]bool{}
+		for _, x := range r.All() {
+			if x.ID == "" || seen[x.ID] {
+				t.Fatalf("%q, twice %v", x.ID, seen[x.ID])
+			}
+			seen[x.ID] = true
+		}
+	})
 }

@@ -25,7 +25,7 @@ before they start (NRI), is asked for them (CRI), or tells of those that are no
 pods (containerd's events). Where two say different things of one container, the
 first of these is believed.`,
 	}
-	c.AddCommand(statusCommand(), probeCommand(), revertCommand())
+	c.AddCommand(statusCommand())
 	return c
 }
 
@@ -75,41 +75,6 @@ func write(w io.Writer, v *View) error {
 		fmt.Fprintf(w, "%d records without room, %d labels and annotations cut or left out\n", v.LostRecords, v.LostLabels)
 	}
 	return nil
-}
-
-func probeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "probe",
-		Short: "Which sources this node has, and why not",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			env := core.EnvFrom(cmd.Context())
-			m := New()
-			m.root = env.Root
-			var all []any
-			t := term.NewTable("FEATURE", "HERE", "DETAIL", "NEEDS", "HOW TO GET IT")
-			for _, p := range m.Probes() {
-				r := p.Result()
-				all = append(all, r)
-				t.Row(r.Feature, string(r.Answer), r.Detail, r.Need, r.Fix)
-			}
-			if env.JSON {
-				return env.PrintJSON(all)
-			}
-			return t.Write(env.Out)
-		},
-	}
-}
-
-func revertCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "revert",
-		Short: "How to put the node back",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return core.Exit(core.ExitUsage, errors.New("this room changes nothing on the node; for what others did use \"anole revert\""))
-		},
-	}
 }
 
 // ask gets the status from the agent.

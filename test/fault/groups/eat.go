@@ -1,6 +1,7 @@
 package groups
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/qos/load"
 )
 
 // eatEnv makes any test binary that has this package one of the programs below
@@ -34,9 +37,9 @@ func eat(args []string) error {
 	n := func(i int) int64 { v, _ := strconv.ParseInt(args[i], 10, 64); return v }
 	switch args[0] {
 	case "touch":
-		return touch(args[1], n(2), n(3), time.Duration(n(4)))
+		return load.Touch(context.Background(), load.FileOptions{File: args[1], Offset: n(2), Size: n(3), Pause: time.Duration(n(4))})
 	case "stream":
-		return stream(args[1], n(2), n(3), n(4))
+		return load.Stream(context.Background(), load.FileOptions{File: args[1], Offset: n(2), Size: n(3), Rate: n(4)})
 	case "hold":
 		return hold(int(n(1)))
 	}
@@ -60,52 +63,6 @@ func arrive(rel string) error {
 		time.Sleep(time.Millisecond)
 	}
 	return fmt.Errorf("never came to %s", rel)
-}
-
-// touch maps a part of a file and reads a byte of each page, again and again: a
-// service with a working set.
-func touch(file string, offset, size int64, pause time.Duration) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	m, err := unix.Mmap(int(f.Fd()), offset, int(size), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return err
-	}
-	if err := unix.Madvise(m, unix.MADV_RANDOM); err != nil { // a page that is missing is a fault of its own
-		return err
-	}
-	sum := byte(0)
-	for {
-		for i := 0; i < len(m); i += 4096 {
-			sum += m[i]
-		}
-		time.Sleep(pause)
-		runtime.KeepAlive(sum)
-	}
-}
-
-// stream reads a part of a file from begin to end for ever, rate bytes a second
-// if that is not 0: page cache that comes and goes.
-func stream(file string, offset, size, rate int64) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 1<<20)
-	for {
-		for at := int64(0); at < size; {
-			n, err := f.ReadAt(buf, offset+at)
-			if n == 0 {
-				return err
-			}
-			at += int64(n)
-			if rate > 0 {
-				time.Sleep(time.Duration(int64(n) * int64(time.Second) / rate))
-			}
-		}
-	}
 }
 
 // hold uses memory that no reclaim can take without swap.
