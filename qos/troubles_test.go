@@ -61,6 +61,7 @@ func TestKernelMemoryTroublesAreTheirGroups(t *testing.T) {
 	n := groups.Open(t)
 	n.Either()
 	a, b := n.Make("be-a.service"), n.Make("be-b.service")
+	a.NeedFile(limitFile(n))
 	a.Sleep()
 	b.Sleep()
 	p := testPolicy(n)

@@ -6,6 +6,9 @@
 #	1.6   containerd of Debian 12 (bookworm), without NRI
 #	1.7   containerd of Debian 13 (trixie), with NRI
 #
+# With "guest" it fetches what the virtual machines of test/vm run instead: the
+# same, with the runc and crun of the same release and their libraries.
+#
 # busybox, which the tests make their image of, is unpacked beside them. With
 # ANOLE_DRY=1 it says what it would do and does not.
 set -euo pipefail
@@ -18,7 +21,7 @@ dir=$PWD/.cache/containers
 say() { printf 'containers: %s\n' "$*" >&2; }
 
 missing=''
-for p in runc crun; do command -v "$p" >/dev/null || missing+="$p "; done
+[ "${1:-}" = guest ] || for p in runc crun; do command -v "$p" >/dev/null || missing+="$p "; done
 if [ -n "$missing" ]; then
   say "installing Debian packages: $missing"
   # shellcheck disable=SC2086
@@ -40,6 +43,24 @@ have() {
   touch "$dir/$1/done"
 }
 
+# low NAME SUITE: .cache/containers/NAME-low has the low-level runtimes.
+low() {
+  local out=$dir/$1-low p
+  [ ! -e "$out/done" ] || return 0
+  say "unpacking runc and crun of $2"
+  [ -z "${ANOLE_DRY:-}" ] || return 0
+  rm -rf "$out"
+  for p in $(apt "$2" apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances runc crun |
+    grep -E '^(runc|crun|lib[a-z0-9+-]+)$' | grep -vx libelogind0); do
+    unpack "$2" "$p" "$out"
+  done
+  touch "$out/done"
+}
+
 have 1.6 bookworm containerd 1.6.
 have 1.7 trixie containerd 1.7.
 have busybox bookworm busybox-static 1:1.35.
+if [ "${1:-}" = guest ]; then
+  low 1.6 bookworm
+  low 1.7 trixie
+fi

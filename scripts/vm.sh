@@ -71,6 +71,7 @@ setup() {
   command -v qemu-system-x86_64 >/dev/null || { say "QEMU is not installed"; exit "$unsupported"; }
   busybox
   while read -r series suite; do kernel "$series" "$suite"; done <<<"$kernels"
+  scripts/containers.sh guest
   exec 9>&-
 }
 
@@ -87,6 +88,7 @@ case "${1:-}" in
     shift
     setup
     tools matrix
+    CGO_ENABLED=0 go build -o bin/vm/anole ./cmd/anole
     exec bin/vm/matrix -dir "$dir" "$@"
     ;;
   with)

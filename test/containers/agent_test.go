@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +29,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if binary != "" {
+	if binary != "" && !testkit.Guest() {
 		_ = os.RemoveAll(filepath.Dir(binary))
 	}
 	os.Exit(code)
@@ -34,6 +37,9 @@ func TestMain(m *testing.M) {
 
 func build(t *testing.T) {
 	t.Helper()
+	if binary == "" && testkit.Guest() {
+		binary = inGuest + "/anole"
+	}
 	if binary != "" {
 		return
 	}
@@ -52,17 +58,18 @@ func build(t *testing.T) {
 
 // agent is a real agent that knows containers from one daemon.
 type agent struct {
-	d   *daemon
-	dir string
-	cmd *exec.Cmd
-	log bytes.Buffer
+	d      *daemon
+	dir    string
+	cmd    *exec.Cmd
+	log    bytes.Buffer
+	shares string // of a container that nobody lowered
 }
 
 // newAgent configures an agent; nri is the socket of NRI, or off.
 func newAgent(d *daemon, nri string) *agent {
 	d.t.Helper()
 	build(d.t)
-	a := &agent{d: d, dir: testkit.SocketDir(d.t)}
+	a := &agent{d: d, dir: testkit.SocketDir(d.t), shares: d.shares()}
 	text := fmt.Sprintf(`version: 1
 agent: {console: {enabled: false}}
 workload: {nri: %q, cri: %q, events: %q}
@@ -164,6 +171,23 @@ func (a *agent) wantClass(what string, p *pod, id, class string) qos.WorkloadSta
 	return w
 }
 
+// shares is the container's share of the CPU as its runtime wrote it, or the
+// agent.
+func (p *pod) shares(id string) string {
+	if p.d.node.Unified() {
+		return p.file(id, "cpu.weight")
+	}
+	return p.file(id, "cpu.shares")
+}
+
+// shares is what a container has that no agent knows of.
+func (d *daemon) shares() string {
+	d.t.Helper()
+	p := d.pod("", nil, nil)
+	defer p.remove()
+	return p.shares(p.run())
+}
+
 // yields says whether best-effort work in a container yields the CPU: by its
 // own cgroup or the home of all best-effort pods.
 func (p *pod) yields(id string) bool {
@@ -223,7 +247,7 @@ func (a *agent) classes(t *testing.T, told workload.Origin) (undo func()) {
 		a.d.await(c.name+"'s priority", func() bool { return p.yields(id) == (c.want == "BE") })
 		t.Logf("%s: %s after %v, by %s", c.name, w.Class, took.Round(time.Millisecond), w.Rule)
 		checks = append(checks, func() {
-			if shares, yields := p.file(id, "cpu.shares"), p.yields(id); shares != "512" || yields {
+			if shares, yields := p.shares(id), p.yields(id); shares != a.shares || yields {
 				t.Errorf("%s, after the agent: shares %s, yields %v", c.name, shares, yields)
 			}
 			p.remove()
@@ -236,14 +260,10 @@ func (a *agent) classes(t *testing.T, told workload.Origin) (undo func()) {
 	}
 }
 
-// v1 is for what is checked by the names of cgroup v1.
-func (d *daemon) v1() { d.t.Helper(); d.node.V1() }
-
 func TestPodsGetTheirClassByCRI(t *testing.T) {
 	for _, oci := range []string{"runc", "crun"} {
 		t.Run(oci, func(t *testing.T) {
 			d := launch(t, "1.6", oci)
-			d.v1()
 			a := newAgent(d, "off")
 			a.start(workload.FromCRI)
 			undo := a.classes(t, workload.FromCRI)
@@ -254,8 +274,11 @@ func TestPodsGetTheirClassByCRI(t *testing.T) {
 }
 
 // firstLook is a program whose first act is to look at its own cgroup's
-// cpu.idle and shares, which it leaves in the container's log.
+// cpu.idle, which it leaves in the container's log.
 func (d *daemon) firstLook() []string {
+	if d.node.Unified() { // a container sees its own group as the root
+		return []string{"/bin/busybox", "sh", "-c", "echo idle $(cat /sys/fs/cgroup/cpu.idle); exec /bin/sleep 100000"}
+	}
 	cg := strings.TrimPrefix(d.node.Tree.Path("cpu", "/"), "/sys/fs/cgroup/")
 	return []string{"/bin/busybox", "sh", "-c", "while IFS=: read a b c; do case ,$b, in *,cpu,*) " +
 		"echo idle $(cat /cg/" + strings.Trim(cg, "/") + "$c/cpu.idle);; esac; done </proc/self/cgroup; exec /bin/sleep 100000"}
@@ -272,8 +295,13 @@ func (d *daemon) logs() (out string) {
 }
 
 func TestAgentWithNRI(t *testing.T) {
-	d := launch(t, "1.7", "runc")
-	d.v1()
+	for _, oci := range []string{"runc", "crun"} {
+		t.Run(oci, func(t *testing.T) { testAgentWithNRI(t, oci) })
+	}
+}
+
+func testAgentWithNRI(t *testing.T, oci string) {
+	d := launch(t, "1.7", oci)
 	proxy := newProxy(t, d)
 	a := newAgent(d, proxy.Path)
 	a.start(workload.FromNRI, workload.FromCRI, workload.FromEvents)
@@ -378,7 +406,7 @@ func TestAgentWithNRI(t *testing.T) {
 		if out, err := a.command("revert").CombinedOutput(); err != nil {
 			t.Fatalf("revert: %v: %s", err, out)
 		}
-		if shares := steady.file(steadyID, "cpu.shares"); steady.yields(steadyID) || shares != "512" {
+		if shares := steady.shares(steadyID); steady.yields(steadyID) || shares != a.shares {
 			t.Errorf("after revert: shares %s, yields %v", shares, steady.yields(steadyID))
 		}
 		a.start(workload.FromNRI)
@@ -388,7 +416,7 @@ func TestAgentWithNRI(t *testing.T) {
 	})
 	a.stop()
 	undo()
-	if shares := steady.file(steadyID, "cpu.shares"); steady.yields(steadyID) || shares != "512" {
+	if shares := steady.shares(steadyID); steady.yields(steadyID) || shares != a.shares {
 		t.Errorf("after the agent: shares %s, yields %v", shares, steady.yields(steadyID))
 	}
 }
@@ -452,8 +480,17 @@ type buckets struct {
 // handler reads the agent's own measurement of its answers.
 func (a *agent) handler() (calls int, b buckets, late string) {
 	a.d.t.Helper()
-	cmd := exec.Command("curl", "-s", "--unix-socket", filepath.Join(a.dir, "run", "anole.sock"), "http://anole/metrics")
-	out, err := cmd.Output()
+	socket := filepath.Join(a.dir, "run", "anole.sock")
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://anole/metrics")
+	if err != nil {
+		a.d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	out, err := io.ReadAll(resp.Body)
 	if err != nil {
 		a.d.t.Fatal(err)
 	}

@@ -23,8 +23,12 @@ import (
 	"github.com/anole-os/anole/test/fault/groups"
 )
 
-// cache is where scripts/containers.sh puts the runtimes.
-const cache = "../../.cache/containers"
+// cache is where scripts/containers.sh puts the runtimes, inGuest where they are
+// in a virtual machine.
+const (
+	cache   = "../../.cache/containers"
+	inGuest = "/opt/containers"
+)
 
 // daemon is one containerd with all that is its own.
 type daemon struct {
@@ -46,7 +50,11 @@ type daemon struct {
 // need gives the path of something that scripts/containers.sh fetched.
 func need(t *testing.T, elem ...string) string {
 	t.Helper()
-	p, err := filepath.Abs(filepath.Join(append([]string{cache}, elem...)...))
+	top := cache
+	if testkit.Guest() {
+		top = inGuest
+	}
+	p, err := filepath.Abs(filepath.Join(append([]string{top}, elem...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,6 +306,9 @@ func (d *daemon) pod(qos string, labels, annotations map[string]string) *pod {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := d.rpc.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: p.config})
+	if err != nil && strings.Contains(err.Error(), "unknown version specified") {
+		testkit.Need(d.t, &feature.UnsupportedError{Feature: d.oci, Reason: feature.NoPeer, Need: "one that takes the OCI version of containerd " + d.version, Err: err})
+	}
 	if err != nil {
 		d.t.Fatalf("run pod: %v\n%s", err, d.said())
 	}

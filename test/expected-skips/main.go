@@ -2,11 +2,11 @@
 // known for. A test that skips everywhere proves nothing, so a skip that the
 // list of the machine does not name fails the run.
 //
-//	expected-skips [-on NAME] FILE
+//	expected-skips [-on NAME[,NAME…]] FILE
 //
 // FILE is what internal/testkit wrote to $ANOLE_SKIPS. The lists are NAME.txt
 // beside this file, one for each kind of machine; without -on it is told from
-// the node. A line of a list is a package, a test and a reason, the first two
+// the node. What a list names and nothing skipped is told too. A line of a list is a package, a test and a reason, the first two
 // with "*" for any text; "#" begins a comment.
 package main
 
@@ -56,24 +56,31 @@ func kind(uid int, root string) string {
 	return fmt.Sprintf("host-v%d", v)
 }
 
-// run shows the skips in file and says whether the list has all of them.
+// run shows the skips in file and says whether the lists have all of them.
 func run(w io.Writer, dir, on, file string) (ok bool, err error) {
-	list := path.Join(dir, on+".txt")
-	text, err := os.ReadFile(list)
-	if err != nil {
-		return false, fmt.Errorf("read list: %w", err)
+	var lists []string
+	var expected []rule
+	for name := range strings.SplitSeq(on, ",") {
+		list := path.Join(dir, name+".txt")
+		text, err := os.ReadFile(list)
+		if err != nil {
+			return false, fmt.Errorf("read list: %w", err)
+		}
+		rules, err := parse(list, string(text))
+		if err != nil {
+			return false, err
+		}
+		lists, expected = append(lists, list), append(expected, rules...)
 	}
-	expected, err := parse(list, string(text))
-	if err != nil {
-		return false, err
-	}
+	list := strings.Join(lists, " or ")
 	recorded, err := os.ReadFile(file)
 	if err != nil {
 		return false, fmt.Errorf("read skips: %w", err)
 	}
-	known, strange := sift(expected, string(recorded))
+	known, strange, unused := sift(expected, string(recorded))
 	show(w, known, "skipped, as %s says:", list)
 	show(w, strange, "SKIPPED, and %s does not say so: give the machine what is missing, or add a line that says why:", list)
+	show(w, unused, "not skipped, though %s expects it:", list)
 	return len(strange) == 0, nil
 }
 
@@ -104,8 +111,10 @@ func parse(name, text string) ([]rule, error) {
 	return out, nil
 }
 
-// sift splits what was recorded by whether a rule expects it, each test once.
-func sift(rules []rule, recorded string) (known, strange []string) {
+// sift splits what was recorded by whether a rule expects it, each test once, and
+// gives the rules that nothing needed.
+func sift(rules []rule, recorded string) (known, strange, unused []string) {
+	used := make([]bool, len(rules))
 	lines := slices.Compact(slices.Sorted(strings.Lines(recorded)))
 	for _, line := range lines {
 		f := strings.SplitN(strings.TrimSpace(line), "\t", 4)
@@ -114,13 +123,24 @@ func sift(rules []rule, recorded string) (known, strange []string) {
 			continue
 		}
 		said := fmt.Sprintf("%s %s: %s", f[0], f[1], f[3])
-		if slices.ContainsFunc(rules, func(r rule) bool { return r.reason == f[2] && match(r.folder, f[0]) && match(r.test, f[1]) }) {
+		expected := false
+		for i, r := range rules {
+			if r.reason == f[2] && match(r.folder, f[0]) && match(r.test, f[1]) {
+				used[i], expected = true, true
+			}
+		}
+		if expected {
 			known = append(known, said)
 		} else {
 			strange = append(strange, said)
 		}
 	}
-	return known, strange
+	for i, r := range rules {
+		if !used[i] {
+			unused = append(unused, fmt.Sprintf("%s %s %s", r.folder, r.test, r.reason))
+		}
+	}
+	return known, strange, unused
 }
 
 // match has "*" also for text with slashes.

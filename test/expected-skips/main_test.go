@@ -41,7 +41,8 @@ func TestUnexpectedSkipFails(t *testing.T) {
 		if err != nil || ok != c.ok || strings.Contains(out, "SKIPPED") == c.ok {
 			t.Errorf("list %q: %v, %v\n%s", c.list, ok, err, out)
 		}
-		if n := strings.Count(out, "\n  "); n != 2 {
+		told, _, _ := strings.Cut(out, "not skipped")
+		if n := strings.Count(told, "\n  "); n != 2 {
 			t.Errorf("%d skips are shown, want each test once:\n%s", n, out)
 		}
 	}
@@ -50,6 +51,27 @@ func TestUnexpectedSkipFails(t *testing.T) {
 	}
 	if ok, _, _ := check(t, "* * no_peer", "torn"); ok {
 		t.Error("a torn line was expected")
+	}
+}
+
+func TestWhatNothingSkippedIsTold(t *testing.T) {
+	ok, out, err := check(t, "qos TestKernelV2* no_kernel\nqos/run * no_peer\nqos TestGone no_hardware\n", recorded)
+	if _, unused, _ := strings.Cut(out, "not skipped"); !ok || err != nil || !strings.Contains(unused, "\n  qos TestGone no_hardware\n") || strings.Count(unused, "\n  ") != 1 {
+		t.Errorf("%v, %v\n%s", ok, err, out)
+	}
+}
+
+func TestListsAddUp(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.txt": "qos * no_kernel\n", "b.txt": "qos/run * no_peer\n", "skips": recorded} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for on, want := range map[string]bool{"a,b": true, "b,a": true, "a": false, "b": false} {
+		if ok, err := run(&strings.Builder{}, dir, on, filepath.Join(dir, "skips")); ok != want || err != nil {
+			t.Errorf("%s: %v, %v", on, ok, err)
+		}
 	}
 }
 

@@ -6,14 +6,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 )
 
 // image makes the initial RAM disk: the guest's init, busybox with a link for
-// each of its programs, and the modules.
-func image(kernel, busybox, init string) ([]byte, error) {
+// each of its programs, the modules, and the programs that are asked for.
+func image(o *Options) ([]byte, error) {
 	var out bytes.Buffer
-	w := &archive{w: &out}
+	w := &archive{w: &out, made: map[string]bool{}}
 	for _, d := range []string{"bin", "dev", "etc", "lib", "proc", "root", "run", "sys", "tmp", "usr"} {
 		w.dir(d)
 	}
@@ -21,23 +22,35 @@ func image(kernel, busybox, init string) ([]byte, error) {
 	w.link("sbin", "bin") // the kernel calls /sbin/modprobe
 	w.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
 	w.file("etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n"))
-	w.copy("init", init)
-	w.copy("bin/busybox", busybox)
-	names, err := exec.Command(busybox, "--list").Output()
+	for _, name := range []string{"hosts", "hostname", "resolv.conf"} { // containers are given copies
+		w.file("etc/"+name, 0o644, nil)
+	}
+	w.copy("init", o.Init)
+	w.copy("bin/busybox", o.Busybox)
+	names, err := exec.Command(o.Busybox, "--list").Output()
 	if err != nil {
-		return nil, fmt.Errorf("list the programs of %s: %w", busybox, err)
+		return nil, fmt.Errorf("list the programs of %s: %w", o.Busybox, err)
 	}
 	for _, n := range strings.Fields(string(names)) {
 		if n != "busybox" {
 			w.link("bin/"+n, "busybox")
 		}
 	}
-	t, err := openTree(kernel)
+	t, err := openTree(o.Kernel)
 	if err != nil {
 		return nil, err
 	}
 	if err := t.add(w); err != nil {
 		return nil, err
+	}
+	if len(o.Programs) > 0 {
+		s, err := openSystem(o.System)
+		if err == nil {
+			err = s.add(w, o.Programs)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return out.Bytes(), w.close()
 }
@@ -48,6 +61,7 @@ type archive struct {
 	w    io.Writer
 	ino  int
 	size int
+	made map[string]bool // directories
 	err  error
 }
 
@@ -57,7 +71,21 @@ const (
 	modeFile = 0o100000
 )
 
-func (a *archive) dir(name string)                         { a.entry(name, modeDir, nil) }
+func (a *archive) dir(name string) {
+	if !a.made[name] {
+		a.made[name] = true
+		a.entry(name, modeDir, nil)
+	}
+}
+
+// parents makes the directories above a file.
+func (a *archive) parents(name string) {
+	if d := path.Dir(name); d != "." && !a.made[d] {
+		a.parents(d)
+		a.dir(d)
+	}
+}
+
 func (a *archive) link(name, to string)                    { a.entry(name, modeLink, []byte(to)) }
 func (a *archive) file(name string, perm int, data []byte) { a.entry(name, modeFile|perm, data) }
 

@@ -64,19 +64,10 @@ func (t *tree) closure(patterns []string) []string {
 // archive.
 func (t *tree) add(w *archive) error {
 	base := "lib/modules/" + filepath.Base(t.dir)
-	made := map[string]bool{}
-	var dirs func(string)
-	dirs = func(d string) {
-		if d != "lib" && !made[d] {
-			dirs(path.Dir(d))
-			w.dir(d)
-			made[d] = true
-		}
-	}
 	var dep strings.Builder
 	names := map[string]bool{}
 	for _, m := range t.closure(provided) {
-		dirs(path.Join(base, path.Dir(m)))
+		w.parents(path.Join(base, m))
 		w.copy(path.Join(base, m), filepath.Join(t.dir, m))
 		fmt.Fprintf(&dep, "%s: %s\n", m, strings.Join(t.needs[m], " "))
 		names[moduleName(m)] = true

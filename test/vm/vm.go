@@ -38,6 +38,11 @@ type Options struct {
 	// Silence is after how long without a heartbeat the guest hangs; two minutes
 	// when 0. The heart beats each second, and slowly where many share a CPU.
 	Silence time.Duration
+	// Programs are files of this machine that the guest has too, by their paths
+	// there, without the first slash. What dynamic ones are linked with is taken
+	// from System, a directory of unpacked packages.
+	Programs map[string]string
+	System   string
 }
 
 // VM is a running machine. One program runs at a time; its methods are safe for
@@ -82,7 +87,7 @@ func Boot(ctx context.Context, o Options) (*VM, error) {
 
 func (v *VM) start(ctx context.Context, o Options) error {
 	initrd, socket := filepath.Join(v.dir, "initrd"), filepath.Join(v.dir, "port")
-	disk, err := image(o.Kernel, o.Busybox, o.Init)
+	disk, err := image(&o)
 	if err == nil {
 		err = os.WriteFile(initrd, disk, 0o600)
 	}

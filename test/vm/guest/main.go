@@ -36,6 +36,9 @@ func main() {
 }
 
 func serve() error {
+	if err := leaveRootFS(); err != nil {
+		return err
+	}
 	if err := mounts(); err != nil {
 		return err
 	}
@@ -101,6 +104,25 @@ func (g *guest) dump() {
 	if pid := g.pid.Load(); pid > 0 {
 		_ = unix.Kill(int(pid), unix.SIGQUIT)
 	}
+}
+
+// leaveRootFS makes the initial RAM disk a mount of its own: its kind of root
+// cannot be left by pivot_root(2), which container runtimes do.
+func leaveRootFS() error {
+	const at = "/sys" // empty yet
+	if err := unix.Mount("/", at, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind the root: %w", err)
+	}
+	if err := os.Chdir(at); err != nil {
+		return err
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("move the root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("change the root: %w", err)
+	}
+	return os.Chdir("/")
 }
 
 // mount is one file system.

@@ -24,24 +24,49 @@ var asking = []string{
 	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/iolat", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./test/fault",
 }
 
-// all are the machines.
+// containing are the tests with real containers that depend on the version of
+// cgroup; the machine itself runs those, and the others, with v1.
+var containing = []string{"-run=^(TestPodsGetTheirClassByCRI|TestAgentWithNRI|TestPlainContainers)$", "./test/containers"}
+
+// all are the machines. Each has the containerd of its kernel's release of Debian.
 func all() []*machine {
 	return []*machine{
-		{Kernel: "6.1", Cgroup: "v2", packages: asking},
-		{Kernel: "6.1", Cgroup: "v1", packages: asking},
-		{Kernel: "6.12", Cgroup: "v2", packages: asking},
-		{Kernel: "6.12", Cgroup: "v1", packages: asking}, // cpu, blkio and pids: Debian has built cpuset and memory for v2 alone
+		{Kernel: "6.1", Cgroup: "v2", containerd: "1.6", runs: [][]string{asking, containing}},
+		{Kernel: "6.1", Cgroup: "v1", runs: [][]string{asking}},
+		{Kernel: "6.12", Cgroup: "v2", containerd: "1.7", runs: [][]string{asking, containing}},
+		{Kernel: "6.12", Cgroup: "v1", runs: [][]string{asking}}, // cpu, blkio and pids: Debian has built cpuset and memory for v2 alone
 	}
+}
+
+// options are those of the machine.
+func (m *machine) options(s *settings, console string) vm.Options {
+	o := vm.Options{
+		Kernel: filepath.Join(s.dir, m.Kernel), Busybox: filepath.Join(s.dir, "busybox"), Init: filepath.Join(s.bin, "guest"),
+		Cgroup: m.Cgroup, Console: console,
+	}
+	if m.containerd == "" {
+		return o
+	}
+	// Where test/containers looks for them.
+	from, low := filepath.Join(s.runtimes, m.containerd, "usr/bin"), filepath.Join(s.runtimes, m.containerd+"-low")
+	to := "opt/containers/" + m.containerd + "/usr/bin/"
+	o.System, o.Memory = low, 2048
+	o.Programs = map[string]string{
+		"bin/runc": filepath.Join(low, "usr/sbin/runc"), "bin/crun": filepath.Join(low, "usr/bin/crun"),
+		"opt/containers/busybox/bin/busybox": filepath.Join(s.runtimes, "busybox/bin/busybox"),
+		"opt/containers/anole":               filepath.Join(s.bin, "anole"),
+	}
+	for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
+		o.Programs[to+name] = filepath.Join(from, name)
+	}
+	return o
 }
 
 // test boots the machine and runs the packages there.
 func (m *machine) test(ctx context.Context, s *settings) error {
 	began := time.Now()
 	console := filepath.Join(s.bin, fmt.Sprintf("console-%s-%s.log", m.Kernel, m.Cgroup))
-	v, err := vm.Boot(ctx, vm.Options{
-		Kernel: filepath.Join(s.dir, m.Kernel), Busybox: filepath.Join(s.dir, "busybox"), Init: filepath.Join(s.bin, "guest"),
-		Cgroup: m.Cgroup, Console: console,
-	})
+	v, err := vm.Boot(ctx, m.options(s, console))
 	if err != nil {
 		return err
 	}
@@ -66,12 +91,14 @@ func (m *machine) serve(ctx context.Context, s *settings, v *vm.VM, tmp string) 
 	}
 	served := make(chan error, 1)
 	go func() { served <- v.Serve(ctx, l) }()
-	err = m.goTest(ctx, s, socket, skips)
+	for _, run := range m.runs {
+		err = errors.Join(err, m.goTest(ctx, s, run, socket, skips))
+	}
 	_ = l.Close()
 	return errors.Join(err, <-served, m.expected(ctx, s, skips))
 }
 
-func (m *machine) goTest(ctx context.Context, s *settings, socket, skips string) error {
+func (m *machine) goTest(ctx context.Context, s *settings, run []string, socket, skips string) error {
 	client, err := filepath.Abs(filepath.Join(s.bin, "exec"))
 	if err != nil {
 		return err
@@ -80,7 +107,10 @@ func (m *machine) goTest(ctx context.Context, s *settings, socket, skips string)
 	for _, a := range s.args {
 		args = append(args, strings.ReplaceAll(a, "MACHINE", m.Kernel+"-"+m.Cgroup))
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, m.packages...)...)
+	if slices.ContainsFunc(s.args, func(a string) bool { return strings.HasPrefix(strings.TrimLeft(a, "-"), "run") }) {
+		run = slices.DeleteFunc(slices.Clone(run), func(a string) bool { return strings.HasPrefix(a, "-run=") })
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, run...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", vm.SocketEnv+"="+socket, "ANOLE_SKIPS="+skips)
@@ -119,9 +149,9 @@ func (m *machine) follow(out io.Reader, show *screen, verbose bool) {
 	}
 }
 
-// expected holds the skips to the machine's list.
+// expected holds the skips to the lists of the machine's kind and its own.
 func (m *machine) expected(ctx context.Context, s *settings, skips string) error {
-	out, err := exec.CommandContext(ctx, "go", "run", "./test/expected-skips", "-on", "vm-"+m.Cgroup, skips).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "run", "./test/expected-skips", "-on", "vm-"+m.Cgroup+",vm-"+m.Kernel+"-"+m.Cgroup, skips).CombinedOutput()
 	if err == nil {
 		return nil
 	}

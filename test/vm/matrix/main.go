@@ -39,7 +39,8 @@ const (
 // machine is one kind of virtual machine, and where it stands.
 type machine struct {
 	Kernel, Cgroup string
-	packages       []string
+	containerd     string        // its release, if there is one
+	runs           [][]string    // flags and packages of each go test
 	limit          time.Duration // without output
 
 	err     error
@@ -54,6 +55,7 @@ func (m *machine) name() string { return m.Kernel + " " + m.Cgroup }
 // settings of a run.
 type settings struct {
 	dir, bin string
+	runtimes string   // of containers
 	args     []string // flags of go test, and packages if any
 	show     *screen
 }
@@ -63,6 +65,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	dir := flag.String("dir", ".cache/vm", "what scripts/vm.sh setup made")
 	bin := flag.String("bin", "bin/vm", "the built test/vm/guest and test/vm/exec")
+	runtimes := flag.String("containers", ".cache/containers", "what scripts/containers.sh guest made")
 	on := flag.String("on", "", "the machines, as \"6.1 v1,6.12 v2\"; all when empty")
 	atOnce := flag.Int("at-once", 2, "how many machines run at a time")
 	quiet := flag.Duration("quiet", 5*time.Minute, "a test without output for so long hangs")
@@ -79,7 +82,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 		return failed
 	}
-	s := &settings{dir: *dir, bin: *bin, args: rest, show: newScreen(os.Stdout)}
+	s := &settings{dir: *dir, bin: *bin, runtimes: *runtimes, args: rest, show: newScreen(os.Stdout)}
 	slots := make(chan struct{}, max(*atOnce, 1))
 	var wg sync.WaitGroup
 	for _, m := range machines {
@@ -135,7 +138,7 @@ func choose(on string, given bool) ([]*machine, error) {
 			continue
 		}
 		if given {
-			m.packages = nil
+			m.runs = [][]string{nil}
 		}
 		out = append(out, m)
 	}

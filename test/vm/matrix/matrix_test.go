@@ -28,11 +28,11 @@ func TestSplit(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	every, err := choose("", false)
-	if err != nil || len(every) < 3 || len(every[0].packages) == 0 {
+	if err != nil || len(every) < 3 || len(every[0].runs[0]) == 0 {
 		t.Error(every, err)
 	}
 	some, err := choose("6.12 v2,6.1 v1", true)
-	if err != nil || len(some) != 2 || len(some[0].packages) != 0 {
+	if err != nil || len(some) != 2 || len(some[0].runs[0]) != 0 {
 		t.Error(some, err)
 	}
 	if _, err := choose("6.1 v3", false); err == nil || !strings.Contains(err.Error(), `"6.1 v2"`) {
@@ -48,9 +48,12 @@ func TestMachines(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range []string{"./internal/cgroup", "./qos", "./qos/actuate", "./qos/run", "./qos/runq", "./test/fault"} {
-			if !slices.Contains(ms[0].packages, p) {
+			if !slices.Contains(slices.Concat(ms[0].runs...), p) {
 				t.Errorf("%s does not run %s", name, p)
 			}
+		}
+		if contains := slices.Contains(slices.Concat(ms[0].runs...), "./test/containers"); contains != (ms[0].Cgroup == "v2") {
+			t.Errorf("%s runs containers: %v", name, contains)
 		}
 	}
 }
