@@ -138,6 +138,11 @@ func mounts() error {
 			return err
 		}
 	}
+	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"} { // crun reads its input there
+		if err := os.Symlink(to, "/dev/"+name); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		return err
