@@ -99,12 +99,11 @@ func (e *Engine) lookAfter(k knob, now time.Time) {
 	if first || !k.drifted() {
 		return
 	}
+	var changes []change
 	for _, s := range k.state() {
-		e.history.add(Decision{
-			Time: time.Now().UnixMilli(), Controller: h.last.Controller, Workload: h.last.Group, File: s.File, Old: s.Wanted, New: s.Current,
-			Why: "somebody else wrote it: the group's own from now on", Result: "adopted",
-		})
+		changes = append(changes, change{file: s.File, old: s.Wanted, new: s.Current, adopted: true})
 	}
+	e.record(&h.last, changes, nil)
 	e.journalled(k.adopt(e.w))
 }
 
@@ -194,10 +193,15 @@ func (e *Engine) record(in *control.Intent, changes []change, err error) {
 		changes = []change{{file: in.File, new: in.Value}}
 	}
 	for _, c := range changes {
-		e.totals.wrote(c.file, result)
-		e.history.add(Decision{
+		d := Decision{
 			Time: time.Now().UnixMilli(), Controller: in.Controller, Workload: in.Group, File: c.file, Old: c.old, New: c.new, Why: in.Why, Result: result,
-		})
+		}
+		if c.adopted {
+			d.Why, d.Result = "somebody else wrote it: the group's own from now on", "adopted"
+		} else {
+			e.totals.wrote(c.file, result)
+		}
+		e.history.add(d)
 	}
 }
 

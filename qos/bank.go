@@ -89,5 +89,5 @@ func (e *Engine) refill(m *control.Member) {
 		e.totals.Grants++
 	}
 	in := &control.Intent{Group: g.w.ID, File: k.last.File, Controller: "credit", Why: "throttled with saved credit: one quota given"}
-	e.record(in, []change{{g.cpu.Path(ed.File), ed.Value, ed.Value}}, err)
+	e.record(in, []change{{file: g.cpu.Path(ed.File), old: ed.Value, new: ed.Value}}, err)
 }

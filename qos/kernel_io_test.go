@@ -191,17 +191,18 @@ func TestKernelIOForeignLimitIsAdopted(t *testing.T) {
 	r := start(t, n, d, ls, be, ioPolicyFor(n, d, use))
 	r.held()
 	r.foreign(be, "999")
-	r.until("a limit that moves is set over theirs", func() bool { return r.readOps(be) != "999" })
+	adopted := func(v string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(r.Status().Decisions, func(x Decision) bool {
+				return x.Result == "adopted" && strings.HasSuffix(x.File, " "+d.Number) && strings.Contains(x.New, v)
+			})
+		}
+	}
+	r.until("theirs is adopted while the limit moves", adopted("999"))
+	r.until("a limit is set over theirs", func() bool { return r.readOps(be) != "999" })
 	r.floor()
 	r.foreign(be, "12345")
-	r.until("theirs is adopted", func() bool {
-		for _, x := range r.Status().Decisions {
-			if x.Result == "adopted" && strings.HasSuffix(x.File, " "+d.Number) {
-				return true
-			}
-		}
-		return false
-	})
+	r.until("theirs is adopted", adopted("12345"))
 	r.until("ours is set on top", func() bool { return r.readOps(be) != "12345" })
 	r.close()
 	if got := r.readOps(be); got != "12345" {

@@ -37,7 +37,10 @@ type knob interface {
 }
 
 // change is one write.
-type change struct{ file, old, new string }
+type change struct {
+	file, old, new string
+	adopted        bool // by somebody else: old was wanted, new is theirs
+}
 
 // FileState is one control file as `anole qos explain` shows it.
 type FileState struct {
@@ -83,7 +86,7 @@ func write(w *cgroup.Writer, edits []cgroup.Edit) ([]change, error) {
 			return out, err
 		}
 		if wrote {
-			out = append(out, change{filepath.Join(ed.Dir.Path(), ed.File), trim(old), ed.Value})
+			out = append(out, change{file: filepath.Join(ed.Dir.Path(), ed.File), old: trim(old), new: ed.Value})
 		}
 	}
 	return out, nil

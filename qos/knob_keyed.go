@@ -52,11 +52,15 @@ func (k *keyedKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) 
 		if i >= 0 && k.lines[i].value == l.value {
 			continue
 		}
-		if i >= 0 && k.foreign(k.lines[i]) {
-			if err := k.adoptLine(w, i); err != nil {
-				return out, err
+		if i >= 0 {
+			if theirs, foreign := k.foreign(k.lines[i]); foreign {
+				mine := k.keyed(k.lines[i])
+				if err := k.adoptLine(w, i); err != nil {
+					return out, err
+				}
+				out = append(out, change{file: mine.Path(), old: mine.Value, new: theirs, adopted: true})
+				i = -1
 			}
-			i = -1
 		}
 		line := k.keyed(l)
 		old, wrote, err := w.SetKeyed(line)
@@ -67,7 +71,7 @@ func (k *keyedKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) 
 			return out, err
 		}
 		if wrote {
-			out = append(out, change{line.Path(), old, l.value})
+			out = append(out, change{file: line.Path(), old: old, new: l.value})
 		}
 		k.hold(i, l, old)
 	}
@@ -103,7 +107,7 @@ func (k *keyedKnob) giveUp(w *cgroup.Writer, want []keyedLine) ([]change, error)
 		if errs := w.Restore(k.dir.Keys(l.file, l.key)); len(errs) > 0 {
 			return out, errs[0]
 		}
-		out = append(out, change{line.Path(), l.value, k.original[l.file+" "+l.key]})
+		out = append(out, change{file: line.Path(), old: l.value, new: k.original[l.file+" "+l.key]})
 		k.drop(i)
 	}
 	return out, nil
@@ -162,10 +166,11 @@ func (k *keyedKnob) closeFiles() {
 	k.files = nil
 }
 
-// foreign says whether a line reads otherwise than it was set.
-func (k *keyedKnob) foreign(l keyedLine) bool {
+// foreign gives what a line reads, and whether that is other than it was set.
+func (k *keyedKnob) foreign(l keyedLine) (string, bool) {
 	b, err := k.peekAt(l.file)
-	return err == nil && !cgroup.Holds(cgroup.Line(b, l.key), l.value)
+	now := cgroup.Line(b, l.key)
+	return now, err == nil && !cgroup.Holds(now, l.value)
 }
 
 // astray lists the lines that read otherwise than they were set.

@@ -105,7 +105,7 @@ func split(wrote []cgroup.Wrote, d *cgroup.Dir) (mine, rest []cgroup.Wrote) {
 
 func changesOf(wrote []cgroup.Wrote) (out []change) {
 	for _, w := range wrote {
-		out = append(out, change{filepath.Join(w.Dir.Path(), w.File), w.Old, w.New})
+		out = append(out, change{file: filepath.Join(w.Dir.Path(), w.File), old: w.Old, new: w.New})
 	}
 	return out
 }

@@ -160,7 +160,7 @@ func (p *corePart) setOf(g *group) *coresched.Set {
 
 func (p *corePart) record(g *group, n int, from, to string, err error) {
 	p.e.record(&control.Intent{Group: g.w.ID, Controller: "coresched", Why: "no sibling of best-effort work runs anything else"},
-		[]change{{fmt.Sprintf("cookie of %d threads", n), from, to}}, err)
+		[]change{{file: fmt.Sprintf("cookie of %d threads", n), old: from, new: to}}, err)
 }
 
 // trouble books an error; it is tried again after a pause.

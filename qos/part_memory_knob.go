@@ -79,7 +79,7 @@ func (k *boundKnob) drifted() bool {
 
 // done books the outcome of a step.
 func (k *boundKnob) done(e *Engine, key string, r *memory.Result) {
-	changes := []change{{filepath.Join(k.dir.Path(), k.file), k.was, r.Value}}
+	changes := []change{{file: filepath.Join(k.dir.Path(), k.file), old: k.was, new: r.Value}}
 	if r.Err == nil {
 		e.record(&k.last, changes, nil)
 		e.settle(&k.held, key, e.last, nil)

@@ -53,7 +53,7 @@ func (k *waitKnob) set(w *cgroup.Writer, in *control.Intent) ([]change, error) {
 		return nil, err
 	}
 	k.value, k.last = in.Value, *in
-	return []change{{k.path(), "oom_kill_disable 0", "oom_kill_disable 1"}}, nil
+	return []change{{file: k.path(), old: "oom_kill_disable 0", new: "oom_kill_disable 1"}}, nil
 }
 
 // stays while the bound does: at a bound that could not be taken off yet, who

@@ -202,7 +202,7 @@ type Decision struct {
 	Old        string `json:"old"`
 	New        string `json:"new"`
 	Why        string `json:"why"`
-	Result     string `json:"result"` // ok, gone, or error: …
+	Result     string `json:"result"` // ok, adopted, gone, or error: …
 }
 
 // keepDecisions is how many the Engine remembers.

@@ -28,6 +28,18 @@ var asking = []string{
 // cgroup; the machine itself runs those, and the others, with v1.
 var containing = []string{"-run=^(TestPodsGetTheirClassByCRI|TestAgentWithNRI|TestPlainContainers)$", "./test/containers"}
 
+// brief is what makes sense of every run of all tests: cgroup v2, which the
+// machine itself may not have, in some minutes.
+func brief() []*machine {
+	var quick []string
+	for _, p := range asking {
+		if !slices.Contains([]string{"./qos", "./qos/shape", "./qos/run", "./qos/runq", "./test/fault"}, p) {
+			quick = append(quick, p)
+		}
+	}
+	return []*machine{{Kernel: "6.12", Cgroup: "v2", runs: [][]string{quick, {"-run=^TestKernel(Memory|IO|Suppress|Pressure)", "./qos"}}}}
+}
+
 // all are the machines. Each has the containerd of its kernel's release of Debian.
 func all() []*machine {
 	return []*machine{

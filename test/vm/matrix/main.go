@@ -1,7 +1,7 @@
 // Matrix runs tests in virtual machines, one for each kernel and cgroup version,
 // some at a time:
 //
-//	matrix [-on "6.1 v1,6.12 v2"] [-at-once 2] [GO TEST'S FLAGS AND PACKAGES…]
+//	matrix [-brief] [-on "6.1 v1,6.12 v2"] [-at-once 2] [GO TEST'S FLAGS AND PACKAGES…]
 //
 // Its own flags come first. Without packages each machine has its list of them.
 // MACHINE in a flag stands for the machine, as in -coverprofile=MACHINE.out. It
@@ -66,6 +66,7 @@ func run() int {
 	dir := flag.String("dir", ".cache/vm", "what scripts/vm.sh setup made")
 	bin := flag.String("bin", "bin/vm", "the built test/vm/guest and test/vm/exec")
 	runtimes := flag.String("containers", ".cache/containers", "what scripts/containers.sh guest made")
+	short := flag.Bool("brief", false, "one machine and some minutes")
 	on := flag.String("on", "", "the machines, as \"6.1 v1,6.12 v2\"; all when empty")
 	atOnce := flag.Int("at-once", 2, "how many machines run at a time")
 	quiet := flag.Duration("quiet", 5*time.Minute, "a test without output for so long hangs")
@@ -78,6 +79,9 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *short {
+		machines = brief()
+	}
 	if err := os.Setenv(vm.AccelEnv, vm.Accelerator(ctx, "qemu-system-x86_64")); err != nil {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
 		return failed
