@@ -91,10 +91,27 @@ func (b *bencher) hole() (string, error) {
 	return file, os.Truncate(file, memoryFile)
 }
 
+// forget drops what the kernel has cached of a file: pages that an earlier phase
+// paid for are free for the next one.
+func forget(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return fmt.Errorf("drop the cache of %s: %w", file, err)
+	}
+	return nil
+}
+
 // memoryPhase runs solo (0), unprotected (1) or protected (2). check says why it
 // is worthless, if it is.
 func (b *bencher) memoryPhase(ctx context.Context, kind int, file string) (o memoryOutcome, check, err error) {
 	d := b.phaseTime(10 * time.Second)
+	if err := forget(file); err != nil {
+		return o, nil, err
+	}
 	pid := os.Getpid()
 	root := fmt.Sprintf("/anole-bench-memory-%d", pid)
 	box, err := b.group(root)
