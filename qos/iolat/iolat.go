@@ -17,14 +17,12 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 
-	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/bpfx"
 	"github.com/anole-os/anole/qos/iolat/bpf"
 	"github.com/anole-os/anole/qos/runq"
 )
@@ -143,22 +141,7 @@ func (t *Tracer) Read(disk uint32, h *runq.Hist) error {
 // Disk is the number of a disk as Watch takes it.
 func Disk(major, minor uint32) uint32 { return major<<20 | minor&(1<<20-1) }
 
-// explain makes a refusal whose cause is clear a typed "no"; the rest stay what
-// they are, "could not tell".
+// explain says why the kernel does not take it.
 func explain(doing string, err error) error {
-	u := &feature.UnsupportedError{Feature: "IO latency", Err: err}
-	var verifier *ebpf.VerifierError
-	switch {
-	case errors.Is(err, btf.ErrNotFound):
-		u.Reason, u.Need, u.Fix = feature.NoKernel, "Linux 5.15 or later with BPF and BTF", "boot such a kernel"
-	case errors.As(err, &verifier):
-		return fmt.Errorf("%s: %w", doing, err) // its EACCES is no lack of privilege
-	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EPERM):
-		u.Reason, u.Need, u.Fix = feature.NoPrivilege, "CAP_BPF and CAP_PERFMON", "run as root"
-	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, syscall.ENOSYS):
-		u.Reason, u.Need, u.Fix = feature.NoKernel, "Linux 5.15 or later with BPF and BTF", "boot such a kernel"
-	default:
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return fmt.Errorf("%s: %w", doing, u)
+	return bpfx.Explain("IO latency", "Linux 5.15 or later with BPF and BTF", doing, err)
 }

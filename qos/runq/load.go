@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -12,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/bpfx"
 	"github.com/anole-os/anole/qos/runq/bpf"
 )
 
@@ -146,21 +146,7 @@ func needKernel(need, fix string) error {
 	return &feature.UnsupportedError{Feature: featureName, Reason: feature.NoKernel, Need: need, Fix: fix}
 }
 
-// explain makes a refusal whose cause is clear a typed "no"; the rest stay
-// what they are, "could not tell".
+// explain says why the kernel does not take it.
 func explain(doing string, err error) error {
-	u := &feature.UnsupportedError{Feature: featureName, Err: err}
-	var verifier *ebpf.VerifierError
-	switch {
-	case errors.As(err, &verifier):
-		return fmt.Errorf("%s: %w", doing, err) // its EACCES is no lack of privilege
-	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EPERM):
-		u.Reason, u.Need, u.Fix = feature.NoPrivilege, "CAP_BPF and CAP_PERFMON", "run as root"
-	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, btf.ErrNotFound), errors.Is(err, syscall.ENOSYS):
-		u.Reason, u.Need = feature.NoKernel, "Linux 5.14 or later with BPF and BTF (CONFIG_BPF_SYSCALL, CONFIG_DEBUG_INFO_BTF)"
-		u.Fix = "boot such a kernel"
-	default:
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return fmt.Errorf("%s: %w", doing, u)
+	return bpfx.Explain(featureName, "Linux 5.14 or later with BPF and BTF (CONFIG_BPF_SYSCALL, CONFIG_DEBUG_INFO_BTF)", doing, err)
 }
