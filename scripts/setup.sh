@@ -126,7 +126,11 @@ promtool prometheus
 chromium chromium
 systemd-analyze systemd
 tmux tmux
-fio fio'
+fio fio
+redis-server redis-server
+redis-benchmark redis-tools
+nginx nginx-light
+wrk wrk'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 
 missing_packages() {
@@ -145,8 +149,10 @@ need_tools() {
   if can_install; then
     # shellcheck disable=SC2086
     if refresh && install_packages $packages; then
-      # Of this one only promtool is wanted, and no server from the next boot on.
+      # The tests start what they need: no server from the next boot on.
       case $packages in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
+      case $packages in *redis-server*) systemctl disable redis-server >/dev/null 2>&1 || true ;; esac
+      case $packages in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
       return 0
     fi
   fi

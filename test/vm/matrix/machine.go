@@ -21,7 +21,7 @@ import (
 // asking are the packages whose tests ask the kernel something.
 var asking = []string{
 	"./internal/cgroup", "./internal/journal", "./internal/netlinkx", "./internal/testkit", "./workload",
-	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/iolat", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./test/fault",
+	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/iolat", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./tcprt", "./test/fault",
 }
 
 // containing are the tests with real containers that depend on the version of

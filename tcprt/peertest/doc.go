@@ -1,0 +1,2 @@
+// Package peertest tests package tcprt with programs that others wrote.
+package peertest
