@@ -70,11 +70,11 @@ func Open(o Options) (*Collector, error) {
 			return nil, fmt.Errorf("choose roles: %w", err)
 		}
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return nil, fmt.Errorf("read the clock: %w", err)
+	now, err := monotonic()
+	if err != nil {
+		return nil, err
 	}
-	if err := spec.Variables["since"].Set(uint64(now.Nano())); err != nil {
+	if err := spec.Variables["since"].Set(uint64(now)); err != nil {
 		return nil, fmt.Errorf("tell the time: %w", err)
 	}
 	c := &Collector{}
@@ -119,6 +119,15 @@ func (c *Collector) start(o *Options) error {
 		c.links = append(c.links, l)
 	}
 	return nil
+}
+
+// monotonic is the clock that all times are of.
+func monotonic() (time.Duration, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	return time.Duration(now.Nano()), nil
 }
 
 // Probe says whether the node can measure: nil, or why not.

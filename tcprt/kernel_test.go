@@ -360,6 +360,67 @@ func TestKernelThinkTimeIsTakenOut(t *testing.T) {
 	}
 }
 
+// pending lists what is under way, by role.
+func (k *kit) pending() map[Role][]Pending {
+	k.Helper()
+	out := map[Role][]Pending{}
+	if err := k.Pending(func(p *Pending) { out[p.Role] = append(out[p.Role], *p) }); err != nil {
+		k.Fatal(err)
+	}
+	return out
+}
+
+// A request is seen while it waits, on both sides, with its age; an idle
+// connection is not.
+func TestKernelPending(t *testing.T) {
+	release := make(chan int)
+	port := listen(t, "127.0.0.1:0", func(c *net.TCPConn) {
+		defer c.Close()
+		for {
+			if _, err := io.ReadFull(c, make([]byte, 10)); err != nil {
+				return
+			}
+			_, _ = c.Write(make([]byte, <-release))
+		}
+	})
+	k := collect(t, Options{Ports: []uint16{port.Port()}})
+	idle, busy := dial(t, port), dial(t, port)
+	if p := k.pending(); len(p) != 0 {
+		t.Errorf("nothing was asked: %+v", p)
+	}
+	for i, c := range []*net.TCPConn{idle, busy, busy} {
+		began := time.Now()
+		_, _ = c.Write(make([]byte, 10))
+		time.Sleep(100 * time.Millisecond)
+		p := k.pending()
+		for _, role := range []Role{Server, Client} {
+			if len(p[role]) != 1 {
+				t.Fatalf("round %d, %s: %+v", i, role, p[role])
+			}
+			x := p[role][0]
+			if x.Age < 100*time.Millisecond || x.Age > time.Since(began) || x.RequestBytes != 10 || x.AnswerBytes != 0 || x.T2 != 0 || x.Number != uint32(i/2) {
+				t.Errorf("round %d, %s: %+v", i, role, x)
+			}
+		}
+		release <- 5
+		if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // until it is acknowledged
+		if p := k.pending(); len(p) != 0 {
+			t.Errorf("round %d: all is answered: %+v", i, p)
+		}
+	}
+	// An answer that the client does not take.
+	_ = idle.SetReadBuffer(4096)
+	_, _ = idle.Write(make([]byte, 10))
+	release <- 8 << 20
+	time.Sleep(200 * time.Millisecond)
+	if p := k.pending()[Server]; len(p) != 1 || p[0].AnswerBytes == 0 || p[0].T2 == 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // Run gives what came until its context ended.
 func TestKernelRun(t *testing.T) {
 	port := listen(t, "127.0.0.1:0", func(c *net.TCPConn) { _, _ = io.Copy(c, c); _ = c.Close() })

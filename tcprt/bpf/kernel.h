@@ -128,6 +128,20 @@ struct tcp_sock {
 	__u64 first_tx_mstamp; /* us, when the first packet left with nothing in flight */
 };
 
+struct seq_file;
+struct bpf_map;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
+};
+
 struct sk_buff {
 	char cb[48];
 };

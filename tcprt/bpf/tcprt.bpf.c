@@ -446,3 +446,62 @@ int state(__u64 *ctx)
 		closing(c, tp, from, to, bpf_ktime_get_ns());
 	return 0;
 }
+
+/* A request that is under way. */
+struct pending {
+	struct tuple tuple;
+	__u32 number;
+	__u64 cgroup;
+	__u64 t0, t1, t2; /* as far as known; 0 is not yet */
+	__u32 request_bytes, answer_bytes; /* so far */
+	__u8 role;
+	__u8 flags;
+	__u8 zero[6];
+};
+
+const struct pending *pending_anchor __attribute__((unused));
+
+/*
+ * Lists them. What a connection has in store is not locked against its own
+ * segments: a request that ends just now may be told with times of the next.
+ */
+SEC("iter/bpf_sk_storage_map")
+int list(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct pending p = {};
+	struct conn *c = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+
+	if (!c || !sk)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	p.t0 = c->t0;
+	p.t1 = c->t1;
+	p.t2 = c->t2;
+	if (c->role == SERVER) {
+		if (c->state == IDLE || c->t3)
+			return 0;
+		p.request_bytes = tp->rcv_nxt - c->rcv_from;
+		p.answer_bytes = tp->snd_nxt - c->snd_from;
+		if (c->state == REQUEST && p.answer_bytes) /* nothing was heard of the answer yet */
+			p.t2 = tp->first_tx_mstamp * 1000;
+	} else if (c->state == REQUEST) {
+		p.request_bytes = tp->snd_nxt - c->snd_done;
+	} else if (tp->snd_nxt != c->snd_from) { /* nothing came in since it was sent */
+		p.t0 = tp->first_tx_mstamp * 1000;
+		p.t1 = p.t2 = 0;
+		p.request_bytes = tp->snd_nxt - c->snd_from;
+	} else {
+		return 0;
+	}
+	p.tuple = c->tuple;
+	p.number = c->number;
+	p.cgroup = c->cgroup;
+	p.role = c->role;
+	p.flags = c->flags;
+	bpf_seq_write(ctx->meta->seq, &p, sizeof(p));
+	return 0;
+}

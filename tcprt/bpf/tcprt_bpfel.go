@@ -44,6 +44,30 @@ type TcprtConn struct {
 	Fin       uint8
 }
 
+type TcprtPending struct {
+	_     structs.HostLayout
+	Tuple struct {
+		_          structs.HostLayout
+		Local      [4]uint32
+		Remote     [4]uint32
+		LocalPort  uint16
+		RemotePort uint16
+		Family     uint16
+		Zero       uint16
+		Netns      uint32
+	}
+	Number       uint32
+	Cgroup       uint64
+	T0           uint64
+	T1           uint64
+	T2           uint64
+	RequestBytes uint32
+	AnswerBytes  uint32
+	Role         uint8
+	Flags        uint8
+	Zero         [6]uint8
+}
+
 type TcprtRecord struct {
 	_     structs.HostLayout
 	Tuple struct {
@@ -107,17 +131,19 @@ type TcprtTotal struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	TcprtMapConns        = "conns"
-	TcprtMapListeners    = "listeners"
-	TcprtMapPorts        = "ports"
-	TcprtMapRecords      = "records"
-	TcprtMapTotals       = "totals"
-	TcprtProgSegment     = "segment"
-	TcprtProgState       = "state"
-	TcprtVarRecordAnchor = "record_anchor"
-	TcprtVarRoles        = "roles"
-	TcprtVarShapeAnchor  = "shape_anchor"
-	TcprtVarSince        = "since"
+	TcprtMapConns         = "conns"
+	TcprtMapListeners     = "listeners"
+	TcprtMapPorts         = "ports"
+	TcprtMapRecords       = "records"
+	TcprtMapTotals        = "totals"
+	TcprtProgList         = "list"
+	TcprtProgSegment      = "segment"
+	TcprtProgState        = "state"
+	TcprtVarPendingAnchor = "pending_anchor"
+	TcprtVarRecordAnchor  = "record_anchor"
+	TcprtVarRoles         = "roles"
+	TcprtVarShapeAnchor   = "shape_anchor"
+	TcprtVarSince         = "since"
 )
 
 // LoadTcprt returns the embedded CollectionSpec for Tcprt.
@@ -162,6 +188,7 @@ type TcprtSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtProgramSpecs struct {
+	List    *ebpf.ProgramSpec `ebpf:"list"`
 	Segment *ebpf.ProgramSpec `ebpf:"segment"`
 	State   *ebpf.ProgramSpec `ebpf:"state"`
 }
@@ -181,10 +208,11 @@ type TcprtMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtVariableSpecs struct {
-	RecordAnchor *ebpf.VariableSpec `ebpf:"record_anchor"`
-	Roles        *ebpf.VariableSpec `ebpf:"roles"`
-	ShapeAnchor  *ebpf.VariableSpec `ebpf:"shape_anchor"`
-	Since        *ebpf.VariableSpec `ebpf:"since"`
+	PendingAnchor *ebpf.VariableSpec `ebpf:"pending_anchor"`
+	RecordAnchor  *ebpf.VariableSpec `ebpf:"record_anchor"`
+	Roles         *ebpf.VariableSpec `ebpf:"roles"`
+	ShapeAnchor   *ebpf.VariableSpec `ebpf:"shape_anchor"`
+	Since         *ebpf.VariableSpec `ebpf:"since"`
 }
 
 // TcprtObjects contains all objects after they have been loaded into the kernel.
@@ -228,22 +256,25 @@ func (m *TcprtMaps) Close() error {
 //
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtVariables struct {
-	RecordAnchor *ebpf.Variable `ebpf:"record_anchor"`
-	Roles        *ebpf.Variable `ebpf:"roles"`
-	ShapeAnchor  *ebpf.Variable `ebpf:"shape_anchor"`
-	Since        *ebpf.Variable `ebpf:"since"`
+	PendingAnchor *ebpf.Variable `ebpf:"pending_anchor"`
+	RecordAnchor  *ebpf.Variable `ebpf:"record_anchor"`
+	Roles         *ebpf.Variable `ebpf:"roles"`
+	ShapeAnchor   *ebpf.Variable `ebpf:"shape_anchor"`
+	Since         *ebpf.Variable `ebpf:"since"`
 }
 
 // TcprtPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtPrograms struct {
+	List    *ebpf.Program `ebpf:"list"`
 	Segment *ebpf.Program `ebpf:"segment"`
 	State   *ebpf.Program `ebpf:"state"`
 }
 
 func (p *TcprtPrograms) Close() error {
 	return _TcprtClose(
+		p.List,
 		p.Segment,
 		p.State,
 	)
