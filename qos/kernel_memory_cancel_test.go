@@ -30,7 +30,7 @@ func slowRig(t *testing.T) (r *rig, b box, free string, release chan struct{}) {
 	p := memoryOnly(n)
 	p.Memory.Reclaim, p.Memory.Watermark.Free = "off", 0.2 // nothing but a step of the bound, and a large one
 	r = openRig(t, n, p, func(path, value string) error {
-		if to, err := strconv.Atoi(value); err == nil && path == be.Path(boundFile(n)) && to < usage(be)-8*mib {
+		if to, err := strconv.Atoi(value); err == nil && path == be.Path(boundFile(n)) && to < usage(be)-mib {
 			at.Store(true)
 			<-release
 		}

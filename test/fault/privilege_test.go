@@ -38,7 +38,9 @@ func tell(dir string, p qos.Policy, enough func(qos.Status) bool) error {
 	if err != nil {
 		return err
 	}
-	for range 100 { // the tracer is loaded beside the loop
+	// The tracer is loaded beside the loop, and processes are looked for once a
+	// second.
+	for began := time.Now(); time.Since(began) < 2500*time.Millisecond; {
 		e.Step(time.Now())
 		time.Sleep(10 * time.Millisecond)
 		if enough(e.Status()) {
