@@ -128,8 +128,9 @@ func killRole(t *testing.T, n *groups.Node, role, dir string, rng *rand.Rand) {
 			t.Errorf("the agent did not start: %q, %v", got, err)
 		}
 	}
-	// A slow machine takes as much longer to come to its writes as to start.
-	most := max(59*time.Millisecond, time.Since(began))
+	// A slow machine takes as much longer to come to its writes as to start, and
+	// those are more work.
+	most := max(59*time.Millisecond, 3*time.Since(began))
 	time.Sleep(time.Millisecond + time.Duration(rng.Int64N(int64(most))))
 	if err := cmd.Process.Kill(); err != nil {
 		t.Error(err)
