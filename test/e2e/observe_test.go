@@ -172,9 +172,13 @@ func TestConsole(t *testing.T) {
 		}()
 		began, again := time.Now(), false
 		n.await(text+" in the console", func() bool {
-			if !again && time.Since(began) > 20*time.Second { // once in some runs a page of the browser hangs
+			// The network that this test makes may have the browser give up what it
+			// loads; once in some runs a page of it hangs.
+			if hangs := !again && time.Since(began) > 20*time.Second; wrong.again() || hangs {
 				t.Logf("loading the page again; it said: %s\nits console: %s", last, wrong.text())
-				again = chromedp.Do(ctx, chromedp.Reload()) == nil
+				if chromedp.Do(ctx, chromedp.Reload()) == nil {
+					again = again || hangs
+				}
 			}
 			body, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
 			if last = body; err != nil {
@@ -206,8 +210,18 @@ func TestConsole(t *testing.T) {
 
 // complaints collects what a page reports to the developer's console.
 type complaints struct {
-	mu sync.Mutex
-	b  strings.Builder
+	mu    sync.Mutex
+	b     strings.Builder
+	moved bool // the browser gave up loading, as an interface of the node came or went
+}
+
+// again says whether the page has to be loaded again since the last time.
+func (c *complaints) again() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.moved
+	c.moved = false
+	return was
 }
 
 func (c *complaints) hear(ev any) {
@@ -217,7 +231,10 @@ func (c *complaints) hear(ev any) {
 	case *runtime.EventExceptionThrown:
 		fmt.Fprintf(&c.b, "exception: %s at %s:%d\n", ev.ExceptionDetails.Text, ev.ExceptionDetails.URL, ev.ExceptionDetails.LineNumber)
 	case *log.EventEntryAdded:
-		if ev.Entry.Level == log.EntryLevelError {
+		switch {
+		case strings.Contains(ev.Entry.Text, "net::ERR_NETWORK_CHANGED"):
+			c.moved = true
+		case ev.Entry.Level == log.EntryLevelError:
 			fmt.Fprintf(&c.b, "%s %s\n", ev.Entry.Text, ev.Entry.URL)
 		}
 	}
