@@ -48,7 +48,7 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the room on this node, side by side with its peers",
-		Long:  "Runs interleaved rounds of every setting and prints the ratios. A round that\nsomething else on the node disturbed is done again; on a busy node the bench\nrefuses to judge. It needs root and about 30 minutes.\n\nCases:\n" + caseList(),
+		Long:  "Runs interleaved rounds of every setting and prints the ratios. A round that\nsomething else on the node disturbed is done again; on a busy node the bench\nrefuses to judge. It needs root and about 45 minutes.\n\nCases:\n" + caseList(),
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := benchOptions(cmd)
@@ -74,7 +74,9 @@ func benchCommand() *cobra.Command {
 			if env.JSON {
 				return errors.Join(err, env.PrintJSON(all))
 			}
-			fmt.Fprint(env.Out, benchfmt.Table(all))
+			if len(all) > 0 {
+				fmt.Fprint(env.Out, benchfmt.Table(all))
+			}
 			var busy *bench.NotJudgedError
 			if errors.As(err, &busy) {
 				return core.Exit(core.ExitNo, err)
