@@ -14,7 +14,7 @@ import (
 // each of its programs, the modules, and the programs that are asked for.
 func image(o *Options) ([]byte, error) {
 	var out bytes.Buffer
-	w := &archive{w: &out, made: map[string]bool{}}
+	w := &archive{w: &out}
 	for _, d := range []string{"bin", "dev", "etc", "lib", "proc", "root", "run", "sys", "tmp", "usr"} {
 		w.dir(d)
 	}
@@ -73,6 +73,9 @@ const (
 
 func (a *archive) dir(name string) {
 	if !a.made[name] {
+		if a.made == nil {
+			a.made = map[string]bool{}
+		}
 		a.made[name] = true
 		a.entry(name, modeDir, nil)
 	}
