@@ -32,7 +32,7 @@ enum shape {
 	LEVELS = 12, /* cgroups above a socket's that are looked at */
 	TAG = 0xae00, /* of skb->queue_mapping; the class is in its low bits */
 	TAG_MASK = 0xff00,
-	BURST_NS = 20000000, /* of traffic that may arrive at once after a silence */
+	BURST_NS = 100000000, /* of traffic that may come at once: less, and TCP does not fill its rate */
 	GROW = 8, /* part of its use that a class on the way in is left to grow by */
 	SHRINK = 64, /* part of the reserve that goes back in each window */
 };

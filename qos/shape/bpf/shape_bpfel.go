@@ -46,7 +46,7 @@ const (
 	ShapeShapeLEVELS     ShapeShape = 12
 	ShapeShapeTAG        ShapeShape = 44544
 	ShapeShapeTAG_MASK   ShapeShape = 65280
-	ShapeShapeBURST_NS   ShapeShape = 20000000
+	ShapeShapeBURST_NS   ShapeShape = 100000000
 	ShapeShapeGROW       ShapeShape = 8
 	ShapeShapeSHRINK     ShapeShape = 64
 )
