@@ -119,7 +119,7 @@ func TestKernelIngress(t *testing.T) {
 			b = k.start(k.be, nil, c.be)
 			wants(t, c.wire, []*flow{b}, goal{"BE alone of 90 % of the link", 0.9 * mbit, sum})
 			f = k.start(k.ls, nil, c.ls)
-			wants(t, c.wire, []*flow{f, b}, goal{"LS of its guarantee", l.LS * mbit, nth(0)}, goal{"BE of 90 % of its guarantee", 0.9 * l.BE * mbit, nth(1)}, goal{"LS + BE of the link", mbit, sum})
+			wants(t, c.wire, []*flow{f, b}, goal{"LS of its guarantee", l.LS * mbit, nth(0)}, goal{"BE of 90 % of its guarantee", 0.9 * l.BE * mbit, nth(1)}, goal{"LS + BE of 95 % of the link", 0.95 * mbit, sum})
 			n, err := s.Counts(lab.Uplink)
 			if err != nil || n[shape.In][shape.BE].Dropped == 0 || n[shape.In][shape.LS].Dropped != 0 {
 				t.Errorf("counts %+v, %v", n[shape.In], err)
