@@ -87,6 +87,14 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 
+/* Connections that do not count, so that each is looked at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u8);
+} ignored SEC(".maps");
+
 /* Ports that somebody listened on when anole came: netns << 16 | port. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -186,11 +194,11 @@ static __always_inline struct conn *open(struct sock *sk, struct tcp_sock *tp, _
 		key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
 		role = bpf_map_lookup_elem(&listeners, &key) ? SERVER : CLIENT;
 	}
-	if (!(roles & 1 << role))
-		return 0;
 	port = role == SERVER ? sk->__sk_common.skc_num : bpf_ntohs(sk->__sk_common.skc_dport);
-	if (!wanted(port))
+	if (!(roles & 1 << role) || !wanted(port)) {
+		bpf_sk_storage_get(&ignored, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		return 0;
+	}
 	c = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!c)
 		return 0;
@@ -356,20 +364,24 @@ int segment(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	struct sk_buff *skb = (struct sk_buff *)ctx[1];
 	struct tcp_skb_cb *cb = (struct tcp_skb_cb *)&skb->cb;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	__u64 now = bpf_ktime_get_ns();
+	struct tcp_sock *tp;
 	__u32 end, ack;
 	struct conn *c;
 	__u8 flags;
+	__u64 now;
 
+	c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	if (!c && bpf_sk_storage_get(&ignored, sk, 0, 0))
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
-	c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	if (!c) {
 		c = open(sk, tp, UNKNOWN);
 		if (!c)
 			return 0;
 	}
+	now = bpf_ktime_get_ns();
 	end = BPF_CORE_READ(cb, end_seq);
 	ack = BPF_CORE_READ(cb, ack_seq);
 	flags = BPF_CORE_READ(cb, tcp_flags);

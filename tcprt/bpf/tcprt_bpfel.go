@@ -132,6 +132,7 @@ type TcprtTotal struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	TcprtMapConns         = "conns"
+	TcprtMapIgnored       = "ignored"
 	TcprtMapListeners     = "listeners"
 	TcprtMapPorts         = "ports"
 	TcprtMapRecords       = "records"
@@ -198,6 +199,7 @@ type TcprtProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtMapSpecs struct {
 	Conns     *ebpf.MapSpec `ebpf:"conns"`
+	Ignored   *ebpf.MapSpec `ebpf:"ignored"`
 	Listeners *ebpf.MapSpec `ebpf:"listeners"`
 	Ports     *ebpf.MapSpec `ebpf:"ports"`
 	Records   *ebpf.MapSpec `ebpf:"records"`
@@ -236,6 +238,7 @@ func (o *TcprtObjects) Close() error {
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtMaps struct {
 	Conns     *ebpf.Map `ebpf:"conns"`
+	Ignored   *ebpf.Map `ebpf:"ignored"`
 	Listeners *ebpf.Map `ebpf:"listeners"`
 	Ports     *ebpf.Map `ebpf:"ports"`
 	Records   *ebpf.Map `ebpf:"records"`
@@ -245,6 +248,7 @@ type TcprtMaps struct {
 func (m *TcprtMaps) Close() error {
 	return _TcprtClose(
 		m.Conns,
+		m.Ignored,
 		m.Listeners,
 		m.Ports,
 		m.Records,
