@@ -12,8 +12,8 @@ import (
 
 // Measures of the chart in pixels.
 const (
-	chartWidth = 860
-	chartLabel = 350 // left of the bars
+	chartWidth = 960
+	chartLabel = 450 // left of the bars
 	chartRight = 130 // right of the bars
 	chartRow   = 50
 	chartHead  = 46
@@ -106,7 +106,7 @@ func bar(b *strings.Builder, r *Result, y float64, x func(float64) float64) {
 		class = map[bool]string{true: "meets", false: "fails"}[r.Meets]
 	}
 	from, to := min(x(1), x(r.Ratio)), max(x(1), x(r.Ratio))
-	fmt.Fprintf(b, `<text class="what" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", chartLabel-14, y+20, plot.Escape(short(r.What, 52)))
+	fmt.Fprintf(b, `<text class="what" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", chartLabel-14, y+20, plot.Escape(short(r.What, 58)))
 	fmt.Fprintf(b, `<text class="peer" x="%d" y="%.1f" text-anchor="end">%s against %s, %s</text>`+"\n", chartLabel-14, y+36,
 		plot.Escape(withUnitPlain(r.Ours, r.Unit)), plot.Escape(withUnitPlain(r.Peer, r.Unit)), plot.Escape(short(r.PeerName, 36)))
 	fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="18" rx="3"/>`+"\n", class, from, y+12, max(to-from, 2))
