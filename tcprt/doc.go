@@ -20,7 +20,7 @@
 // last one did.
 //
 // Where the acknowledgement of the answer waited for the next request to ride on
-// (Piggyback), T3-T2 has the client's think time in it; Record.Delivery takes
+// (Piggyback), T3-T2 has the client's think time in it; Record.Phase takes
 // that out.
 //
 // Sources: TcpRT, SIGMOD 2018, doi:10.1145/3183713.3190659; the kernel's

@@ -220,16 +220,16 @@ func TestKernelPhases(t *testing.T) {
 	}
 	_ = c.Close()
 	for i, r := range k.of(Server, 3) {
-		between(t, "upload", r.Upload(), upload)
-		between(t, "processing", r.Processing(), think)
-		between(t, "delivery", r.Delivery(), stream)
+		between(t, "upload", r.Phase(Upload), upload)
+		between(t, "processing", r.Phase(Processing), think)
+		between(t, "delivery", r.Phase(Delivery), stream)
 		if r.RequestBytes != 11 || r.AnswerBytes != 9 || r.Number != uint32(i) {
 			t.Errorf("%+v", r)
 		}
 	}
 	for _, r := range k.of(Client, 3) {
-		between(t, "processing", r.Upload()+r.Processing(), upload+think)
-		between(t, "delivery", r.Delivery(), stream)
+		between(t, "processing", r.Phase(Upload)+r.Phase(Processing), upload+think)
+		between(t, "delivery", r.Phase(Delivery), stream)
 		if r.RequestBytes != 11 || r.AnswerBytes != 9 {
 			t.Errorf("%+v", r)
 		}
@@ -351,8 +351,8 @@ func TestKernelThinkTimeIsTakenOut(t *testing.T) {
 			continue
 		}
 		rode++
-		if naive := r.T3 - r.T2; naive < 9*time.Millisecond || r.Delivery() > naive/2 {
-			t.Errorf("%v of %v are left", r.Delivery(), naive)
+		if naive := r.T3 - r.T2; naive < 9*time.Millisecond || r.Phase(Delivery) > naive/2 {
+			t.Errorf("%v of %v are left", r.Phase(Delivery), naive)
 		}
 	}
 	if rode < turns/2 {

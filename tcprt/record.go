@@ -1,13 +1,10 @@
 package tcprt
 
 import (
-	"encoding/binary"
+	"bytes"
 	"net/netip"
 	"strings"
 	"time"
-	"unsafe"
-
-	"github.com/anole-os/anole/tcprt/bpf"
 )
 
 // Role is the side of a connection that a record is of.
@@ -15,8 +12,8 @@ type Role uint8
 
 // The roles.
 const (
-	Server = Role(bpf.TcprtShapeSERVER) // it accepted the connection
-	Client = Role(bpf.TcprtShapeCLIENT) // it made it
+	Server Role = 1 // it accepted the connection
+	Client Role = 2 // it made it
 )
 
 // String gives the word for it.
@@ -31,32 +28,48 @@ func (r Role) String() string {
 }
 
 // Flags of a record.
-type Flags uint8
+type Flags uint32
 
-// The flags.
+// The flags. The kernel's side sets those up to NoDelay, package l7 the others.
 const (
 	// Overlap: another request came in before the answer was acknowledged, so that
 	// this record is of more than one.
-	Overlap = Flags(bpf.TcprtShapeOVERLAP)
+	Overlap Flags = 1 << iota
 	// Piggyback: the acknowledgement of the answer came with the next request.
-	Piggyback = Flags(bpf.TcprtShapePIGGYBACK)
+	Piggyback
 	// AbortedRequest: the connection ended before anything was answered.
-	AbortedRequest = Flags(bpf.TcprtShapeABORT_REQ)
+	AbortedRequest
 	// AbortedAnswer: it ended before all of the answer was acknowledged.
-	AbortedAnswer = Flags(bpf.TcprtShapeABORT_ANSWER)
+	AbortedAnswer
 	// Closed: the connection ended with this request.
-	Closed = Flags(bpf.TcprtShapeCLOSED)
+	Closed
 	// Midway: the connection was there before the Collector, which cannot know how
 	// many requests there were before.
-	Midway = Flags(bpf.TcprtShapeMIDWAY)
-	// Guessed: the time of a first packet that left is that of the next segment
-	// that came in.
-	Guessed = Flags(bpf.TcprtShapeGUESSED)
+	Midway
+	// Guessed: the time of a first packet that left, or of a segment that was not
+	// seen, is that of the next segment that came in.
+	Guessed
 	// Reordered: segments came in out of order.
-	Reordered = Flags(bpf.TcprtShapeREORDER)
+	Reordered
+	// HalfClosed: the side that asks ended its half of the connection with the
+	// request.
+	HalfClosed
+	// ZeroWindow: one side had no room for what the other sent.
+	ZeroWindow
+	// NoDelay: the sender has Nagle's algorithm off (TCP_NODELAY).
+	NoDelay
+	// TLS: the request is a TLS record.
+	TLS
+	// Handshake: it is a part of a TLS handshake, and no request of a program.
+	Handshake
+	// Continued: the answer was 100 Continue; the body comes in the next record.
+	Continued
 )
 
-var flagNames = []string{"overlap", "piggyback", "aborted-request", "aborted-answer", "closed", "midway", "guessed", "reordered"}
+var flagNames = []string{
+	"overlap", "piggyback", "aborted-request", "aborted-answer", "closed", "midway", "guessed", "reordered",
+	"half-closed", "zero-window", "no-delay", "tls", "handshake", "continued",
+}
 
 // String lists them with commas.
 func (f Flags) String() string {
@@ -69,6 +82,29 @@ func (f Flags) String() string {
 	return strings.Join(out, ",")
 }
 
+// ParseFlags reads what String wrote. Names that it does not know are left out.
+func ParseFlags(s string) (f Flags) {
+	for name := range strings.SplitSeq(s, ",") {
+		for i, known := range flagNames {
+			if name == known {
+				f |= 1 << i
+			}
+		}
+	}
+	return f
+}
+
+// Command is a process's name, as the kernel keeps it: 15 bytes at most.
+type Command [16]byte
+
+// String ends it at its first zero byte.
+func (c *Command) String() string {
+	if end := bytes.IndexByte(c[:], 0); end >= 0 {
+		return string(c[:end])
+	}
+	return string(c[:])
+}
+
 // Record is what is known of one request.
 type Record struct {
 	Role   Role
@@ -78,86 +114,126 @@ type Record struct {
 	Remote netip.AddrPort
 	NetNS  uint32 // inode of the network namespace
 	Cgroup uint64 // id in the cgroup2 hierarchy: of the socket's maker
-	// Times on CLOCK_MONOTONIC; 0 is what never came.
-	T0, T1, T2, T3 time.Duration
-	End            time.Duration // when it was told: at the next request, or at the end of the connection
+	// PID and Command are of the process that read from the connection last, or
+	// that made it; 0 where neither was seen.
+	PID     uint32
+	Command Command
+	// Times on CLOCK_MONOTONIC; 0 is what never came, or was not measured.
+	//
+	// Read is when the program read the request, after its last segment came in
+	// (Server, tier Full); Last is when the last packet of the answer left (Server).
+	T0, T1, Read, T2, Last, T3 time.Duration
+	// End is when it was told: at the next request, at the end of the connection, or
+	// when the connection had been idle for a while.
+	End time.Duration
+	// RequestSeq and AnswerSeq are the TCP sequence numbers of their first bytes:
+	// the same on both sides of a connection.
+	RequestSeq, AnswerSeq uint32
 	// RequestBytes and AnswerBytes are of payload, each modulo 2³².
 	RequestBytes, AnswerBytes uint32
-	Unacked                   uint32        // bytes of an aborted answer that were not acknowledged
-	Retransmits               uint32        // segments sent again meanwhile
-	OutOfOrder                uint32        // segments that came out of order meanwhile
-	RTT, MinRTT               time.Duration // smoothed, and the least of the connection's last five minutes
-	MSS                       uint32
+	Unacked                   uint32 // bytes of an aborted answer that were not acknowledged
+	Retransmits               uint32 // segments sent again since the record before
+	OutOfOrder                uint32 // segments that came out of order since the record before
+	ZeroWindows               uint32 // times that a window was found shut
+	// Of the time that the kernel had data to send: all, what the other side's
+	// window held up, and what this side's send buffer did. Multiples of a jiffy.
+	Busy, WindowLimited, BufferLimited time.Duration
+	RTT, MinRTT                        time.Duration // smoothed, and the least of the connection's last five minutes
+	// Queued is how long packets of the answer waited in the qdisc (Server, tier
+	// TxStamp).
+	Queued time.Duration
+	MSS    uint32
 }
 
-// Upload is how long the request took to come in (server), or to be acknowledged
-// (client).
-func (r *Record) Upload() time.Duration { return span(r.T0, r.T1) }
+// Phase is a part of a request's time.
+type Phase uint8
 
-// Processing is from the request to the beginning of its answer: the server's time
-// on its own side, and the network's round trip more on the client's.
-func (r *Record) Processing() time.Duration { return span(r.T1, r.T2) }
+// The phases, in their order.
+const (
+	Upload Phase = iota
+	Queue
+	Processing
+	Send
+	Delivery
+	Phases // how many there are
+)
 
-// Delivery is how long the answer took to be acknowledged (server) or to come in
-// (client). An acknowledgement that waited for the next request to ride on is put
-// at the path's least round trip after the beginning of the answer; T3 keeps what
-// was seen.
-func (r *Record) Delivery() time.Duration {
-	d := span(r.T2, r.T3)
-	if r.Flags&Piggyback != 0 && r.MinRTT > 0 {
-		return min(d, r.MinRTT)
+// String is its name in metrics.
+func (p Phase) String() string {
+	return [...]string{"upload", "queue", "server", "send", "deliver", "total"}[min(p, Phases)]
+}
+
+// Phase gives how long a part of the request took; of Phases, all of them.
+//
+//	Upload      the request came in (Server), or was acknowledged (Client)
+//	Queue       it lay in the socket until the program read it (Server, tier Full)
+//	Processing  until its answer began: the server's time, and on the client's side
+//	            the network's round trip too
+//	Send        from the first packet of the answer to the last (Server)
+//	Delivery    until all of the answer was acknowledged (Server) or was there (Client)
+//
+// An acknowledgement that waited for the next request to ride on is put at the
+// path's least round trip after the last packet of the answer; T3 keeps what was
+// seen.
+func (r *Record) Phase(p Phase) time.Duration {
+	switch p {
+	case Upload:
+		return span(r.T0, r.T1)
+	case Queue:
+		return span(r.T1, r.Read)
+	case Processing:
+		return span(max(r.T1, r.Read), r.T2)
+	case Send:
+		return span(r.T2, r.Last)
+	case Delivery:
+		d := span(max(r.T2, r.Last), r.T3)
+		if r.Flags&Piggyback != 0 && r.MinRTT > 0 {
+			return min(d, r.MinRTT)
+		}
+		return d
+	}
+	return r.Total()
+}
+
+// Total is all phases together.
+func (r *Record) Total() (d time.Duration) {
+	for p := range Phases {
+		d += r.Phase(p)
 	}
 	return d
 }
 
-// Total is all three.
-func (r *Record) Total() time.Duration { return r.Upload() + r.Processing() + r.Delivery() }
+// NetworkLimited is how long the kernel had data under way that neither the other
+// side's window nor this side's buffer held up: the path's round trips and the
+// congestion window did.
+func (r *Record) NetworkLimited() time.Duration {
+	return max(0, r.Busy-r.WindowLimited-r.BufferLimited)
+}
 
 // Complete says whether the request was answered and all of the answer arrived.
 func (r *Record) Complete() bool { return r.Flags&(AbortedRequest|AbortedAnswer) == 0 }
+
+// Service is what the record counts for.
+func (r *Record) Service() Service {
+	port := r.Local.Port()
+	if r.Role == Client {
+		port = r.Remote.Port()
+	}
+	return Service{Role: r.Role, Port: port, NetNS: r.NetNS, Cgroup: r.Cgroup}
+}
+
+// Service is the requests of one role, port, network namespace and cgroup: those
+// that a server takes, or that its clients on this node make.
+type Service struct {
+	Role   Role
+	Port   uint16 // the server's
+	NetNS  uint32
+	Cgroup uint64
+}
 
 func span(from, to time.Duration) time.Duration {
 	if from == 0 || to < from {
 		return 0
 	}
 	return to - from
-}
-
-const (
-	recordSize = int(unsafe.Sizeof(bpf.TcprtRecord{}))
-	afINET     = 2
-)
-
-// decode reads what the kernel wrote, in place.
-func decode(raw []byte, r *Record) bool {
-	if len(raw) < recordSize || uintptr(unsafe.Pointer(&raw[0]))%8 != 0 {
-		return false
-	}
-	k := (*bpf.TcprtRecord)(unsafe.Pointer(&raw[0]))
-	t := &k.Tuple
-	*r = Record{
-		Role: Role(k.Role), Flags: Flags(k.Flags), Number: k.Number, NetNS: t.Netns, Cgroup: k.Cgroup,
-		Local:  netip.AddrPortFrom(address(t.Family, &t.Local), t.LocalPort),
-		Remote: netip.AddrPortFrom(address(t.Family, &t.Remote), t.RemotePort),
-		T0:     time.Duration(k.T0), T1: time.Duration(k.T1), T2: time.Duration(k.T2), T3: time.Duration(k.T3), End: time.Duration(k.End),
-		RequestBytes: k.RequestBytes, AnswerBytes: k.AnswerBytes, Unacked: k.Unacked, Retransmits: k.Retrans, OutOfOrder: k.Reorder,
-		RTT: time.Duration(k.RttUs) * time.Microsecond, MSS: k.Mss,
-	}
-	if k.MinRttUs != ^uint32(0) { // the kernel's word for not known
-		r.MinRTT = time.Duration(k.MinRttUs) * time.Microsecond
-	}
-	return true
-}
-
-// address reads one of the kernel's, which are in the order of the network. One
-// of IPv4 on a socket of IPv6 is given as IPv4.
-func address(family uint16, words *[4]uint32) netip.Addr {
-	var b [16]byte
-	for i, w := range words {
-		binary.NativeEndian.PutUint32(b[4*i:], w)
-	}
-	if family == afINET {
-		return netip.AddrFrom4([4]byte(b[:4]))
-	}
-	return netip.AddrFrom16(b).Unmap()
 }

@@ -76,8 +76,8 @@ func TestPhases(t *testing.T) {
 		{"cut off", Record{T0: 10, T1: 20, T2: 30, Flags: AbortedAnswer}, 10, 10, 0, 20, false},
 	} {
 		r := c.r
-		if r.Upload() != c.upload || r.Processing() != c.processing || r.Delivery() != c.delivery || r.Total() != c.total || r.Complete() != c.complete {
-			t.Errorf("%s: %v %v %v %v %v", c.name, r.Upload(), r.Processing(), r.Delivery(), r.Total(), r.Complete())
+		if r.Phase(Upload) != c.upload || r.Phase(Processing) != c.processing || r.Phase(Delivery) != c.delivery || r.Total() != c.total || r.Complete() != c.complete {
+			t.Errorf("%s: %v %v %v %v %v", c.name, r.Phase(Upload), r.Phase(Processing), r.Phase(Delivery), r.Total(), r.Complete())
 		}
 	}
 }
