@@ -1,9 +1,9 @@
 package tcprt
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -14,88 +14,154 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
-	"github.com/anole-os/anole/internal/bpfx"
 	"github.com/anole-os/anole/tcprt/bpf"
 )
 
-// Options of a Collector. The zero value takes every connection of the node.
+// Options of a Collector. The zero value takes every connection of the node, and
+// gives a record of every request.
 type Options struct {
+	// Tier wanted. Where Auto cannot have Full, Collector.Short tells why.
+	Tier Tier
 	// Ports are the servers' ports that count: local ones of servers, remote ones
 	// of clients. All when empty.
 	Ports []uint16
 	// Roles that count. Both when empty.
 	Roles []Role
+	// Networks that the other side's address must be in one of. All when empty.
+	Networks []netip.Prefix
+	// NetNS are the inodes of the network namespaces that count. All when empty.
+	NetNS []uint32
+	// Cgroups are the ids of the groups in the cgroup2 hierarchy that count, those
+	// below them not. All when empty.
+	Cgroups []uint64
+	// Emit chooses the requests that there are records of. EmitAll when 0.
+	Emit Emit
+	// Sample is one of how many requests of a connection EmitSample takes, a power of
+	// two. 256 when 0.
+	Sample uint32
 	// Root is put before /proc, "/" when empty.
 	Root string
 }
 
+// Emit is for which requests there is a record. All are counted in any case, see
+// Collector.Services.
+type Emit uint32
+
+// What there are records of. They can be joined.
+const (
+	EmitAll    = Emit(bpf.TcprtShapeEMIT_ALL)
+	EmitSlow   = Emit(bpf.TcprtShapeEMIT_SLOW)   // not faster than the service's limit, see SetLimit
+	EmitFailed = Emit(bpf.TcprtShapeEMIT_FAILED) // aborted, or with segments sent again
+	EmitSample = Emit(bpf.TcprtShapeEMIT_SAMPLE) // one of so many
+	EmitNone   = Emit(1 << 31)
+)
+
 // Collector is a running measurement. Nothing is pinned: its programs leave the
-// kernel with the process, however that ends. Drain and Run are for one goroutine
-// at a time; Stats and Close are safe for concurrent use.
+// kernel with the process, however that ends. Drain, Run and Services are each for
+// one goroutine at a time; all else is safe for concurrent use.
 type Collector struct {
 	coll   *ebpf.Collection
-	links  []link.Link
 	reader *ringbuf.Reader
 	raw    ringbuf.Record
 	record Record
-	torn   uint64
+	tick   time.Duration // a jiffy
+	short  error
+	slots  slots
+	scan   sync.Mutex // guards the variable settle
 
-	mu     sync.Mutex // guards closed
+	mu     sync.Mutex // guards what follows
+	links  map[string]link.Link
+	tier   Tier
 	closed bool
-}
-
-// Stats counts.
-type Stats struct {
-	Records uint64 // that the kernel told of
-	Dropped uint64 // for which there was no room until they were read
 }
 
 // Open loads and attaches the programs; the caller must Close. The error wraps a
 // *feature.UnsupportedError when the kernel or the process's privileges do not
 // allow it.
 func Open(o Options) (*Collector, error) {
+	if o.Tier == SockDiag {
+		return nil, errTier
+	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, explain("raise the memlock limit", err)
 	}
+	if o.Tier != Auto {
+		return open(&o, o.Tier)
+	}
+	c, short := open(&o, Full)
+	if short == nil {
+		return c, nil
+	}
+	c, err := open(&o, Lite)
+	if err != nil {
+		return nil, err
+	}
+	c.short = short
+	return c, nil
+}
+
+// programs of each tier, in the order that they are attached in: the beginning and
+// end of connections first, so that the role of each that is seen is known.
+var programs = map[Tier][]string{
+	Lite: {"state", "synack", "segment"},
+	Full: {"state", "synack", "reads", "segment"},
+}
+
+func open(o *Options, t Tier) (*Collector, error) {
 	spec, err := bpf.LoadTcprt()
 	if err != nil {
 		return nil, fmt.Errorf("read bpf object: %w", err)
 	}
-	if len(o.Roles) > 0 {
-		var bits uint32
-		for _, r := range o.Roles {
-			bits |= 1 << r
-		}
-		if err := spec.Variables["roles"].Set(bits); err != nil {
-			return nil, fmt.Errorf("choose roles: %w", err)
-		}
+	if t < Full {
+		delete(spec.Programs, "reads")
 	}
-	now, err := monotonic()
-	if err != nil {
+	if err := o.constants(spec); err != nil {
 		return nil, err
 	}
-	if err := spec.Variables["since"].Set(uint64(now)); err != nil {
-		return nil, fmt.Errorf("tell the time: %w", err)
+	c := &Collector{links: map[string]link.Link{}, tier: t}
+	var res unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &res); err != nil {
+		return nil, fmt.Errorf("ask for the clock's tick: %w", err)
 	}
-	c := &Collector{}
+	c.tick = time.Duration(res.Nano())
 	if c.coll, err = ebpf.NewCollection(spec); err != nil {
 		return nil, explain("load bpf programs", err)
 	}
-	if err := c.start(&o); err != nil {
+	if err := c.start(o); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func (c *Collector) start(o *Options) error {
-	ports := o.Ports
-	if len(ports) == 0 {
-		ports = []uint16{0} // the kernel's side takes it for all
+// constants puts the options that never change into the programs.
+func (o *Options) constants(spec *ebpf.CollectionSpec) error {
+	now, err := monotonic()
+	if err != nil {
+		return err
 	}
-	for _, p := range ports {
-		if err := c.coll.Maps["ports"].Put(p, uint8(1)); err != nil {
-			return fmt.Errorf("choose port %d: %w", p, err)
+	var roles, filter uint32
+	for _, r := range o.Roles {
+		roles |= 1 << r
+	}
+	if roles == 0 {
+		roles = 1<<Server | 1<<Client
+	}
+	for bit, n := range []int{len(o.Networks), len(o.NetNS), len(o.Cgroups)} {
+		if n > 0 {
+			filter |= 1 << bit
 		}
+	}
+	for name, value := range map[string]any{"roles": roles, "filter": filter, "since": uint64(now)} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set the programs' %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Collector) start(o *Options) error {
+	if err := c.fill(o); err != nil {
+		return err
 	}
 	listening, err := listeners(o.Root)
 	if err != nil {
@@ -106,19 +172,79 @@ func (c *Collector) start(o *Options) error {
 			return fmt.Errorf("note who listens on port %d: %w", l.port, err)
 		}
 	}
+	if err := c.slots.open(c.coll); err != nil {
+		return err
+	}
+	emit := o.Emit
+	if emit == 0 {
+		emit = EmitAll
+	}
+	if err := c.SetEmit(emit, o.Sample); err != nil {
+		return err
+	}
 	if c.reader, err = ringbuf.NewReader(c.coll.Maps["records"]); err != nil {
 		return explain("open the ring of records", err)
 	}
-	// The beginning and end of connections first, so that the role of each that
-	// is seen is known.
-	for _, name := range []string{"state", "segment"} {
-		l, err := link.AttachTracing(link.TracingOptions{Program: c.coll.Programs[name]})
-		if err != nil {
-			return explain("attach to "+c.coll.Programs[name].String(), err)
+	for _, name := range programs[c.tier] {
+		if err := c.attach(name); err != nil {
+			return err
 		}
-		c.links = append(c.links, l)
 	}
 	return nil
+}
+
+func (c *Collector) attach(name string) error {
+	l, err := link.AttachTracing(link.TracingOptions{Program: c.coll.Programs[name]})
+	if err != nil {
+		return explain("attach to "+c.coll.Programs[name].String(), err)
+	}
+	c.links[name] = l
+	return nil
+}
+
+// fill puts the filters into their maps.
+func (c *Collector) fill(o *Options) error {
+	ports := o.Ports
+	if len(ports) == 0 {
+		ports = []uint16{0} // the kernel's side takes it for all
+	}
+	for _, p := range ports {
+		if err := c.coll.Maps["ports"].Put(p, uint8(1)); err != nil {
+			return fmt.Errorf("choose port %d: %w", p, err)
+		}
+	}
+	for _, n := range o.NetNS {
+		if err := c.coll.Maps["namespaces"].Put(n, uint8(1)); err != nil {
+			return fmt.Errorf("choose network namespace %d: %w", n, err)
+		}
+	}
+	for _, id := range o.Cgroups {
+		if err := c.coll.Maps["cgroups"].Put(id, uint8(1)); err != nil {
+			return fmt.Errorf("choose cgroup %d: %w", id, err)
+		}
+	}
+	for _, n := range o.Networks {
+		if !n.IsValid() {
+			return fmt.Errorf("choose network %v: it is none", n)
+		}
+		if err := c.coll.Maps["networks"].Put(networkKey(n), uint8(1)); err != nil {
+			return fmt.Errorf("choose network %v: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// networkKey is a network's key in the kernel's trie.
+func networkKey(n netip.Prefix) [20]byte {
+	var key [20]byte
+	bits := n.Bits()
+	if n.Addr().Is4() {
+		bits += 96
+	}
+	a := n.Masked().Addr().As16()
+	*(*uint32)(ptr(key[:])) = uint32(bits)
+	copy(key[4:], a[:])
+	return key
 }
 
 // monotonic is the clock that all times are of.
@@ -130,62 +256,75 @@ func monotonic() (time.Duration, error) {
 	return time.Duration(now.Nano()), nil
 }
 
-// Probe says whether the node can measure: nil, or why not.
-func Probe() error {
-	c, err := Open(Options{Ports: []uint16{1}})
-	if err != nil {
+// Tier is the one that it has now.
+func (c *Collector) Tier() Tier {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tier
+}
+
+// Short is why Auto has no more than Lite: nil where it has, or where no more was
+// asked for.
+func (c *Collector) Short() error { return c.short }
+
+// SetTier goes down to Lite, or up again to what Open gave.
+func (c *Collector) SetTier(t Tier) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return fmt.Errorf("change to tier %v: %w", t, os.ErrClosed)
+	case t == c.tier:
+		return nil
+	case t == Lite:
+		l := c.links["reads"]
+		delete(c.links, "reads")
+		c.tier = t
+		if l == nil {
+			return nil
+		}
+		return l.Close()
+	case t == Full && c.coll.Programs["reads"] != nil:
+		c.tier = t
+		return c.attach("reads")
+	}
+	return fmt.Errorf("change to tier %v: the programs of it were not loaded", t)
+}
+
+// SetEmit chooses the requests that there are records of from now on, and of how
+// many EmitSample takes one: a power of two, 256 when 0.
+func (c *Collector) SetEmit(e Emit, sample uint32) error {
+	if sample == 0 {
+		sample = 256
+	}
+	if sample&(sample-1) != 0 {
+		return fmt.Errorf("sample one of %d requests: it is no power of two", sample)
+	}
+	if err := c.set("sample_mask", sample-1); err != nil {
 		return err
 	}
-	return c.Close()
+	return c.set("emit", uint32(e))
 }
 
-// Drain gives f all records that come within d; f must not keep the pointer.
-// Records wait in the kernel meanwhile, so that nobody is woken for each.
-func (c *Collector) Drain(d time.Duration, f func(*Record)) error {
-	c.reader.SetDeadline(time.Now().Add(d))
-	for {
-		err := c.reader.ReadInto(&c.raw)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
-		case err != nil:
-			return fmt.Errorf("read records: %w", err)
-		case !decode(c.raw.RawSample, &c.record):
-			c.torn++
-			return fmt.Errorf("read records: one of %d bytes, want %d", len(c.raw.RawSample), recordSize)
-		}
-		f(&c.record)
+// SetSkip leaves out all but one of n connections that are made from now on, n a
+// power of two; 1 takes all again.
+func (c *Collector) SetSkip(n uint32) error {
+	if n == 0 || n&(n-1) != 0 {
+		return fmt.Errorf("take one of %d connections: it is no power of two", n)
 	}
+	return c.set("skip_mask", n-1)
 }
 
-// Run drains until ctx ends, and what is left then.
-func (c *Collector) Run(ctx context.Context, f func(*Record)) error {
-	const every = 50 * time.Millisecond
-	for ctx.Err() == nil {
-		if err := c.Drain(every, f); err != nil {
-			return err
-		}
-	}
-	return c.Drain(0, f)
-}
-
-// Stats asks the kernel.
-func (c *Collector) Stats() (Stats, error) {
+func (c *Collector) set(name string, v any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return Stats{}, fmt.Errorf("read totals: %w", os.ErrClosed)
+		return fmt.Errorf("set the programs' %s: %w", name, os.ErrClosed)
 	}
-	var each []bpf.TcprtTotal
-	if err := c.coll.Maps["totals"].Lookup(uint32(0), &each); err != nil {
-		return Stats{}, fmt.Errorf("read totals: %w", err)
+	if err := c.coll.Variables[name].Set(v); err != nil {
+		return fmt.Errorf("set the programs' %s: %w", name, err)
 	}
-	var s Stats
-	for i := range each {
-		s.Records += each[i].Records
-		s.Dropped += each[i].Dropped
-	}
-	return s, nil
+	return nil
 }
 
 // Close ends the measurement. What was not drained is lost.
@@ -205,9 +344,4 @@ func (c *Collector) Close() error {
 	}
 	c.coll.Close()
 	return errors.Join(errs...)
-}
-
-// explain says why the kernel does not take it.
-func explain(doing string, err error) error {
-	return bpfx.Explain("TCP request timing", "Linux 5.11 or later with BPF and BTF", doing, err)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -222,7 +223,12 @@ func TestKernelPhases(t *testing.T) {
 	for i, r := range k.of(Server, 3) {
 		between(t, "upload", r.Phase(Upload), upload)
 		between(t, "processing", r.Phase(Processing), think)
-		between(t, "delivery", r.Phase(Delivery), stream)
+		between(t, "send", r.Phase(Send), stream)
+		between(t, "delivery", r.Phase(Delivery), 0)
+		between(t, "queue", r.Phase(Queue), 0)
+		if r.Read == 0 || r.PID != uint32(os.Getpid()) || r.Command.String() == "" {
+			t.Errorf("nobody read it: %+v", r)
+		}
 		if r.RequestBytes != 11 || r.AnswerBytes != 9 || r.Number != uint32(i) {
 			t.Errorf("%+v", r)
 		}
@@ -264,7 +270,7 @@ func TestKernelAborts(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	reset(c)
 	first := k.of(Server, 1)[0]
-	if first.Flags != AbortedRequest|Closed || first.RequestBytes != 4 || first.AnswerBytes != 0 || first.T2 != 0 {
+	if first.Flags&^NoDelay != AbortedRequest|Closed || first.RequestBytes != 4 || first.AnswerBytes != 0 || first.T2 != 0 {
 		t.Errorf("reset while waiting: %+v", first)
 	}
 	answer <- 0
@@ -276,7 +282,7 @@ func TestKernelAborts(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	reset(c)
 	second := k.of(Server, 2)[1]
-	if second.Flags&^Guessed != AbortedAnswer|Closed || second.Unacked == 0 || second.T3 != 0 || second.T2 == 0 {
+	if second.Flags&^(Guessed|NoDelay) != AbortedAnswer|Closed|ZeroWindow || second.WindowLimited < 100*time.Millisecond || second.Busy < second.WindowLimited || second.Unacked == 0 || second.T3 != 0 || second.T2 == 0 {
 		t.Errorf("reset while it is answered: %+v", second)
 	}
 	// All is well where the client is done with sending before it is answered.
@@ -291,7 +297,7 @@ func TestKernelAborts(t *testing.T) {
 	}
 	_ = c.Close()
 	third := k.of(Server, 3)[2]
-	if !third.Complete() || third.AnswerBytes != 1000 || third.RequestBytes != 4 || third.T3 == 0 {
+	if !third.Complete() || third.Flags&HalfClosed == 0 || third.AnswerBytes != 1000 || third.RequestBytes != 4 || third.T3 == 0 {
 		t.Errorf("half-closed: %+v", third)
 	}
 }
@@ -398,7 +404,7 @@ func TestKernelPending(t *testing.T) {
 				t.Fatalf("round %d, %s: %+v", i, role, p[role])
 			}
 			x := p[role][0]
-			if x.Age < 100*time.Millisecond || x.Age > time.Since(began) || x.RequestBytes != 10 || x.AnswerBytes != 0 || x.T2 != 0 || x.Number != uint32(i/2) {
+			if x.Age() < 100*time.Millisecond || x.Age() > time.Since(began) || x.RequestBytes != 10 || x.AnswerBytes != 0 || x.T2 != 0 || x.Number != uint32(i/2) {
 				t.Errorf("round %d, %s: %+v", i, role, x)
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"time"
 	"unsafe"
@@ -14,29 +13,53 @@ import (
 	"github.com/anole-os/anole/tcprt/bpf"
 )
 
-// Pending is a request under way.
+// Pending is a request under way: what is known of it so far. What has not been yet
+// is 0, and End the time that it was asked for.
 type Pending struct {
-	Role          Role
-	Flags         Flags
-	Number        uint32 // of requests on the connection before it
-	Local, Remote netip.AddrPort
-	NetNS         uint32
-	Cgroup        uint64
-	Age           time.Duration // since T0
-	// T0, T1, T2 as in Record, as far as they are known; 0 is not yet.
-	T0, T1, T2                time.Duration
-	RequestBytes, AnswerBytes uint32 // so far
+	Record
 }
 
-const pendingSize = int(unsafe.Sizeof(bpf.TcprtPending{}))
+// Age is how long ago the request began.
+func (p *Pending) Age() time.Duration { return span(p.T0, p.End) }
 
 // Pending gives f all requests that are not answered, or whose answer is not
-// acknowledged; f must not keep the pointer. It is safe for concurrent use.
+// acknowledged; f must not keep the pointer.
 func (c *Collector) Pending(f func(*Pending)) error {
+	now, err := monotonic()
+	if err != nil {
+		return err
+	}
+	var p Pending
+	return c.list(0, func(k *bpf.TcprtRecord) {
+		c.take(&p.Record, k)
+		p.End = now
+		f(&p)
+	})
+}
+
+// Settle gives f the requests that were over so long ago and whose connection has
+// been silent since: without it they are told of at the next request on their
+// connection, or at its end. What an answer goes on with after that counts for
+// nothing. They are in no totals of Services.
+func (c *Collector) Settle(idle time.Duration, f func(*Record)) error {
+	var r Record
+	return c.list(max(1, idle), func(k *bpf.TcprtRecord) {
+		c.take(&r, k)
+		f(&r)
+	})
+}
+
+// list runs the iterator.
+func (c *Collector) list(settle time.Duration, f func(*bpf.TcprtRecord)) error {
+	c.scan.Lock()
+	defer c.scan.Unlock()
+	if err := c.set("settle", uint64(settle)); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return fmt.Errorf("list requests under way: %w", os.ErrClosed)
+		return fmt.Errorf("list requests: %w", os.ErrClosed)
 	}
 	it, err := link.AttachIter(link.IterOptions{Program: c.coll.Programs["list"], Map: c.coll.Maps["conns"]})
 	c.mu.Unlock()
@@ -46,41 +69,23 @@ func (c *Collector) Pending(f func(*Pending)) error {
 	defer it.Close()
 	r, err := it.Open()
 	if err != nil {
-		return fmt.Errorf("list requests under way: %w", err)
+		return fmt.Errorf("list requests: %w", err)
 	}
 	defer r.Close()
-	now, err := monotonic()
-	if err != nil {
-		return err
-	}
-	var p Pending
-	k := make([]bpf.TcprtPending, 256)
-	raw := unsafe.Slice((*byte)(unsafe.Pointer(&k[0])), len(k)*pendingSize)
+	k := make([]bpf.TcprtRecord, 256)
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&k[0])), len(k)*recordSize)
 	for {
-		n, err := io.ReadAtLeast(r, raw, pendingSize)
-		for i := range n / pendingSize {
-			p.take(&k[i], now)
-			f(&p)
+		n, err := io.ReadAtLeast(r, raw, recordSize)
+		for i := range n / recordSize {
+			f(&k[i])
 		}
-		switch rest := n % pendingSize; {
+		switch rest := n % recordSize; {
 		case rest > 0 && err == nil: // the kernel gives whole ones
-			return fmt.Errorf("list requests under way: %d bytes too many", rest)
+			return fmt.Errorf("list requests: %d bytes too many", rest)
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("list requests under way: %w", err)
+			return fmt.Errorf("list requests: %w", err)
 		}
 	}
-}
-
-func (p *Pending) take(k *bpf.TcprtPending, now time.Duration) {
-	t := &k.Tuple
-	*p = Pending{
-		Role: Role(k.Role), Flags: Flags(k.Flags), Number: k.Number, NetNS: t.Netns, Cgroup: k.Cgroup,
-		Local:  netip.AddrPortFrom(address(t.Family, &t.Local), t.LocalPort),
-		Remote: netip.AddrPortFrom(address(t.Family, &t.Remote), t.RemotePort),
-		T0:     time.Duration(k.T0), T1: time.Duration(k.T1), T2: time.Duration(k.T2),
-		RequestBytes: k.RequestBytes, AnswerBytes: k.AnswerBytes,
-	}
-	p.Age = max(0, now-p.T0)
 }

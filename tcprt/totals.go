@@ -16,6 +16,7 @@ type Totals struct {
 	OutOfOrder      uint64
 	ZeroWindows     uint64
 	Opened, Closed  uint64 // connections
+	Unconnected     uint64 // of the closed, those of a client that never came to be
 	// See Record.
 	Busy, WindowLimited, BufferLimited time.Duration
 	// Phases are those of complete requests, and at [Phases] all together. A phase
@@ -66,10 +67,10 @@ func (t *Totals) Add(r *Record) {
 }
 
 // counters lists the plain ones, so that Merge and Sub miss none.
-func (t *Totals) counters() [12]*uint64 {
+func (t *Totals) counters() [13]*uint64 {
 	return [...]*uint64{
 		&t.Requests, &t.AbortedRequests, &t.AbortedAnswers, &t.Overlaps, &t.Piggybacks, &t.RequestBytes, &t.AnswerBytes,
-		&t.Retransmits, &t.OutOfOrder, &t.ZeroWindows, &t.Opened, &t.Closed,
+		&t.Retransmits, &t.OutOfOrder, &t.ZeroWindows, &t.Opened, &t.Closed, &t.Unconnected,
 	}
 }
 

@@ -25,14 +25,18 @@ typedef __u32 __wsum;
  * headers of a host architecture, and this object is for every one. */
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_F_NO_PREALLOC = 1,
+	BPF_F_MMAPABLE = 1024,
+	BPF_NOEXIST = 1,
 	BPF_SK_STORAGE_GET_F_CREATE = 1,
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
-	BPF_RB_AVAIL_DATA = 0,
 };
 
 enum {
@@ -125,8 +129,16 @@ struct tcp_sock {
 	__u32 total_retrans;
 	__u32 rcv_ooopack;
 	__u32 mss_cache;
+	__u32 snd_wnd;
+	__u32 rcv_wnd;
+	__u8 nonagle : 4;
+	__u32 chrono_stat[3];  /* jiffies: busy, held up by the window, by the send buffer */
+	__u32 chrono_start;    /* of the one that goes on */
+	__u8 chrono_type : 2;  /* its place in chrono_stat, from 1 on; 0 is none */
 	__u64 first_tx_mstamp; /* us, when the first packet left with nothing in flight */
+	__u64 tcp_wstamp_ns;   /* when the last packet left, or may have left by its pace */
 };
+
 
 struct seq_file;
 struct bpf_map;

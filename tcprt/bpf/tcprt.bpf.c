@@ -19,7 +19,15 @@
  *   client   T0 first packet of the request, T1 all of it acknowledged, T2 first
  *            segment of the answer, T3 the last one
  *
- * A connection's calls are one after another: its lock is held.
+ * Where reads is attached, at tcp_rcv_space_adjust, which each read of a program
+ * calls, it tells when the program took the request up, and which one it was.
+ *
+ * All requests are counted per service, in histograms of the CPU that they end on.
+ * A record of its own goes out for those that user space wants one of.
+ *
+ * A connection's calls are one after another: its lock is held. The kernel leaves
+ * out a call that comes while another of the same program runs on the same CPU; a
+ * segment that was not seen is found by rcv_nxt, and taken for one of now.
  */
 #include "kernel.h"
 #include <bpf/bpf_core_read.h>
@@ -29,8 +37,7 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 enum shape {
-	UNKNOWN = 0, /* role */
-	SERVER = 1,
+	SERVER = 1, /* role */
 	CLIENT = 2,
 
 	IDLE = 0, /* state of a connection */
@@ -44,10 +51,33 @@ enum shape {
 	ABORT_ANSWER = 1 << 3, /* closed before the answer was through */
 	CLOSED = 1 << 4,     /* the connection ended with it */
 	MIDWAY = 1 << 5,     /* the connection was there before anole */
-	GUESSED = 1 << 6, /* no time of the first packet: that of the next segment */
+	GUESSED = 1 << 6,    /* no time of the first packet, or an unseen segment: now */
 	REORDER = 1 << 7,    /* segments came out of order */
+	HALF_CLOSED = 1 << 8, /* the asking side's FIN came with the request */
+	ZERO_WINDOW = 1 << 9,
+	NO_DELAY = 1 << 10,  /* TCP_NODELAY */
+
+	/* phases */
+	UPLOAD = 0,
+	QUEUE,
+	PROCESSING,
+	SEND,
+	DELIVERY,
+	TOTAL,
+	RTT,
+	PHASES = 8,
+
+	BUCKETS = 128, /* a power of two, for the verifier; 110 are used */
+
+	/* what records are for, bits of emit */
+	EMIT_ALL = 1,
+	EMIT_SLOW = 2,   /* as slow as the service's limit, or slower */
+	EMIT_FAILED = 4, /* aborted, or with retransmitted segments */
+	EMIT_SAMPLE = 8,
 
 	RING = 8 << 20,
+	WAKE = 2048, /* records of a CPU, after each of which a reader is waked */
+	SERVICES = 256,
 };
 
 const volatile enum shape shape_anchor = IDLE;
@@ -55,6 +85,19 @@ const volatile enum shape shape_anchor = IDLE;
 const volatile __u64 since = 0;
 /* Records are for these roles, as bits 1 << role. */
 const volatile __u32 roles = 1 << SERVER | 1 << CLIENT;
+
+/* What maps connections must be in to count, as bits. */
+enum {
+	BY_NETWORK = 1,
+	BY_NETNS = 2,
+	BY_CGROUP = 4,
+};
+const volatile __u32 filter = 0;
+
+/* Changed while it runs. */
+volatile __u32 emit = EMIT_ALL;
+volatile __u32 sample_mask = 0; /* EMIT_SAMPLE: one of mask + 1 */
+volatile __u32 skip_mask = 0;   /* of new connections, all but one of mask + 1 are left out */
 
 struct tuple {
 	__u32 local[4];
@@ -74,10 +117,21 @@ struct conn {
 	__u32 snd_from;  /* snd_nxt when it began (server), when its answer began (client) */
 	__u32 snd_done;  /* snd_nxt that t3 is of */
 	__u32 rcv_answer; /* client: rcv_nxt when the answer began */
-	__u32 retrans, reorder; /* totals when it began */
+	__u32 rcv_seen; /* the end of what was seen to come in */
+	__u32 retrans, reorder; /* totals when the request before ended */
+	__u32 chrono[3]; /* likewise */
+	__u32 zero_windows; /* since */
 	__u32 number; /* of requests before */
-	__u8 role, state, flags;
+	__u32 slot; /* the service's place in counts */
+	__u32 told; /* it was told of for being idle, before it ended */
+	__u32 pid;
+	__u16 flags;
+	__u8 role, state;
 	__u8 fin; /* the other side's came */
+	__u8 shut; /* the window was found shut */
+	__u8 zero[6];
+	__u64 read, last; /* like t0 */
+	char comm[16];
 };
 
 struct {
@@ -111,21 +165,52 @@ struct {
 	__type(value, __u8);
 } ports SEC(".maps");
 
+/* Networks of the other side's addresses, those of IPv4 as ::ffff:0:0/96. */
+struct network {
+	__u32 bits;
+	__u32 address[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct network);
+	__type(value, __u8);
+} networks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u8);
+} namespaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u8);
+} cgroups SEC(".maps");
+
 struct record {
 	struct tuple tuple;
 	__u32 number;
 	__u64 cgroup;
-	__u64 t0, t1, t2, t3;
+	__u64 t0, t1, read, t2, last, t3;
 	__u64 end; /* when it was told */
+	__u32 request_seq, answer_seq;
 	__u32 request_bytes, answer_bytes;
 	__u32 unacked; /* bytes of an answer that was not acknowledged */
-	__u32 retrans, reorder;
+	__u32 retrans, reorder, zero_windows;
+	__u32 chrono[3]; /* jiffies */
 	__u32 rtt_us, min_rtt_us;
 	__u32 mss;
+	__u32 pid;
+	__u16 flags;
 	__u8 role;
-	__u8 flags;
-	__u8 state; /* in which it ended */
-	__u8 zero[5];
+	__u8 zero;
+	char comm[16];
 };
 
 struct {
@@ -136,6 +221,8 @@ struct {
 struct total {
 	__u64 records;
 	__u64 dropped; /* no room in the ring */
+	__u64 synacks; /* retransmitted, of connections that are none yet */
+	__u64 strays;  /* retransmitted segments of connections that never were */
 };
 
 struct {
@@ -145,7 +232,57 @@ struct {
 	__type(value, struct total);
 } totals SEC(".maps");
 
-/* Keeps the record in BTF. */
+/* A service: requests of one role, port, network namespace and cgroup. */
+struct service {
+	__u64 cgroup;
+	__u32 netns;
+	__u16 port; /* the server's */
+	__u8 role;
+	__u8 zero;
+};
+
+/* Places in counts; 0 is for those that found none free. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SERVICES);
+	__type(key, struct service);
+	__type(value, __u32);
+} services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, SERVICES);
+	__uint(value_size, sizeof(__u32));
+} places SEC(".maps");
+
+/* What a CPU counted of a service. */
+struct count {
+	__u64 requests, aborted_requests, aborted_answers, overlaps, piggybacks;
+	__u64 request_bytes, answer_bytes;
+	__u64 retrans, reorder, zero_windows;
+	__u64 chrono[3]; /* jiffies */
+	__u64 opened, closed, unconnected; /* connections */
+	__u64 sum[PHASES];    /* ns */
+	__u32 buckets[PHASES][BUCKETS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SERVICES);
+	__type(key, __u32);
+	__type(value, struct count);
+} counts SEC(".maps");
+
+/* From when on a service's requests are slow, ns. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SERVICES);
+	__type(key, __u32);
+	__type(value, __u64);
+} limits SEC(".maps");
+
+/* Keeps types in BTF. */
 const struct record *record_anchor __attribute__((unused));
 
 static __always_inline int after(__u32 a, __u32 b)
@@ -158,6 +295,67 @@ static __always_inline int wanted(__u16 port)
 	__u16 all = 0;
 
 	return bpf_map_lookup_elem(&ports, &port) || bpf_map_lookup_elem(&ports, &all);
+}
+
+static __always_inline __u64 span(__u64 from, __u64 to)
+{
+	return from && to > from ? to - from : 0;
+}
+
+/* 1 if a >= b, both under 2^63, with no branch: the verifier walks each. */
+static __always_inline __u64 least(__u64 a, __u64 b)
+{
+	__u64 d = a - b;
+
+	barrier_var(d);
+	return ~d >> 63;
+}
+
+/* a where on is 1, b where it is 0. */
+static __always_inline __u64 either(__u64 on, __u64 a, __u64 b)
+{
+	return b ^ ((a ^ b) & -on);
+}
+
+/*
+ * The bucket of a duration: four to the octave, from 2^-20 s to 2^7 s, as the Go
+ * side has them.
+ */
+static __always_inline __u32 bucket(__u64 ns)
+{
+	__u64 x, m, i, msb;
+
+	ns = either(least(ns, 1ULL << 37), 1ULL << 37, ns);
+	x = ns + (ns * 79179681 >> 30); /* in 2^-30 s */
+	x = either(least(x, 1023), x, 1023); /* which is in bucket 0 */
+	x = either(least(x, 1ULL << 37), 1ULL << 37, x); /* in the last */
+	m = x;
+	msb = least(m, 1ULL << 32) << 5;
+	m >>= msb;
+	i = least(m, 1 << 16) << 4;
+	m >>= i;
+	msb |= i;
+	i = least(m, 1 << 8) << 3;
+	m >>= i;
+	msb |= i;
+	i = least(m, 1 << 4) << 2;
+	m >>= i;
+	msb |= i;
+	i = least(m, 1 << 2) << 1;
+	m >>= i;
+	msb |= i;
+	msb |= m >> 1;
+	m = x << (63 - msb) >> 32;
+	return 1 + 4 * (msb - 10) + least(m, 0x9837f052) + least(m, 0xb504f334) + least(m, 0xd744fccb);
+}
+
+static __always_inline void observe(struct count *n, int phase, __u64 ns)
+{
+	n->sum[phase] += ns;
+	if (ns < 954) /* most uploads are of one segment */
+		n->buckets[phase][0]++;
+	else
+		n->buckets[phase][bucket(ns) & (BUCKETS - 1)]++;
 }
 
 /* Takes the addresses while the socket has them: a closed one has none. */
@@ -179,23 +377,57 @@ static __always_inline void name(struct tuple *t, struct sock *sk)
 	}
 }
 
-/*
- * The connection's own, made if it counts. One that was there before has the
- * role that its port tells, and counts from what it sends or gets next.
- */
-static __always_inline struct conn *open(struct sock *sk, struct tcp_sock *tp, __u32 role)
+/* The service's place in counts, which is taken if it has none. */
+static __always_inline __u32 slot_of(struct conn *c, __u16 port)
 {
-	struct conn *c;
-	__u16 port;
-	__u64 key;
-	int midway = role == UNKNOWN;
+	struct service key = {.cgroup = c->cgroup, .netns = c->tuple.netns, .port = port, .role = c->role};
+	__u32 *known = bpf_map_lookup_elem(&services, &key);
+	__u32 slot;
 
-	if (midway) {
-		key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
-		role = bpf_map_lookup_elem(&listeners, &key) ? SERVER : CLIENT;
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&places, &slot))
+		return 0;
+	if (!bpf_map_update_elem(&services, &key, &slot, BPF_NOEXIST))
+		return slot;
+	bpf_map_push_elem(&places, &slot, 0); /* another CPU was first */
+	known = bpf_map_lookup_elem(&services, &key);
+	return known ? *known : 0;
+}
+
+/* Whether connections of such addresses count. */
+static __always_inline int passes(struct sock *sk)
+{
+	struct network from = {.bits = 128};
+	__u32 netns = sk->__sk_common.skc_net.net->ns.inum;
+	__u64 cgroup = sk->sk_cgrp_data.cgroup->kn->id;
+
+	if (filter & BY_NETNS && !bpf_map_lookup_elem(&namespaces, &netns))
+		return 0;
+	if (filter & BY_CGROUP && !bpf_map_lookup_elem(&cgroups, &cgroup))
+		return 0;
+	if (!(filter & BY_NETWORK))
+		return 1;
+	if (sk->__sk_common.skc_family == AF_INET) {
+		from.address[2] = bpf_htonl(0xffff);
+		from.address[3] = sk->__sk_common.skc_daddr;
+	} else {
+		from.address[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
+		from.address[1] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[1];
+		from.address[2] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[2];
+		from.address[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
 	}
-	port = role == SERVER ? sk->__sk_common.skc_num : bpf_ntohs(sk->__sk_common.skc_dport);
-	if (!(roles & 1 << role) || !wanted(port)) {
+	return bpf_map_lookup_elem(&networks, &from) != 0;
+}
+
+/* The connection's own, made if it counts. */
+static __always_inline struct conn *open(struct sock *sk, __u32 role)
+{
+	__u16 port = role == SERVER ? sk->__sk_common.skc_num : bpf_ntohs(sk->__sk_common.skc_dport);
+	struct count *n;
+	struct conn *c;
+
+	if (!(roles & 1 << role) || !wanted(port) || (skip_mask && bpf_get_prandom_u32() & skip_mask) || (filter && !passes(sk))) {
 		bpf_sk_storage_get(&ignored, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		return 0;
 	}
@@ -205,11 +437,44 @@ static __always_inline struct conn *open(struct sock *sk, struct tcp_sock *tp, _
 	name(&c->tuple, sk);
 	c->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
 	c->role = role;
-	c->flags = midway ? MIDWAY : 0;
+	c->slot = slot_of(c, port);
+	n = bpf_map_lookup_elem(&counts, &c->slot);
+	if (n)
+		n->opened++;
+	return c;
+}
+
+/* From here on the connection counts. */
+static __always_inline void start(struct conn *c, struct tcp_sock *tp)
+{
+	c->state = IDLE; /* the socket may have had a connection before */
+	c->flags = c->number = c->told = c->fin = 0;
+	c->snd_from = tp->snd_nxt;
+	c->rcv_from = c->rcv_seen = tp->rcv_nxt;
+	c->retrans = tp->total_retrans;
+	c->reorder = tp->rcv_ooopack;
+	c->chrono[0] = tp->chrono_stat[0];
+	c->chrono[1] = tp->chrono_stat[1];
+	c->chrono[2] = tp->chrono_stat[2];
+}
+
+/*
+ * One that was there before has the role that its port tells, and counts from
+ * what it sends or gets next.
+ */
+static __always_inline struct conn *join(struct sock *sk, struct tcp_sock *tp)
+{
+	__u64 key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
+	struct conn *c = open(sk, bpf_map_lookup_elem(&listeners, &key) ? SERVER : CLIENT);
+
+	if (!c)
+		return 0;
+	start(c, tp);
+	c->flags = MIDWAY;
 	/* A client is first seen by what it gets: by the answer to a request that
 	 * may have left since anole came. */
-	c->snd_from = midway && role == CLIENT && tp->first_tx_mstamp * 1000 >= since ? tp->snd_una : tp->snd_nxt;
-	c->rcv_from = tp->rcv_nxt;
+	if (c->role == CLIENT && tp->first_tx_mstamp * 1000 >= since)
+		c->snd_from = tp->snd_una;
 	return c;
 }
 
@@ -217,10 +482,8 @@ static __always_inline void begin(struct conn *c, struct tcp_sock *tp, __u64 t0)
 {
 	c->flags &= MIDWAY;
 	c->t0 = t0;
-	c->t1 = c->t2 = c->t3 = 0;
+	c->t1 = c->t2 = c->t3 = c->read = c->last = 0;
 	c->rcv_from = tp->rcv_nxt;
-	c->retrans = tp->total_retrans;
-	c->reorder = tp->rcv_ooopack;
 	c->state = REQUEST;
 }
 
@@ -240,48 +503,163 @@ static __always_inline __u64 left_at(struct conn *c, struct tcp_sock *tp, __u64 
 	return now;
 }
 
-/* Tells of the request and ends it. */
-static __always_inline void finish(struct conn *c, struct tcp_sock *tp, __u32 answer_end, __u32 request_end, __u64 now)
+/* Whether it is to have a record. */
+static __always_inline int emitted(struct conn *c, __u32 retrans, __u64 total)
 {
-	struct record *r;
-	struct total *sum;
-	__u32 zero = 0;
-	__u64 wake = BPF_RB_NO_WAKEUP;
+	__u64 *limit;
 
-	sum = bpf_map_lookup_elem(&totals, &zero);
-	if (!sum)
-		return;
-	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
-	if (!r) {
-		sum->dropped++;
-		goto out;
-	}
+	if (emit & EMIT_ALL)
+		return 1;
+	if (emit & EMIT_FAILED && (retrans || c->flags & (ABORT_REQ | ABORT_ANSWER)))
+		return 1;
+	if (emit & EMIT_SAMPLE && !(c->number & sample_mask))
+		return 1;
+	if (!(emit & EMIT_SLOW))
+		return 0;
+	limit = bpf_map_lookup_elem(&limits, &c->slot);
+	return limit && *limit && total >= *limit;
+}
+
+/* All that the connection knows; not the bytes and the time. */
+static __always_inline void fill(struct record *r, struct conn *c, struct tcp_sock *tp)
+{
+	__u32 chrono;
+
 	r->tuple = c->tuple;
 	r->number = c->number;
 	r->cgroup = c->cgroup;
 	r->t0 = c->t0;
 	r->t1 = c->t1;
+	r->read = c->read;
 	r->t2 = c->t2;
+	r->last = c->last;
 	r->t3 = c->t3;
-	r->end = now;
+	if (c->role == SERVER) {
+		r->request_seq = c->rcv_from;
+		r->answer_seq = c->snd_from;
+		r->unacked = c->t3 ? 0 : tp->write_seq - tp->snd_una;
+	} else {
+		r->request_seq = c->snd_done;
+		r->answer_seq = c->rcv_answer;
+		r->unacked = 0;
+	}
 	r->retrans = tp->total_retrans - c->retrans;
 	r->reorder = tp->rcv_ooopack - c->reorder;
+	r->zero_windows = c->zero_windows;
+	r->chrono[0] = tp->chrono_stat[0] - c->chrono[0];
+	r->chrono[1] = tp->chrono_stat[1] - c->chrono[1];
+	r->chrono[2] = tp->chrono_stat[2] - c->chrono[2];
+	chrono = BPF_CORE_READ_BITFIELD(tp, chrono_type);
+	if (chrono) {
+		__u32 sofar = (__u32)bpf_jiffies64() - tp->chrono_start;
+
+		if (chrono == 1)
+			r->chrono[0] += sofar;
+		else if (chrono == 2)
+			r->chrono[1] += sofar;
+		else
+			r->chrono[2] += sofar;
+	}
 	r->rtt_us = tp->srtt_us >> 3;
 	r->min_rtt_us = tp->rtt_min.s[0].v;
 	r->mss = tp->mss_cache;
+	r->pid = c->pid;
 	r->role = c->role;
-	r->state = c->state;
-	r->flags = c->flags | (r->reorder ? REORDER : 0);
-	r->unacked = c->role == SERVER && !c->t3 ? tp->write_seq - tp->snd_una : 0;
-	r->answer_bytes = answer_end;
-	r->request_bytes = request_end;
-	__builtin_memset(r->zero, 0, sizeof(r->zero));
+	r->flags = c->flags | (r->reorder ? REORDER : 0) | (c->zero_windows ? ZERO_WINDOW : 0) |
+		   (BPF_CORE_READ_BITFIELD(tp, nonagle) & 1 ? NO_DELAY : 0);
+	r->zero = 0;
+	__builtin_memcpy(r->comm, c->comm, sizeof(r->comm));
+}
+
+static __always_inline void tell(struct conn *c, struct tcp_sock *tp, __u32 answer_bytes, __u32 request_bytes, __u64 now)
+{
+	__u32 zero = 0;
+	struct total *sum = bpf_map_lookup_elem(&totals, &zero);
+	struct record *r;
+
+	if (!sum)
+		return;
+	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	if (!r) {
+		sum->dropped++;
+		return;
+	}
+	fill(r, c, tp);
+	r->end = now;
+	r->answer_bytes = answer_bytes;
+	r->request_bytes = request_bytes;
 	/* A reader who polls is waked only when much is waiting. */
-	if (bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) > RING / 4)
-		wake = BPF_RB_FORCE_WAKEUP;
-	bpf_ringbuf_submit(r, wake);
-	sum->records++;
-out:
+	bpf_ringbuf_submit(r, ++sum->records & (WAKE - 1) ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+}
+
+/* Counts the request, tells of it if that is wanted, and ends it. */
+static __noinline void finish(struct conn *c, struct tcp_sock *tp, __u32 answer_bytes, __u32 request_bytes, __u64 now)
+{
+	__u32 retrans = tp->total_retrans - c->retrans, reorder = tp->rcv_ooopack - c->reorder;
+	struct count *n = bpf_map_lookup_elem(&counts, &c->slot);
+	__u64 upload, queue, processing, send, delivery, total, from;
+
+	if (!n)
+		return;
+	if (__sync_lock_test_and_set(&c->told, 0)) /* list was first */
+		goto over;
+	upload = span(c->t0, c->t1);
+	queue = span(c->t1, c->read);
+	processing = span(c->read > c->t1 ? c->read : c->t1, c->t2);
+	send = span(c->t2, c->last);
+	from = c->last > c->t2 ? c->last : c->t2;
+	delivery = span(from, c->t3);
+	if (c->flags & PIGGYBACK && tp->rtt_min.s[0].v != ~0U) {
+		__u64 least = (__u64)tp->rtt_min.s[0].v * 1000;
+
+		if (least && delivery > least)
+			delivery = least;
+	}
+	total = upload + queue + processing + send + delivery;
+
+	n->requests++;
+	n->request_bytes += request_bytes;
+	n->answer_bytes += answer_bytes;
+	if (retrans)
+		n->retrans += retrans;
+	if (reorder)
+		n->reorder += reorder;
+	if (c->zero_windows)
+		n->zero_windows += c->zero_windows;
+	if ((tp->chrono_stat[0] ^ c->chrono[0]) | (tp->chrono_stat[1] ^ c->chrono[1]) | (tp->chrono_stat[2] ^ c->chrono[2])) {
+		n->chrono[0] += tp->chrono_stat[0] - c->chrono[0];
+		n->chrono[1] += tp->chrono_stat[1] - c->chrono[1];
+		n->chrono[2] += tp->chrono_stat[2] - c->chrono[2];
+	}
+	if (c->flags & OVERLAP)
+		n->overlaps++;
+	if (c->flags & PIGGYBACK)
+		n->piggybacks++;
+	if (tp->srtt_us >> 3)
+		observe(n, RTT, (__u64)(tp->srtt_us >> 3) * 1000);
+	if (c->flags & ABORT_REQ) {
+		n->aborted_requests++;
+	} else if (c->flags & ABORT_ANSWER) {
+		n->aborted_answers++;
+	} else {
+		observe(n, UPLOAD, upload);
+		if (c->read)
+			observe(n, QUEUE, queue);
+		observe(n, PROCESSING, processing);
+		if (c->last)
+			observe(n, SEND, send);
+		observe(n, DELIVERY, delivery);
+		observe(n, TOTAL, total);
+	}
+	if (emitted(c, retrans, total))
+		tell(c, tp, answer_bytes, request_bytes, now);
+over:
+	c->retrans += retrans;
+	c->reorder += reorder;
+	c->chrono[0] = tp->chrono_stat[0];
+	c->chrono[1] = tp->chrono_stat[1];
+	c->chrono[2] = tp->chrono_stat[2];
+	c->zero_windows = 0;
 	c->number++;
 	c->state = IDLE;
 }
@@ -300,20 +678,58 @@ static __always_inline void answered(struct conn *c, struct tcp_sock *tp, __u64 
 		return;
 	c->state = ANSWER;
 	c->t2 = left_at(c, tp, c->t1, now);
+	if (c->read > c->t2) /* it was answered before it was read */
+		c->read = 0;
+}
+
+/* The last packet of the answer left when the last one of all did. */
+static __always_inline void sent(struct conn *c, struct tcp_sock *tp, __u64 now)
+{
+	__u64 at = tp->tcp_wstamp_ns; /* ahead of the time where packets are paced */
+
+	c->last = at > now ? now : at > c->t2 ? at : c->t2;
+}
+
+/* Segments came in that were not seen: with the handshake, or left out. */
+static __always_inline void unseen(struct conn *c, struct tcp_sock *tp, __u64 now)
+{
+	__u64 at = c->state == IDLE && !c->number && c->t0 ? c->t0 : now;
+	__u32 snd = tp->snd_una;
+
+	if (c->state == ANSWER && c->t3) {
+		snd = c->snd_done;
+		finish_server(c, tp, c->rcv_seen, snd, now);
+	}
+	if (c->state == ANSWER)
+		c->flags |= OVERLAP;
+	if (c->state == IDLE) {
+		begin(c, tp, at);
+		c->t1 = at;
+		c->rcv_from = c->rcv_seen;
+		c->snd_from = snd;
+		c->snd_done = 0;
+		c->flags |= at == now ? GUESSED : 0;
+	}
+	c->rcv_seen = tp->rcv_nxt;
 }
 
 static __always_inline void server(struct conn *c, struct tcp_sock *tp, __u32 end, __u32 ack, __u64 now)
 {
 	int fresh = after(end, tp->rcv_nxt);
 
+	if (after(tp->rcv_nxt, c->rcv_seen))
+		unseen(c, tp, now);
 	answered(c, tp, now);
 	if (c->state == ANSWER && ack == tp->snd_nxt && tp->write_seq == tp->snd_nxt && (!c->t3 || c->snd_done != ack)) {
 		c->t3 = now;
 		c->snd_done = ack;
 		c->flags = (c->flags & ~PIGGYBACK) | (fresh ? PIGGYBACK : 0);
+		sent(c, tp, now);
 	}
 	if (!fresh)
 		return;
+	if (after(end, c->rcv_seen))
+		c->rcv_seen = end;
 	if (c->state == ANSWER && c->t3 && c->snd_done == tp->snd_nxt) {
 		finish_server(c, tp, tp->rcv_nxt, tp->snd_nxt, now);
 	} else if (c->state == ANSWER) {
@@ -326,12 +742,28 @@ static __always_inline void server(struct conn *c, struct tcp_sock *tp, __u32 en
 		c->snd_done = 0;
 	}
 	c->t1 = now;
+	c->read = 0;
 }
 
 static __always_inline void client(struct conn *c, struct tcp_sock *tp, __u32 end, __u32 ack, __u64 now)
 {
 	int fresh = after(end, tp->rcv_nxt);
 
+	/* An answer, or its end, that was not seen. */
+	if (after(tp->rcv_nxt, c->rcv_seen)) {
+		if (c->state == REQUEST) {
+			c->state = ANSWER;
+			c->flags |= GUESSED;
+			c->t2 = now;
+			if (!c->t1)
+				c->t1 = now;
+			c->rcv_answer = c->rcv_seen;
+			c->snd_from = tp->snd_una;
+		}
+		if (c->state == ANSWER)
+			c->t3 = now;
+		c->rcv_seen = tp->rcv_nxt;
+	}
 	/* Something was sent after what came in last. */
 	if (c->state != REQUEST && tp->snd_nxt != c->snd_from) {
 		__u64 from = c->state == ANSWER ? c->t3 : 0;
@@ -346,6 +778,8 @@ static __always_inline void client(struct conn *c, struct tcp_sock *tp, __u32 en
 		c->t1 = now;
 	if (!fresh)
 		return;
+	if (after(end, c->rcv_seen))
+		c->rcv_seen = end;
 	if (c->state == REQUEST) {
 		c->state = ANSWER;
 		c->t2 = now;
@@ -363,7 +797,6 @@ int segment(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	struct sk_buff *skb = (struct sk_buff *)ctx[1];
-	struct tcp_skb_cb *cb = (struct tcp_skb_cb *)&skb->cb;
 	struct tcp_sock *tp;
 	__u32 end, ack;
 	struct conn *c;
@@ -377,20 +810,31 @@ int segment(__u64 *ctx)
 	if (!tp)
 		return 0;
 	if (!c) {
-		c = open(sk, tp, UNKNOWN);
+		c = join(sk, tp);
 		if (!c)
 			return 0;
 	}
 	now = bpf_ktime_get_ns();
-	end = BPF_CORE_READ(cb, end_seq);
-	ack = BPF_CORE_READ(cb, ack_seq);
-	flags = BPF_CORE_READ(cb, tcp_flags);
+	/* The verifier allows reads of any size within cb. */
+	end = *(__u32 *)(skb->cb + bpf_core_field_offset(struct tcp_skb_cb, end_seq));
+	ack = *(__u32 *)(skb->cb + bpf_core_field_offset(struct tcp_skb_cb, ack_seq));
+	flags = *(__u8 *)(skb->cb + bpf_core_field_offset(struct tcp_skb_cb, tcp_flags));
 	end -= flags & 1; /* a FIN has a number, but is no data */
-	c->fin |= flags & 1;
+	if (!tp->snd_wnd || !tp->rcv_wnd) {
+		c->zero_windows += !c->shut;
+		c->shut = 1;
+	} else {
+		c->shut = 0;
+	}
 	if (c->role == SERVER)
 		server(c, tp, end, ack, now);
 	else
 		client(c, tp, end, ack, now);
+	if (flags & 1) {
+		c->fin = 1;
+		if (c->role == SERVER && c->state == REQUEST)
+			c->flags |= HALF_CLOSED;
+	}
 	return 0;
 }
 
@@ -419,8 +863,19 @@ static __always_inline void closing(struct conn *c, struct tcp_sock *tp, int fro
 		return;
 	}
 	/* A FIN of our own is counted by snd_nxt only after this. */
-	if (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT)
+	if (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) {
+		if (after(rcv_end, c->rcv_seen))
+			unseen(c, tp, now);
 		answered(c, tp, now);
+		if (c->state == ANSWER && !c->t3) {
+			sent(c, tp, now);
+			/* tcp_probe is of ESTABLISHED only. */
+			if (from == TCP_CLOSE_WAIT && tp->snd_una == tp->write_seq) {
+				c->t3 = now;
+				c->flags |= GUESSED;
+			}
+		}
+	}
 	/* All that was sent is acknowledged, our FIN too. */
 	if (c->state == ANSWER && !c->t3 && (to == TCP_FIN_WAIT2 || (to == TCP_CLOSE && (from == TCP_LAST_ACK || from == TCP_FIN_WAIT2 || from == TCP_CLOSING)))) {
 		if (tp->snd_una == tp->write_seq)
@@ -436,84 +891,178 @@ static __always_inline void closing(struct conn *c, struct tcp_sock *tp, int fro
 	finish_server(c, tp, rcv_end, tp->snd_nxt - fin_out, now);
 }
 
+/* The connection is over. */
+static __always_inline void closed(struct conn *c, struct tcp_sock *tp, int from)
+{
+	struct count *n = bpf_map_lookup_elem(&counts, &c->slot);
+
+	if (!n)
+		return;
+	n->closed++;
+	if (from == TCP_SYN_SENT)
+		n->unconnected++;
+	n->retrans += tp->total_retrans - c->retrans; /* of its FIN, that is of no request */
+	c->retrans = tp->total_retrans;
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int state(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	int from = ctx[1], to = ctx[2];
 	struct tcp_sock *tp;
+	struct total *sum;
 	struct conn *c;
+	__u32 zero = 0;
 
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
-	if (to == TCP_ESTABLISHED) {
-		open(sk, tp, from == TCP_SYN_SENT ? CLIENT : SERVER);
+	if (to == TCP_SYN_SENT) { /* a program makes it */
+		c = open(sk, CLIENT);
+		if (c) {
+			c->pid = bpf_get_current_pid_tgid() >> 32;
+			bpf_get_current_comm(c->comm, sizeof(c->comm));
+		}
 		return 0;
 	}
 	c = bpf_sk_storage_get(&conns, sk, 0, 0);
-	if (c)
+	if (to == TCP_ESTABLISHED) {
+		if (!c && from != TCP_SYN_SENT)
+			c = open(sk, SERVER);
+		if (!c)
+			return 0;
+		name(&c->tuple, sk); /* whole only now */
+		start(c, tp);
+		/* Its SYNs count for a client's first request; what the handshake of a
+		 * server's took is of no connection yet, see synack. */
+		if (c->role == CLIENT)
+			c->retrans = 0;
+		c->t0 = bpf_ktime_get_ns(); /* of a request that came with the handshake */
+		return 0;
+	}
+	if (c) {
 		closing(c, tp, from, to, bpf_ktime_get_ns());
+		if (to == TCP_CLOSE)
+			closed(c, tp, from);
+		return 0;
+	}
+	if (from == TCP_SYN_SENT && to == TCP_CLOSE && tp->total_retrans) {
+		sum = bpf_map_lookup_elem(&totals, &zero);
+		if (sum)
+			sum->strays += tp->total_retrans;
+	}
 	return 0;
 }
 
-/* A request that is under way. */
-struct pending {
-	struct tuple tuple;
-	__u32 number;
-	__u64 cgroup;
-	__u64 t0, t1, t2; /* as far as known; 0 is not yet */
-	__u32 request_bytes, answer_bytes; /* so far */
-	__u8 role;
-	__u8 flags;
-	__u8 zero[6];
-};
+/* What is sent again before there is a connection. */
+SEC("tp_btf/tcp_retransmit_synack")
+int synack(__u64 *ctx)
+{
+	__u32 zero = 0;
+	struct total *sum = bpf_map_lookup_elem(&totals, &zero);
 
-const struct pending *pending_anchor __attribute__((unused));
+	if (sum)
+		sum->synacks++;
+	return 0;
+}
+
+/* A program reads. */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int reads(__u64 *ctx)
+{
+	struct sock *sk = (struct sock *)ctx[0];
+	struct conn *c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	__u32 pid;
+
+	if (!c)
+		return 0;
+	pid = bpf_get_current_pid_tgid() >> 32;
+	if (c->pid != pid) {
+		c->pid = pid;
+		bpf_get_current_comm(c->comm, sizeof(c->comm));
+	}
+	if (c->role == SERVER && c->state == REQUEST && !c->read)
+		c->read = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* Answers that were acknowledged so long ago are told of by list; 0 is none. */
+volatile __u64 settle = 0;
 
 /*
- * Lists them. What a connection has in store is not locked against its own
- * segments: a request that ends just now may be told with times of the next.
+ * Lists the requests that are under way, or, with settle, those that are over
+ * but for the next one to come. What a connection has in store is not locked
+ * against its own segments: a request that ends just now may be told with times
+ * of the next.
  */
 SEC("iter/bpf_sk_storage_map")
 int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	struct pending p = {};
 	struct conn *c = ctx->value;
 	struct sock *sk = ctx->sk;
+	struct record r = {};
 	struct tcp_sock *tp;
+	__u32 request, answer, rcv, snd;
+	__u64 wait = settle;
 
 	if (!c || !sk)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
-	p.t0 = c->t0;
-	p.t1 = c->t1;
-	p.t2 = c->t2;
-	if (c->role == SERVER) {
-		if (c->state == IDLE || c->t3)
+	if (wait) {
+		__u64 now = bpf_ktime_get_ns();
+
+		if (c->state != ANSWER || !c->t3 || c->t3 + wait > now)
 			return 0;
-		p.request_bytes = tp->rcv_nxt - c->rcv_from;
-		p.answer_bytes = tp->snd_nxt - c->snd_from;
-		if (c->state == REQUEST && p.answer_bytes) /* nothing was heard of the answer yet */
-			p.t2 = tp->first_tx_mstamp * 1000;
+		if (c->role == SERVER ? c->snd_done != tp->snd_nxt : tp->snd_nxt != c->snd_from)
+			return 0;
+		if (__sync_val_compare_and_swap(&c->told, 0, 1))
+			return 0;
+		r.end = now;
+	}
+	fill(&r, c, tp);
+	/* Read here, so that no load is of either pointer. */
+	rcv = tp->rcv_nxt;
+	barrier_var(rcv);
+	snd = tp->snd_nxt;
+	barrier_var(snd);
+	if (c->fin) {
+		rcv = c->rcv_seen;
+		barrier_var(rcv);
+	}
+	if (c->role == SERVER) {
+		if (!wait && (c->state == IDLE || c->t3))
+			return 0;
+		request = rcv - c->rcv_from;
+		if (c->t3) {
+			snd = c->snd_done;
+			barrier_var(snd);
+		}
+		answer = snd - c->snd_from;
+		if (c->state == REQUEST && answer) /* nothing was heard of the answer yet */
+			r.t2 = tp->first_tx_mstamp * 1000;
+	} else if (wait) {
+		request = c->snd_from - c->snd_done;
+		answer = rcv - c->rcv_answer;
 	} else if (c->state == REQUEST) {
-		p.request_bytes = tp->snd_nxt - c->snd_done;
-	} else if (tp->snd_nxt != c->snd_from) { /* nothing came in since it was sent */
-		p.t0 = tp->first_tx_mstamp * 1000;
-		p.t1 = p.t2 = 0;
-		p.request_bytes = tp->snd_nxt - c->snd_from;
+		request = snd - c->snd_done;
+		answer = 0;
+	} else if (snd != c->snd_from) { /* nothing came in since it was sent */
+		r.t0 = tp->first_tx_mstamp * 1000;
+		r.t1 = r.t2 = r.t3 = 0;
+		r.number += c->state == ANSWER;
+		r.request_seq = c->snd_from;
+		request = snd - c->snd_from;
+		answer = 0;
 	} else {
 		return 0;
 	}
-	p.tuple = c->tuple;
-	p.number = c->number;
-	p.cgroup = c->cgroup;
-	p.role = c->role;
-	p.flags = c->flags;
-	bpf_seq_write(ctx->meta->seq, &p, sizeof(p));
+	r.request_bytes = request;
+	r.answer_bytes = answer;
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;
 }

@@ -25,47 +25,60 @@ type TcprtConn struct {
 		Zero       uint16
 		Netns      uint32
 	}
-	_         [4]byte
-	Cgroup    uint64
-	T0        uint64
-	T1        uint64
-	T2        uint64
-	T3        uint64
-	RcvFrom   uint32
-	SndFrom   uint32
-	SndDone   uint32
-	RcvAnswer uint32
-	Retrans   uint32
-	Reorder   uint32
-	Number    uint32
-	Role      uint8
-	State     uint8
-	Flags     uint8
-	Fin       uint8
+	_           [4]byte
+	Cgroup      uint64
+	T0          uint64
+	T1          uint64
+	T2          uint64
+	T3          uint64
+	RcvFrom     uint32
+	SndFrom     uint32
+	SndDone     uint32
+	RcvAnswer   uint32
+	RcvSeen     uint32
+	Retrans     uint32
+	Reorder     uint32
+	Chrono      [3]uint32
+	ZeroWindows uint32
+	Number      uint32
+	Slot        uint32
+	Told        uint32
+	Pid         uint32
+	Flags       uint16
+	Role        uint8
+	State       uint8
+	Fin         uint8
+	Shut        uint8
+	Zero        [6]uint8
+	Read        uint64
+	Last        uint64
+	Comm        [16]int8
 }
 
-type TcprtPending struct {
-	_     structs.HostLayout
-	Tuple struct {
-		_          structs.HostLayout
-		Local      [4]uint32
-		Remote     [4]uint32
-		LocalPort  uint16
-		RemotePort uint16
-		Family     uint16
-		Zero       uint16
-		Netns      uint32
-	}
-	Number       uint32
-	Cgroup       uint64
-	T0           uint64
-	T1           uint64
-	T2           uint64
-	RequestBytes uint32
-	AnswerBytes  uint32
-	Role         uint8
-	Flags        uint8
-	Zero         [6]uint8
+type TcprtCount struct {
+	_               structs.HostLayout
+	Requests        uint64
+	AbortedRequests uint64
+	AbortedAnswers  uint64
+	Overlaps        uint64
+	Piggybacks      uint64
+	RequestBytes    uint64
+	AnswerBytes     uint64
+	Retrans         uint64
+	Reorder         uint64
+	ZeroWindows     uint64
+	Chrono          [3]uint64
+	Opened          uint64
+	Closed          uint64
+	Unconnected     uint64
+	Sum             [8]uint64
+	Buckets         [8][128]uint32
+}
+
+type TcprtNetwork struct {
+	_       structs.HostLayout
+	Bits    uint32
+	Address [4]uint32
 }
 
 type TcprtRecord struct {
@@ -84,27 +97,42 @@ type TcprtRecord struct {
 	Cgroup       uint64
 	T0           uint64
 	T1           uint64
+	Read         uint64
 	T2           uint64
+	Last         uint64
 	T3           uint64
 	End          uint64
+	RequestSeq   uint32
+	AnswerSeq    uint32
 	RequestBytes uint32
 	AnswerBytes  uint32
 	Unacked      uint32
 	Retrans      uint32
 	Reorder      uint32
+	ZeroWindows  uint32
+	Chrono       [3]uint32
 	RttUs        uint32
 	MinRttUs     uint32
 	Mss          uint32
+	Pid          uint32
+	Flags        uint16
 	Role         uint8
-	Flags        uint8
-	State        uint8
-	Zero         [5]uint8
+	Zero         uint8
+	Comm         [16]int8
+}
+
+type TcprtService struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Netns  uint32
+	Port   uint16
+	Role   uint8
+	Zero   uint8
 }
 
 type TcprtShape uint32
 
 const (
-	TcprtShapeUNKNOWN      TcprtShape = 0
 	TcprtShapeSERVER       TcprtShape = 1
 	TcprtShapeCLIENT       TcprtShape = 2
 	TcprtShapeIDLE         TcprtShape = 0
@@ -118,33 +146,66 @@ const (
 	TcprtShapeMIDWAY       TcprtShape = 32
 	TcprtShapeGUESSED      TcprtShape = 64
 	TcprtShapeREORDER      TcprtShape = 128
+	TcprtShapeHALF_CLOSED  TcprtShape = 256
+	TcprtShapeZERO_WINDOW  TcprtShape = 512
+	TcprtShapeNO_DELAY     TcprtShape = 1024
+	TcprtShapeUPLOAD       TcprtShape = 0
+	TcprtShapeQUEUE        TcprtShape = 1
+	TcprtShapePROCESSING   TcprtShape = 2
+	TcprtShapeSEND         TcprtShape = 3
+	TcprtShapeDELIVERY     TcprtShape = 4
+	TcprtShapeTOTAL        TcprtShape = 5
+	TcprtShapeRTT          TcprtShape = 6
+	TcprtShapePHASES       TcprtShape = 8
+	TcprtShapeBUCKETS      TcprtShape = 128
+	TcprtShapeEMIT_ALL     TcprtShape = 1
+	TcprtShapeEMIT_SLOW    TcprtShape = 2
+	TcprtShapeEMIT_FAILED  TcprtShape = 4
+	TcprtShapeEMIT_SAMPLE  TcprtShape = 8
 	TcprtShapeRING         TcprtShape = 8388608
+	TcprtShapeWAKE         TcprtShape = 2048
+	TcprtShapeSERVICES     TcprtShape = 256
 )
 
 type TcprtTotal struct {
 	_       structs.HostLayout
 	Records uint64
 	Dropped uint64
+	Synacks uint64
+	Strays  uint64
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	TcprtMapConns         = "conns"
-	TcprtMapIgnored       = "ignored"
-	TcprtMapListeners     = "listeners"
-	TcprtMapPorts         = "ports"
-	TcprtMapRecords       = "records"
-	TcprtMapTotals        = "totals"
-	TcprtProgList         = "list"
-	TcprtProgSegment      = "segment"
-	TcprtProgState        = "state"
-	TcprtVarPendingAnchor = "pending_anchor"
-	TcprtVarRecordAnchor  = "record_anchor"
-	TcprtVarRoles         = "roles"
-	TcprtVarShapeAnchor   = "shape_anchor"
-	TcprtVarSince         = "since"
+	TcprtMapCgroups      = "cgroups"
+	TcprtMapConns        = "conns"
+	TcprtMapCounts       = "counts"
+	TcprtMapIgnored      = "ignored"
+	TcprtMapLimits       = "limits"
+	TcprtMapListeners    = "listeners"
+	TcprtMapNamespaces   = "namespaces"
+	TcprtMapNetworks     = "networks"
+	TcprtMapPlaces       = "places"
+	TcprtMapPorts        = "ports"
+	TcprtMapRecords      = "records"
+	TcprtMapServices     = "services"
+	TcprtMapTotals       = "totals"
+	TcprtProgList        = "list"
+	TcprtProgReads       = "reads"
+	TcprtProgSegment     = "segment"
+	TcprtProgState       = "state"
+	TcprtProgSynack      = "synack"
+	TcprtVarEmit         = "emit"
+	TcprtVarFilter       = "filter"
+	TcprtVarRecordAnchor = "record_anchor"
+	TcprtVarRoles        = "roles"
+	TcprtVarSampleMask   = "sample_mask"
+	TcprtVarSettle       = "settle"
+	TcprtVarShapeAnchor  = "shape_anchor"
+	TcprtVarSince        = "since"
+	TcprtVarSkipMask     = "skip_mask"
 )
 
 // LoadTcprt returns the embedded CollectionSpec for Tcprt.
@@ -190,31 +251,44 @@ type TcprtSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtProgramSpecs struct {
 	List    *ebpf.ProgramSpec `ebpf:"list"`
+	Reads   *ebpf.ProgramSpec `ebpf:"reads"`
 	Segment *ebpf.ProgramSpec `ebpf:"segment"`
 	State   *ebpf.ProgramSpec `ebpf:"state"`
+	Synack  *ebpf.ProgramSpec `ebpf:"synack"`
 }
 
 // TcprtMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtMapSpecs struct {
-	Conns     *ebpf.MapSpec `ebpf:"conns"`
-	Ignored   *ebpf.MapSpec `ebpf:"ignored"`
-	Listeners *ebpf.MapSpec `ebpf:"listeners"`
-	Ports     *ebpf.MapSpec `ebpf:"ports"`
-	Records   *ebpf.MapSpec `ebpf:"records"`
-	Totals    *ebpf.MapSpec `ebpf:"totals"`
+	Cgroups    *ebpf.MapSpec `ebpf:"cgroups"`
+	Conns      *ebpf.MapSpec `ebpf:"conns"`
+	Counts     *ebpf.MapSpec `ebpf:"counts"`
+	Ignored    *ebpf.MapSpec `ebpf:"ignored"`
+	Limits     *ebpf.MapSpec `ebpf:"limits"`
+	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
+	Namespaces *ebpf.MapSpec `ebpf:"namespaces"`
+	Networks   *ebpf.MapSpec `ebpf:"networks"`
+	Places     *ebpf.MapSpec `ebpf:"places"`
+	Ports      *ebpf.MapSpec `ebpf:"ports"`
+	Records    *ebpf.MapSpec `ebpf:"records"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Totals     *ebpf.MapSpec `ebpf:"totals"`
 }
 
 // TcprtVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtVariableSpecs struct {
-	PendingAnchor *ebpf.VariableSpec `ebpf:"pending_anchor"`
-	RecordAnchor  *ebpf.VariableSpec `ebpf:"record_anchor"`
-	Roles         *ebpf.VariableSpec `ebpf:"roles"`
-	ShapeAnchor   *ebpf.VariableSpec `ebpf:"shape_anchor"`
-	Since         *ebpf.VariableSpec `ebpf:"since"`
+	Emit         *ebpf.VariableSpec `ebpf:"emit"`
+	Filter       *ebpf.VariableSpec `ebpf:"filter"`
+	RecordAnchor *ebpf.VariableSpec `ebpf:"record_anchor"`
+	Roles        *ebpf.VariableSpec `ebpf:"roles"`
+	SampleMask   *ebpf.VariableSpec `ebpf:"sample_mask"`
+	Settle       *ebpf.VariableSpec `ebpf:"settle"`
+	ShapeAnchor  *ebpf.VariableSpec `ebpf:"shape_anchor"`
+	Since        *ebpf.VariableSpec `ebpf:"since"`
+	SkipMask     *ebpf.VariableSpec `ebpf:"skip_mask"`
 }
 
 // TcprtObjects contains all objects after they have been loaded into the kernel.
@@ -237,21 +311,35 @@ func (o *TcprtObjects) Close() error {
 //
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtMaps struct {
-	Conns     *ebpf.Map `ebpf:"conns"`
-	Ignored   *ebpf.Map `ebpf:"ignored"`
-	Listeners *ebpf.Map `ebpf:"listeners"`
-	Ports     *ebpf.Map `ebpf:"ports"`
-	Records   *ebpf.Map `ebpf:"records"`
-	Totals    *ebpf.Map `ebpf:"totals"`
+	Cgroups    *ebpf.Map `ebpf:"cgroups"`
+	Conns      *ebpf.Map `ebpf:"conns"`
+	Counts     *ebpf.Map `ebpf:"counts"`
+	Ignored    *ebpf.Map `ebpf:"ignored"`
+	Limits     *ebpf.Map `ebpf:"limits"`
+	Listeners  *ebpf.Map `ebpf:"listeners"`
+	Namespaces *ebpf.Map `ebpf:"namespaces"`
+	Networks   *ebpf.Map `ebpf:"networks"`
+	Places     *ebpf.Map `ebpf:"places"`
+	Ports      *ebpf.Map `ebpf:"ports"`
+	Records    *ebpf.Map `ebpf:"records"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Totals     *ebpf.Map `ebpf:"totals"`
 }
 
 func (m *TcprtMaps) Close() error {
 	return _TcprtClose(
+		m.Cgroups,
 		m.Conns,
+		m.Counts,
 		m.Ignored,
+		m.Limits,
 		m.Listeners,
+		m.Namespaces,
+		m.Networks,
+		m.Places,
 		m.Ports,
 		m.Records,
+		m.Services,
 		m.Totals,
 	)
 }
@@ -260,11 +348,15 @@ func (m *TcprtMaps) Close() error {
 //
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtVariables struct {
-	PendingAnchor *ebpf.Variable `ebpf:"pending_anchor"`
-	RecordAnchor  *ebpf.Variable `ebpf:"record_anchor"`
-	Roles         *ebpf.Variable `ebpf:"roles"`
-	ShapeAnchor   *ebpf.Variable `ebpf:"shape_anchor"`
-	Since         *ebpf.Variable `ebpf:"since"`
+	Emit         *ebpf.Variable `ebpf:"emit"`
+	Filter       *ebpf.Variable `ebpf:"filter"`
+	RecordAnchor *ebpf.Variable `ebpf:"record_anchor"`
+	Roles        *ebpf.Variable `ebpf:"roles"`
+	SampleMask   *ebpf.Variable `ebpf:"sample_mask"`
+	Settle       *ebpf.Variable `ebpf:"settle"`
+	ShapeAnchor  *ebpf.Variable `ebpf:"shape_anchor"`
+	Since        *ebpf.Variable `ebpf:"since"`
+	SkipMask     *ebpf.Variable `ebpf:"skip_mask"`
 }
 
 // TcprtPrograms contains all programs after they have been loaded into the kernel.
@@ -272,15 +364,19 @@ type TcprtVariables struct {
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtPrograms struct {
 	List    *ebpf.Program `ebpf:"list"`
+	Reads   *ebpf.Program `ebpf:"reads"`
 	Segment *ebpf.Program `ebpf:"segment"`
 	State   *ebpf.Program `ebpf:"state"`
+	Synack  *ebpf.Program `ebpf:"synack"`
 }
 
 func (p *TcprtPrograms) Close() error {
 	return _TcprtClose(
 		p.List,
+		p.Reads,
 		p.Segment,
 		p.State,
+		p.Synack,
 	)
 }
 

@@ -1,0 +1,86 @@
+package tcprt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/anole-os/anole/tcprt/bpf"
+)
+
+// Drain gives f all records that come within d; f must not keep the pointer.
+// Records wait in the kernel meanwhile, so that nobody is woken for each.
+func (c *Collector) Drain(d time.Duration, f func(*Record)) error {
+	c.reader.SetDeadline(time.Now().Add(d))
+	for {
+		err := c.reader.ReadInto(&c.raw)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read records: %w", err)
+		case len(c.raw.RawSample) < recordSize:
+			return fmt.Errorf("read records: one of %d bytes, want %d", len(c.raw.RawSample), recordSize)
+		}
+		c.take(&c.record, (*bpf.TcprtRecord)(ptr(c.raw.RawSample)))
+		f(&c.record)
+	}
+}
+
+// Run drains until ctx ends, and what is left then.
+func (c *Collector) Run(ctx context.Context, f func(*Record)) error {
+	const every = 50 * time.Millisecond
+	for ctx.Err() == nil {
+		if err := c.Drain(every, f); err != nil {
+			return err
+		}
+	}
+	return c.Drain(0, f)
+}
+
+// Stats counts.
+type Stats struct {
+	Records uint64 // that the kernel told of
+	Dropped uint64 // for which there was no room until they were read
+	// Missed is how often the kernel left the programs out, as they were running on
+	// the same CPU already: a segment that came in unseen. It is found by what came
+	// next.
+	Missed uint64
+	// SYNACKs are those sent again, of connections that are none yet, and Strays the
+	// segments sent again of connections that never were, and do not count.
+	SYNACKs, Strays uint64
+}
+
+// Stats asks the kernel.
+func (c *Collector) Stats() (Stats, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return Stats{}, fmt.Errorf("read totals: %w", os.ErrClosed)
+	}
+	var each []bpf.TcprtTotal
+	if err := c.coll.Maps["totals"].Lookup(uint32(0), &each); err != nil {
+		return Stats{}, fmt.Errorf("read totals: %w", err)
+	}
+	var s Stats
+	for i := range each {
+		s.Records += each[i].Records
+		s.Dropped += each[i].Dropped
+		s.SYNACKs += each[i].Synacks
+		s.Strays += each[i].Strays
+	}
+	for _, name := range programs[Full] {
+		p := c.coll.Programs[name]
+		if p == nil {
+			continue
+		}
+		st, err := p.Stats()
+		if err != nil {
+			return s, fmt.Errorf("read what program %s missed: %w", name, err)
+		}
+		s.Missed += st.RecursionMisses
+	}
+	return s, nil
+}
