@@ -24,7 +24,7 @@ import (
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/test/fault/groups"
 )
 

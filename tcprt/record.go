@@ -30,7 +30,7 @@ func (r Role) String() string {
 // Flags of a record.
 type Flags uint32
 
-// The flags. The kernel's side sets those up to NoDelay, package l7 the others.
+// The flags. The kernel's side sets those up to DelayedAck, package l7 the others.
 const (
 	// Overlap: another request came in before the answer was acknowledged, so that
 	// this record is of more than one.
@@ -58,6 +58,9 @@ const (
 	ZeroWindow
 	// NoDelay: the sender has Nagle's algorithm off (TCP_NODELAY).
 	NoDelay
+	// DelayedAck: the acknowledgement of the answer, which was of a packet or two,
+	// waited for its timer.
+	DelayedAck
 	// TLS: the request is a TLS record.
 	TLS
 	// Handshake: it is a part of a TLS handshake, and no request of a program.
@@ -68,7 +71,7 @@ const (
 
 var flagNames = []string{
 	"overlap", "piggyback", "aborted-request", "aborted-answer", "closed", "midway", "guessed", "reordered",
-	"half-closed", "zero-window", "no-delay", "tls", "handshake", "continued",
+	"half-closed", "zero-window", "no-delay", "delayed-ack", "tls", "handshake", "continued",
 }
 
 // String lists them with commas.
@@ -172,9 +175,9 @@ func (p Phase) String() string {
 //	Send        from the first packet of the answer to the last (Server)
 //	Delivery    until all of the answer was acknowledged (Server) or was there (Client)
 //
-// An acknowledgement that waited for the next request to ride on is put at the
-// path's least round trip after the last packet of the answer; T3 keeps what was
-// seen.
+// An acknowledgement that waited for the next request to ride on, or for its timer,
+// is put at the path's least round trip after the last packet of the answer; T3
+// keeps what was seen.
 func (r *Record) Phase(p Phase) time.Duration {
 	switch p {
 	case Upload:
@@ -187,7 +190,7 @@ func (r *Record) Phase(p Phase) time.Duration {
 		return span(r.T2, r.Last)
 	case Delivery:
 		d := span(max(r.T2, r.Last), r.T3)
-		if r.Flags&Piggyback != 0 && r.MinRTT > 0 {
+		if r.Flags&(Piggyback|DelayedAck) != 0 && r.MinRTT > 0 {
 			return min(d, r.MinRTT)
 		}
 		return d

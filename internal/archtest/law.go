@@ -64,7 +64,7 @@ var House = Law{
 		{Name: "feature", Dirs: []string{"feature"}, Bans: []string{prometheus, "github.com/spf13/"}},
 		{Name: "ground floor", Free: true, Bans: []string{prometheus, "github.com/spf13/"}, Dirs: []string{
 			"internal/sys", "internal/bpfx", "internal/cgroup", "internal/netlinkx", "internal/procfs", "internal/testkit",
-			"internal/archtest", "internal/cfs", "internal/journal", "internal/yamlx", "internal/term", "internal/benchfmt", "internal/plot",
+			"internal/archtest", "internal/cfs", "internal/journal", "internal/yamlx", "internal/term", "internal/benchfmt", "internal/plot", "internal/lab",
 		}},
 		{Name: "room", Bans: []string{prometheus, "github.com/spf13/"}, Dirs: []string{
 			"qos", "tcprt", "rund", "gm", "cc", "uring", "kv", "xudp", "smc", "wisp", "dist", "workload",

@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/anole-os/anole/qos/load"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 // LoadMain is the body of a load process: args are its kind (service,

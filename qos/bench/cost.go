@@ -11,7 +11,7 @@ import (
 
 	"github.com/anole-os/anole/internal/benchfmt"
 	"github.com/anole-os/anole/qos/load"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 // cost measures the agent itself beside many quiet cgroups.

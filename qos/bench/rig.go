@@ -11,7 +11,7 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/qos/load"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 // Options of a bench or demo. Self and Agent are needed.

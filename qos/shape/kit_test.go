@@ -24,7 +24,7 @@ import (
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 // roleEnv names what the test binary does when it runs itself again.

@@ -6,7 +6,7 @@ import (
 	"github.com/anole-os/anole/internal/netlinkx"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 // pods makes two of them and tells the shaper of them as the engine does: by a

@@ -23,7 +23,7 @@ import (
 	"github.com/anole-os/anole/internal/netlinkx"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 func (k *kit) show() string {

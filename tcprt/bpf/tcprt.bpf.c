@@ -56,6 +56,7 @@ enum shape {
 	HALF_CLOSED = 1 << 8, /* the asking side's FIN came with the request */
 	ZERO_WINDOW = 1 << 9,
 	NO_DELAY = 1 << 10,  /* TCP_NODELAY */
+	DELAYED_ACK = 1 << 11, /* the acknowledgement of the answer waited for its timer */
 
 	/* phases */
 	UPLOAD = 0,
@@ -78,6 +79,11 @@ enum shape {
 	RING = 8 << 20,
 	WAKE = 2048, /* records of a CPU, after each of which a reader is waked */
 	SERVICES = 256,
+
+	/* how long a delayed acknowledgement waits, TCP_DELACK_MIN to _MAX and a bit, ms */
+	DELACK_LEAST = 30,
+	DELACK_MOST = 220,
+	MSEC = 1000000,
 };
 
 const volatile enum shape shape_anchor = IDLE;
@@ -395,6 +401,43 @@ static __always_inline __u32 slot_of(struct conn *c, __u16 port)
 	return known ? *known : 0;
 }
 
+/*
+ * What the kernel keeps of a connection, for finish: a function that the verifier
+ * walks on its own, which takes no pointer to a socket.
+ */
+struct seen {
+	__u32 retrans, reorder;
+	__u32 srtt_us, min_rtt_us;
+	__u32 mss;
+	__u32 unacked;
+	__u32 chrono[3];
+	__u32 no_delay;
+};
+
+/* How long what was sent was held up by each cause until now, see chrono_stat. */
+static __always_inline void limited(struct tcp_sock *tp, __u32 *out)
+{
+	__u32 type = BPF_CORE_READ_BITFIELD(tp, chrono_type), sofar = 0;
+
+	if (type)
+		sofar = (__u32)bpf_jiffies64() - tp->chrono_start;
+	out[0] = tp->chrono_stat[0] + (type == 1 ? sofar : 0);
+	out[1] = tp->chrono_stat[1] + (type == 2 ? sofar : 0);
+	out[2] = tp->chrono_stat[2] + (type == 3 ? sofar : 0);
+}
+
+static __always_inline void look(struct tcp_sock *tp, struct seen *s)
+{
+	s->retrans = tp->total_retrans;
+	s->reorder = tp->rcv_ooopack;
+	s->srtt_us = tp->srtt_us >> 3;
+	s->min_rtt_us = tp->rtt_min.s[0].v;
+	s->mss = tp->mss_cache;
+	s->unacked = tp->write_seq - tp->snd_una;
+	limited(tp, s->chrono);
+	s->no_delay = BPF_CORE_READ_BITFIELD(tp, nonagle) & 1;
+}
+
 /* Whether connections of such addresses count. */
 static __always_inline int passes(struct sock *sk)
 {
@@ -453,9 +496,7 @@ static __always_inline void start(struct conn *c, struct tcp_sock *tp)
 	c->rcv_from = c->rcv_seen = tp->rcv_nxt;
 	c->retrans = tp->total_retrans;
 	c->reorder = tp->rcv_ooopack;
-	c->chrono[0] = tp->chrono_stat[0];
-	c->chrono[1] = tp->chrono_stat[1];
-	c->chrono[2] = tp->chrono_stat[2];
+	limited(tp, c->chrono);
 }
 
 /*
@@ -520,11 +561,9 @@ static __always_inline int emitted(struct conn *c, __u32 retrans, __u64 total)
 	return limit && *limit && total >= *limit;
 }
 
-/* All that the connection knows; not the bytes and the time. */
-static __always_inline void fill(struct record *r, struct conn *c, struct tcp_sock *tp)
+/* All that is known of the request; not the bytes and the time. */
+static __always_inline void fill(struct record *r, struct conn *c, struct seen *s)
 {
-	__u32 chrono;
-
 	r->tuple = c->tuple;
 	r->number = c->number;
 	r->cgroup = c->cgroup;
@@ -537,41 +576,29 @@ static __always_inline void fill(struct record *r, struct conn *c, struct tcp_so
 	if (c->role == SERVER) {
 		r->request_seq = c->rcv_from;
 		r->answer_seq = c->snd_from;
-		r->unacked = c->t3 ? 0 : tp->write_seq - tp->snd_una;
+		r->unacked = c->t3 ? 0 : s->unacked;
 	} else {
 		r->request_seq = c->snd_done;
 		r->answer_seq = c->rcv_answer;
 		r->unacked = 0;
 	}
-	r->retrans = tp->total_retrans - c->retrans;
-	r->reorder = tp->rcv_ooopack - c->reorder;
+	r->retrans = s->retrans - c->retrans;
+	r->reorder = s->reorder - c->reorder;
 	r->zero_windows = c->zero_windows;
-	r->chrono[0] = tp->chrono_stat[0] - c->chrono[0];
-	r->chrono[1] = tp->chrono_stat[1] - c->chrono[1];
-	r->chrono[2] = tp->chrono_stat[2] - c->chrono[2];
-	chrono = BPF_CORE_READ_BITFIELD(tp, chrono_type);
-	if (chrono) {
-		__u32 sofar = (__u32)bpf_jiffies64() - tp->chrono_start;
-
-		if (chrono == 1)
-			r->chrono[0] += sofar;
-		else if (chrono == 2)
-			r->chrono[1] += sofar;
-		else
-			r->chrono[2] += sofar;
-	}
-	r->rtt_us = tp->srtt_us >> 3;
-	r->min_rtt_us = tp->rtt_min.s[0].v;
-	r->mss = tp->mss_cache;
+	r->chrono[0] = s->chrono[0] - c->chrono[0];
+	r->chrono[1] = s->chrono[1] - c->chrono[1];
+	r->chrono[2] = s->chrono[2] - c->chrono[2];
+	r->rtt_us = s->srtt_us;
+	r->min_rtt_us = s->min_rtt_us;
+	r->mss = s->mss;
 	r->pid = c->pid;
 	r->role = c->role;
-	r->flags = c->flags | (r->reorder ? REORDER : 0) | (c->zero_windows ? ZERO_WINDOW : 0) |
-		   (BPF_CORE_READ_BITFIELD(tp, nonagle) & 1 ? NO_DELAY : 0);
+	r->flags = c->flags | (r->reorder ? REORDER : 0) | (c->zero_windows ? ZERO_WINDOW : 0) | (s->no_delay ? NO_DELAY : 0);
 	r->zero = 0;
 	__builtin_memcpy(r->comm, c->comm, sizeof(r->comm));
 }
 
-static __always_inline void tell(struct conn *c, struct tcp_sock *tp, __u32 answer_bytes, __u32 request_bytes, __u64 now)
+static __always_inline void tell(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 request_bytes, __u64 now)
 {
 	__u32 zero = 0;
 	struct total *sum = bpf_map_lookup_elem(&totals, &zero);
@@ -584,7 +611,7 @@ static __always_inline void tell(struct conn *c, struct tcp_sock *tp, __u32 answ
 		sum->dropped++;
 		return;
 	}
-	fill(r, c, tp);
+	fill(r, c, s);
 	r->end = now;
 	r->answer_bytes = answer_bytes;
 	r->request_bytes = request_bytes;
@@ -593,14 +620,20 @@ static __always_inline void tell(struct conn *c, struct tcp_sock *tp, __u32 answ
 }
 
 /* Counts the request, tells of it if that is wanted, and ends it. */
-static __noinline void finish(struct conn *c, struct tcp_sock *tp, __u32 answer_bytes, __u32 request_bytes, __u64 now)
+__noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 request_bytes, __u64 now)
 {
-	__u32 retrans = tp->total_retrans - c->retrans, reorder = tp->rcv_ooopack - c->reorder;
-	struct count *n = bpf_map_lookup_elem(&counts, &c->slot);
 	__u64 upload, queue, processing, send, delivery, total, from;
+	__u32 retrans, reorder, slot;
+	struct count *n;
 
+	if (!c || !s)
+		return 0;
+	slot = c->slot;
+	n = bpf_map_lookup_elem(&counts, &slot);
 	if (!n)
-		return;
+		return 0;
+	retrans = s->retrans - c->retrans;
+	reorder = s->reorder - c->reorder;
 	if (__sync_lock_test_and_set(&c->told, 0)) /* list was first */
 		goto over;
 	upload = span(c->t0, c->t1);
@@ -609,34 +642,33 @@ static __noinline void finish(struct conn *c, struct tcp_sock *tp, __u32 answer_
 	send = span(c->t2, c->last);
 	from = c->last > c->t2 ? c->last : c->t2;
 	delivery = span(from, c->t3);
-	if (c->flags & PIGGYBACK && tp->rtt_min.s[0].v != ~0U) {
-		__u64 least = (__u64)tp->rtt_min.s[0].v * 1000;
+	from = (__u64)s->min_rtt_us * 1000;
+	if (c->role == SERVER && s->min_rtt_us && s->min_rtt_us != ~0U && delivery > from) {
+		__u64 late = delivery - from;
 
-		if (least && delivery > least)
-			delivery = least;
+		/* One packet or two, not lost: its acknowledgement waited. */
+		if (!(c->flags & PIGGYBACK) && !retrans && answer_bytes <= 2 * s->mss && late > DELACK_LEAST * MSEC && late < DELACK_MOST * MSEC)
+			c->flags |= DELAYED_ACK;
+		if (c->flags & (PIGGYBACK | DELAYED_ACK))
+			delivery = from;
 	}
 	total = upload + queue + processing + send + delivery;
 
 	n->requests++;
 	n->request_bytes += request_bytes;
 	n->answer_bytes += answer_bytes;
-	if (retrans)
-		n->retrans += retrans;
-	if (reorder)
-		n->reorder += reorder;
-	if (c->zero_windows)
-		n->zero_windows += c->zero_windows;
-	if ((tp->chrono_stat[0] ^ c->chrono[0]) | (tp->chrono_stat[1] ^ c->chrono[1]) | (tp->chrono_stat[2] ^ c->chrono[2])) {
-		n->chrono[0] += tp->chrono_stat[0] - c->chrono[0];
-		n->chrono[1] += tp->chrono_stat[1] - c->chrono[1];
-		n->chrono[2] += tp->chrono_stat[2] - c->chrono[2];
-	}
+	n->retrans += retrans;
+	n->reorder += reorder;
+	n->zero_windows += c->zero_windows;
+	n->chrono[0] += s->chrono[0] - c->chrono[0];
+	n->chrono[1] += s->chrono[1] - c->chrono[1];
+	n->chrono[2] += s->chrono[2] - c->chrono[2];
 	if (c->flags & OVERLAP)
 		n->overlaps++;
 	if (c->flags & PIGGYBACK)
 		n->piggybacks++;
-	if (tp->srtt_us >> 3)
-		observe(n, RTT, (__u64)(tp->srtt_us >> 3) * 1000);
+	if (s->srtt_us)
+		observe(n, RTT, (__u64)s->srtt_us * 1000);
 	if (c->flags & ABORT_REQ) {
 		n->aborted_requests++;
 	} else if (c->flags & ABORT_ANSWER) {
@@ -652,16 +684,26 @@ static __noinline void finish(struct conn *c, struct tcp_sock *tp, __u32 answer_
 		observe(n, TOTAL, total);
 	}
 	if (emitted(c, retrans, total))
-		tell(c, tp, answer_bytes, request_bytes, now);
+		tell(c, s, answer_bytes, request_bytes, now);
 over:
-	c->retrans += retrans;
-	c->reorder += reorder;
-	c->chrono[0] = tp->chrono_stat[0];
-	c->chrono[1] = tp->chrono_stat[1];
-	c->chrono[2] = tp->chrono_stat[2];
+	c->retrans = s->retrans;
+	c->reorder = s->reorder;
+	c->chrono[0] = s->chrono[0];
+	c->chrono[1] = s->chrono[1];
+	c->chrono[2] = s->chrono[2];
 	c->zero_windows = 0;
 	c->number++;
 	c->state = IDLE;
+	return 0;
+}
+
+static __always_inline void finish(struct conn *c, struct tcp_sock *tp, __u32 answer_bytes, __u32 request_bytes, __u64 now)
+{
+	struct seen s;
+
+	look(tp, &s);
+	end(c, &s, answer_bytes, request_bytes, now);
+	c->state = IDLE; /* which the verifier does not know */
 }
 
 static __always_inline void finish_server(struct conn *c, struct tcp_sock *tp, __u32 rcv_end, __u32 snd_end, __u64 now)
@@ -1004,6 +1046,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct conn *c = ctx->value;
 	struct sock *sk = ctx->sk;
 	struct record r = {};
+	struct seen s;
 	struct tcp_sock *tp;
 	__u32 request, answer, rcv, snd;
 	__u64 wait = settle;
@@ -1024,7 +1067,8 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 			return 0;
 		r.end = now;
 	}
-	fill(&r, c, tp);
+	look(tp, &s);
+	fill(&r, c, &s);
 	/* Read here, so that no load is of either pointer. */
 	rcv = tp->rcv_nxt;
 	barrier_var(rcv);

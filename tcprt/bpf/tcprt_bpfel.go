@@ -149,6 +149,7 @@ const (
 	TcprtShapeHALF_CLOSED  TcprtShape = 256
 	TcprtShapeZERO_WINDOW  TcprtShape = 512
 	TcprtShapeNO_DELAY     TcprtShape = 1024
+	TcprtShapeDELAYED_ACK  TcprtShape = 2048
 	TcprtShapeUPLOAD       TcprtShape = 0
 	TcprtShapeQUEUE        TcprtShape = 1
 	TcprtShapePROCESSING   TcprtShape = 2
@@ -165,6 +166,9 @@ const (
 	TcprtShapeRING         TcprtShape = 8388608
 	TcprtShapeWAKE         TcprtShape = 2048
 	TcprtShapeSERVICES     TcprtShape = 256
+	TcprtShapeDELACK_LEAST TcprtShape = 30
+	TcprtShapeDELACK_MOST  TcprtShape = 220
+	TcprtShapeMSEC         TcprtShape = 1000000
 )
 
 type TcprtTotal struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/qos/shape/lab"
+	"github.com/anole-os/anole/internal/lab"
 )
 
 // inNamespace puts the test's goroutine, and what it starts, into a network of
