@@ -60,6 +60,11 @@ enum {
 	TCP_CLOSING,
 };
 
+enum sock_flags {
+	SOCK_DEAD,
+	SOCK_DONE, /* the other side's FIN came */
+};
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct in6_addr {
@@ -87,6 +92,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags; /* bits of enum sock_flags */
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;

@@ -133,9 +133,8 @@ struct conn {
 	__u32 pid;
 	__u16 flags;
 	__u8 role, state;
-	__u8 fin; /* the other side's came */
 	__u8 shut; /* the window was found shut */
-	__u8 zero[6];
+	__u8 zero[7];
 	__u64 read, last; /* like t0 */
 	char comm[16];
 };
@@ -491,7 +490,7 @@ static __always_inline struct conn *open(struct sock *sk, __u32 role)
 static __always_inline void start(struct conn *c, struct tcp_sock *tp)
 {
 	c->state = IDLE; /* the socket may have had a connection before */
-	c->flags = c->number = c->told = c->fin = 0;
+	c->flags = c->number = c->told = 0;
 	c->snd_from = tp->snd_nxt;
 	c->rcv_from = c->rcv_seen = tp->rcv_nxt;
 	c->retrans = tp->total_retrans;
@@ -547,6 +546,7 @@ static __always_inline __u64 left_at(struct conn *c, struct tcp_sock *tp, __u64 
 /* Whether it is to have a record. */
 static __always_inline int emitted(struct conn *c, __u32 retrans, __u64 total)
 {
+	__u32 slot = c->slot; /* where every kernel takes a key from */
 	__u64 *limit;
 
 	if (emit & EMIT_ALL)
@@ -557,7 +557,7 @@ static __always_inline int emitted(struct conn *c, __u32 retrans, __u64 total)
 		return 1;
 	if (!(emit & EMIT_SLOW))
 		return 0;
-	limit = bpf_map_lookup_elem(&limits, &c->slot);
+	limit = bpf_map_lookup_elem(&limits, &slot);
 	return limit && *limit && total >= *limit;
 }
 
@@ -872,19 +872,22 @@ int segment(__u64 *ctx)
 		server(c, tp, end, ack, now);
 	else
 		client(c, tp, end, ack, now);
-	if (flags & 1) {
-		c->fin = 1;
-		if (c->role == SERVER && c->state == REQUEST)
-			c->flags |= HALF_CLOSED;
-	}
+	if (flags & 1 && c->role == SERVER && c->state == REQUEST)
+		c->flags |= HALF_CLOSED;
 	return 0;
 }
 
-static __always_inline void closing(struct conn *c, struct tcp_sock *tp, int from, int to, __u64 now)
+/* 1 if the other side's FIN came, which has a number in rcv_nxt but is no data. */
+static __always_inline __u32 done(struct sock *sk)
+{
+	return sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1;
+}
+
+static __always_inline void closing(struct conn *c, struct sock *sk, struct tcp_sock *tp, int from, int to, __u64 now)
 {
 	/* A FIN has a number, but is no data. */
 	__u32 fin_out = from == TCP_FIN_WAIT1 || from == TCP_FIN_WAIT2 || from == TCP_CLOSING || from == TCP_LAST_ACK;
-	__u32 rcv_end = tp->rcv_nxt - (c->fin || from == TCP_FIN_WAIT2 || from == TCP_CLOSING);
+	__u32 rcv_end = tp->rcv_nxt - done(sk);
 
 	if (c->role == CLIENT) {
 		/* A request that nothing came in after. */
@@ -986,7 +989,7 @@ int state(__u64 *ctx)
 		return 0;
 	}
 	if (c) {
-		closing(c, tp, from, to, bpf_ktime_get_ns());
+		closing(c, sk, tp, from, to, bpf_ktime_get_ns());
 		if (to == TCP_CLOSE)
 			closed(c, tp, from);
 		return 0;
@@ -1074,10 +1077,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	barrier_var(rcv);
 	snd = tp->snd_nxt;
 	barrier_var(snd);
-	if (c->fin) {
-		rcv = c->rcv_seen;
-		barrier_var(rcv);
-	}
+	rcv -= done(sk);
 	if (c->role == SERVER) {
 		if (!wait && (c->state == IDLE || c->t3))
 			return 0;

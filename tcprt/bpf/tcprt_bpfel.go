@@ -47,9 +47,8 @@ type TcprtConn struct {
 	Flags       uint16
 	Role        uint8
 	State       uint8
-	Fin         uint8
 	Shut        uint8
-	Zero        [6]uint8
+	Zero        [7]uint8
 	Read        uint64
 	Last        uint64
 	Comm        [16]int8
