@@ -1,5 +1,7 @@
 package core
 
+import "time"
+
 // Kind is a metric's type in Prometheus terms.
 type Kind int
 
@@ -33,10 +35,30 @@ type Metric struct {
 }
 
 // Hist is a classic histogram: Counts[i] observations were ≤ Bounds[i]
-// (cumulative), Count in all.
+// (cumulative), Count in all. With Native it is a native one too.
 type Hist struct {
-	Bounds []float64
-	Counts []uint64
-	Count  uint64
-	Sum    float64
+	Bounds    []float64
+	Counts    []uint64
+	Count     uint64
+	Sum       float64
+	Native    *Native
+	Exemplars []Exemplar
+}
+
+// Native has the exponential buckets of a Prometheus native histogram: Counts[i]
+// observations lay in bucket First+i, which ends at 2^((First+i)·2^-Schema), and
+// ZeroCount below the first.
+type Native struct {
+	Schema    int32
+	First     int32
+	Counts    []uint64
+	ZeroCount uint64
+	Zero      float64 // the zero bucket ends here
+}
+
+// Exemplar is one observation, with what it can be found by.
+type Exemplar struct {
+	Value  float64
+	Time   time.Time
+	Labels map[string]string
 }

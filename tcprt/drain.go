@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/tcprt/bpf"
 )
@@ -83,4 +87,51 @@ func (c *Collector) Stats() (Stats, error) {
 		s.Missed += st.RecursionMisses
 	}
 	return s, nil
+}
+
+// Measure has the kernel take the time of all BPF programs of the node until it is
+// closed, which costs more than these do.
+func Measure() (io.Closer, error) {
+	c, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		return nil, explain("take the time of bpf programs", err)
+	}
+	return c, nil
+}
+
+// Runtime is what the programs took, as far as it was measured.
+func (c *Collector) Runtime() (d time.Duration, err error) {
+	runs, err := c.Runs()
+	for _, r := range runs {
+		d += r.Time
+	}
+	return d, err
+}
+
+// Run is what a program of the Collector did while somebody measured.
+type Run struct {
+	Program string
+	Count   uint64
+	Time    time.Duration
+}
+
+// Runs asks the kernel.
+func (c *Collector) Runs() (out []Run, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("read the time of bpf programs: %w", os.ErrClosed)
+	}
+	for _, name := range programs[Full] {
+		p := c.coll.Programs[name]
+		if p == nil {
+			continue
+		}
+		s, err := p.Stats()
+		if err != nil {
+			return nil, fmt.Errorf("read the time of bpf program %s: %w", name, err)
+		}
+		out = append(out, Run{name, s.RunCount, s.Runtime})
+	}
+	return out, nil
 }

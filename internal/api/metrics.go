@@ -158,7 +158,11 @@ func histogram(desc *prometheus.Desc, h *core.Hist, values []string) (prometheus
 	for i, b := range h.Bounds {
 		buckets[b] = h.Counts[i]
 	}
-	return prometheus.NewConstHistogram(desc, h.Count, h.Sum, buckets, values...)
+	m, err := prometheus.NewConstHistogram(desc, h.Count, h.Sum, buckets, values...)
+	if err != nil || h.Native == nil && len(h.Exemplars) == 0 {
+		return m, err
+	}
+	return &rich{m, h}, nil
 }
 
 func (c *collector) family(d *core.Desc) *family {

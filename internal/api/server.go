@@ -46,7 +46,7 @@ func New(opt Options) *Server {
 		return map[string]http.HandlerFunc{http.MethodPost: h}
 	}
 	metrics := promhttp.HandlerFor(opt.Gatherer, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError,
+		ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true, // which has exemplars
 		ErrorLog:      slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
 	})
 	s.routes = map[string]map[string]http.HandlerFunc{

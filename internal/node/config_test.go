@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/internal/procfs"
 )
 
 func TestConfigErrors(t *testing.T) {
@@ -114,7 +115,7 @@ func FuzzStartTicks(f *testing.F) {
 func FuzzListenInodes(f *testing.F) {
 	f.Add([]byte("  sl  local_address\n   0: 0100007F:1B9E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1\n"), uint16(7070))
 	f.Fuzz(func(t *testing.T, b []byte, port uint16) {
-		for _, i := range listenInodes(b, port) {
+		for _, i := range procfs.ListenInodes(b, port) {
 			if i == "" || i == "0" {
 				t.Fatalf("inode %q", i)
 			}
@@ -129,7 +130,7 @@ func TestParsers(t *testing.T) {
 	table := []byte("  sl  local_address rem_address   st\n" +
 		"   0: 0100007F:1B9E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1\n" +
 		"   1: 0100007F:1B9E 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 777 1\n")
-	if got := listenInodes(table, 7070); len(got) != 1 || got[0] != "12345" {
+	if got := procfs.ListenInodes(table, 7070); len(got) != 1 || got[0] != "12345" {
 		t.Errorf("inodes %v", got)
 	}
 }

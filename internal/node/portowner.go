@@ -6,7 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
+
+	"github.com/anole-os/anole/internal/procfs"
 )
 
 // portOwner tells which process listens on a TCP port, as in "process 42
@@ -21,31 +22,13 @@ func portOwner(root, port string) string {
 		if err != nil {
 			continue
 		}
-		for _, inode := range listenInodes(b, uint16(n)) {
+		for _, inode := range procfs.ListenInodes(b, uint16(n)) {
 			if who := socketOwner(root, inode); who != "" {
 				return who
 			}
 		}
 	}
 	return ""
-}
-
-// listenInodes finds the sockets that listen on port in the text of
-// /proc/net/tcp: columns local_address (hex address:port), st (0A is
-// TCP_LISTEN) and inode (Documentation/networking/proc_net_tcp.rst).
-func listenInodes(table []byte, port uint16) []string {
-	var out []string
-	for line := range bytes.Lines(table) {
-		f := strings.Fields(string(line))
-		if len(f) < 10 || f[3] != "0A" || f[9] == "0" {
-			continue
-		}
-		_, hex, ok := strings.Cut(f[1], ":")
-		if p, err := strconv.ParseUint(hex, 16, 16); ok && err == nil && uint16(p) == port {
-			out = append(out, f[9])
-		}
-	}
-	return out
 }
 
 func socketOwner(root, inode string) string {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +23,7 @@ import (
 func (m *Module) getRecord(w http.ResponseWriter, r *http.Request) {
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && a.Network() != "unix" {
 		// Each makes the agent work harder, and tells of labels and programs.
-		answerJSON(w, nil, &httpError{http.StatusForbidden, errors.New("recordings are given on the agent's unix socket only: use anole qos record")})
+		core.Answer(w, nil, &core.HTTPError{Code: http.StatusForbidden, Err: errors.New("recordings are given on the agent's unix socket only: use anole qos record")})
 		return
 	}
 	e := m.running()
@@ -34,10 +33,10 @@ func (m *Module) getRecord(w http.ResponseWriter, r *http.Request) {
 		tap, err = e.Tap()
 	}
 	if errors.Is(err, qos.ErrBusy) {
-		err = &httpError{http.StatusConflict, err}
+		err = &core.HTTPError{Code: http.StatusConflict, Err: err}
 	}
 	if err != nil {
-		answerJSON(w, nil, err)
+		core.Answer(w, nil, err)
 		return
 	}
 	defer tap.Close()
@@ -344,24 +343,4 @@ func writeMoves(w io.Writer, all []qos.ReplayMove, most int) error {
 		fmt.Fprintf(w, "… and %d more: --moves %d lists them\n", len(all)-most, len(all))
 	}
 	return nil
-}
-
-// stream sends a request to the agent whose answer does not end by itself.
-func stream(ctx context.Context, path string) (io.ReadCloser, error) {
-	env := core.EnvFrom(ctx)
-	u := url.URL{Scheme: "http", Host: "anole", Path: "/api/v1/qos/" + path}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := env.Agent.Do(req)
-	if err != nil {
-		return nil, unreachable(err)
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
-	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return nil, refused(resp.StatusCode, b)
 }

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/qos"
 )
 
@@ -22,7 +22,7 @@ func (m *Module) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/qos/explain", m.with(func(e *qos.Engine, r *http.Request) (any, error) {
 		x, err := e.Explain(r.URL.Query().Get("id"))
 		if err != nil {
-			return nil, &httpError{http.StatusNotFound, err}
+			return nil, &core.HTTPError{Code: http.StatusNotFound, Err: err}
 		}
 		return x, nil
 	}))
@@ -32,14 +32,6 @@ func (m *Module) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("DELETE /api/v1/qos/policy", m.with(m.deletePolicy))
 }
 
-type httpError struct {
-	code int
-	err  error
-}
-
-func (e *httpError) Error() string { return e.err.Error() }
-func (e *httpError) Unwrap() error { return e.err }
-
 // with runs a handler on the running engine and answers in JSON.
 func (m *Module) with(h func(*qos.Engine, *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -48,27 +40,11 @@ func (m *Module) with(h func(*qos.Engine, *http.Request) (any, error)) http.Hand
 		if e := m.running(); e != nil {
 			v, err = h(e, r)
 		}
-		answerJSON(w, v, err)
+		core.Answer(w, v, err)
 	}
 }
 
-var errNotRunning error = &httpError{http.StatusServiceUnavailable, errors.New("the qos room is not running")}
-
-// answerJSON answers with v, or with an error in the API's form.
-func answerJSON(w http.ResponseWriter, v any, err error) {
-	code := http.StatusOK
-	if err != nil {
-		code = http.StatusInternalServerError
-		var he *httpError
-		if errors.As(err, &he) {
-			code = he.code
-		}
-		v = map[string]any{"error": map[string]string{"code": http.StatusText(code), "message": err.Error()}}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v)
-}
+var errNotRunning error = &core.HTTPError{Code: http.StatusServiceUnavailable, Err: errors.New("the qos room is not running")}
 
 func (m *Module) getPolicy(e *qos.Engine, _ *http.Request) (any, error) {
 	p, gen := e.Policy()
@@ -87,7 +63,7 @@ const maxPolicy = 1 << 20
 func (m *Module) postPolicy(e *qos.Engine, r *http.Request) (any, error) {
 	src, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxPolicy))
 	if err != nil {
-		return nil, &httpError{http.StatusBadRequest, fmt.Errorf("read policy: %w", err)}
+		return nil, &core.HTTPError{Code: http.StatusBadRequest, Err: fmt.Errorf("read policy: %w", err)}
 	}
 	name := r.URL.Query().Get("name")
 	if name == "" {
@@ -95,7 +71,7 @@ func (m *Module) postPolicy(e *qos.Engine, r *http.Request) (any, error) {
 	}
 	p, err := qos.ParsePolicy(src, name)
 	if err != nil {
-		return nil, &httpError{http.StatusBadRequest, err}
+		return nil, &core.HTTPError{Code: http.StatusBadRequest, Err: err}
 	}
 	m.changes.Lock()
 	defer m.changes.Unlock()

@@ -553,7 +553,8 @@ static __always_inline int emitted(struct conn *c, __u32 retrans, __u64 total)
 		return 1;
 	if (emit & EMIT_FAILED && (retrans || c->flags & (ABORT_REQ | ABORT_ANSWER)))
 		return 1;
-	if (emit & EMIT_SAMPLE && !(c->number & sample_mask))
+	/* The ports spread it over connections that have few. */
+	if (emit & EMIT_SAMPLE && !((c->number + c->tuple.local_port + c->tuple.remote_port) & sample_mask))
 		return 1;
 	if (!(emit & EMIT_SLOW))
 		return 0;

@@ -1,9 +1,6 @@
 package module
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +34,7 @@ func statusCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env := core.EnvFrom(cmd.Context())
 			var v View
-			if err := ask(cmd.Context(), env, &v); err != nil {
+			if err := env.Ask(cmd.Context(), http.MethodGet, "workload/status", nil, nil, &v); err != nil {
 				return err
 			}
 			if env.JSON {
@@ -73,30 +70,6 @@ func write(w io.Writer, v *View) error {
 	}
 	if v.LostRecords > 0 || v.LostLabels > 0 {
 		fmt.Fprintf(w, "%d records without room, %d labels and annotations cut or left out\n", v.LostRecords, v.LostLabels)
-	}
-	return nil
-}
-
-// ask gets the status from the agent.
-func ask(ctx context.Context, env *core.Env, v *View) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/workload/status", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := env.Agent.Do(req)
-	if err != nil {
-		var exit *core.ExitError
-		if errors.As(err, &exit) {
-			return exit
-		}
-		return core.Exit(core.ExitUnreachable, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return core.Exit(core.ExitUnreachable, fmt.Errorf("the agent answered %s: its workload room is not running", resp.Status))
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<20)).Decode(v); err != nil {
-		return fmt.Errorf("read the agent's answer: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,5 @@
+//go:build !no_tcprt
+
+package all
+
+import _ "github.com/anole-os/anole/tcprt/module"
