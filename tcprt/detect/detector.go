@@ -36,8 +36,9 @@ type Options struct {
 	// Warm is how many windows are only learnt from at first: 60.
 	Warm int
 	// Ratio and Least are the least effect that matters: the value over the
-	// baseline, and their difference. 1.5 and 500 µs (1.25 of round trips, which
-	// vary little); of ratios 3, and 1 %.
+	// baseline, and their difference. 1.3 and 500 µs; 1.5 of what the network has to
+	// do with and of the 99th percentile; 1.25 of round trips, which vary little. Of
+	// ratios 3, and 1 %.
 	Ratio, Least float64
 	// Rule says how many windows make an anomaly: see DefaultRule.
 	Rule Rule
@@ -57,7 +58,7 @@ type Options struct {
 func (o Options) defaults(s Signal, r Rule) Options {
 	ratio, least := 1.3, 500e-6
 	switch s {
-	case TotalP99:
+	case TotalP99, UploadP90, SendP90, DeliveryP90: // those that a burst of loss lengthens
 		ratio = 1.5
 	case RTT:
 		ratio = 1.25

@@ -24,9 +24,14 @@ type Monitor struct {
 // NewMonitor gives one that knows no service yet.
 func NewMonitor(o MonitorOptions) *Monitor {
 	set(&o.Services, 512)
-	m := &Monitor{o: o, known: map[tcprt.Service]*service{}}
-	m.head.prev, m.head.next = &m.head, &m.head
+	m := &Monitor{o: o}
+	m.clear()
 	return m
+}
+
+func (m *Monitor) clear() {
+	m.known, m.lost = map[tcprt.Service]*service{}, 0
+	m.head.prev, m.head.next = &m.head, &m.head
 }
 
 // Observe takes a service's next window, and how many of its requests were

@@ -10,7 +10,7 @@ import (
 )
 
 // The parameters were chosen on seeds under 2000. These tests have others.
-const unseen = 10_000
+const unseen = 20_000
 
 // quiet gives how many events a service with nothing wrong has.
 func quiet(t *testing.T, s sim.Spec, o MonitorOptions, windows int) (n int) {

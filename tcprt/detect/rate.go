@@ -27,7 +27,8 @@ type Rate struct {
 type rateState struct {
 	Run  run
 	Base counts // of quiet windows, the older the less
-	Held counts // of windows that were suspect: see short
+	Held counts // of windows since the sum left nothing
+	Seen bool   // that some of them were an anomaly
 	// Spread is how much more the counts vary than a binomial distribution's.
 	Spread float64
 	RunK   uint64 // counts since the sum left nothing
@@ -68,19 +69,10 @@ func (r *Rate) judge(at int64, k, n uint64) Score {
 	if r.s.Run.Sum == 0 {
 		r.s.RunK, r.s.RunN = 0, 0
 	}
-	c := counts{r.s.Held.K + float64(k), r.s.Held.N + float64(n), r.s.Held.Windows + 1}
-	if c.Windows <= short+1 {
+	if r.s.Held.Windows < short {
 		r.vary(k, n, p)
 	}
-	if r.s.Run.suspect(&r.o.Rule) {
-		r.s.Held = c
-	} else {
-		if c.Windows > short+1 {
-			c = counts{float64(k), float64(n), 1}
-		}
-		r.learn(c)
-		r.s.Held = counts{}
-	}
+	r.hold(counts{float64(k), float64(n), 1})
 	s.Adopted = r.relearn(at)
 	s.Anomalous = r.s.Run.Anomalous
 	return s
@@ -104,6 +96,25 @@ func (r *Rate) likelihood(k, n uint64, p float64) float64 {
 func (r *Rate) matters(p float64) bool {
 	now := float64(r.s.RunK) / float64(r.s.RunN)
 	return now >= r.o.Least && now >= r.o.Ratio*p && r.s.RunK >= 3
+}
+
+// patience is how many windows may be held that are no anomaly.
+const patience = 120
+
+// hold keeps a window's counts until the sum is back at nothing. They are learnt
+// then, but for those of an anomaly that was not short. Failures that are few must
+// not be held for good, or the rate would be learnt without them.
+func (r *Rate) hold(c counts) {
+	h := &r.s.Held
+	h.K, h.N, h.Windows = h.K+c.K, h.N+c.N, h.Windows+1
+	r.s.Seen = r.s.Seen || r.s.Run.Anomalous
+	if r.s.Run.Sum > 0 && (r.s.Seen || h.Windows < patience) {
+		return
+	}
+	if !r.s.Seen || h.Windows <= short {
+		r.learn(*h)
+	}
+	*h, r.s.Seen = counts{}, false
 }
 
 // learn takes quiet windows into the baseline.

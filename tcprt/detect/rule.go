@@ -6,7 +6,7 @@ import "math/bits"
 // off (zero).
 //
 // The sum is Page's: what each window is over Drift is added, at most Cap of it, and
-// what it is under is taken away; from Sum on it is an anomaly, until the sum is back
+// what it is under is taken away, as much at most; from Sum on it is an anomaly, until the sum is back
 // at nothing. With Cap a single window can never be one: Sum/(Cap-Drift) of them in
 // a row are needed at least, and more where they are less far out.
 //
@@ -36,7 +36,7 @@ type run struct {
 
 // step takes a window's deviation. An anomaly begins only where it may.
 func (r *run) step(rule *Rule, z float64, may bool) {
-	r.Sum = min(max(0, r.Sum+min(z, rule.Cap)-rule.Drift), 2*rule.Sum)
+	r.Sum = min(max(0, r.Sum+min(max(z, -rule.Cap), rule.Cap)-rule.Drift), 1.5*rule.Sum)
 	r.Bits <<= 1
 	if rule.N > 0 && z > rule.Over {
 		r.Bits |= 1

@@ -104,9 +104,9 @@ func (m *Monitor) Save(to io.Writer) error {
 // Load reads what Save wrote; of more services than there is room for, those that
 // were seen last. A Monitor that it gave an error for knows no service.
 func (m *Monitor) Load(from io.Reader) error {
-	*m = *NewMonitor(m.o)
+	m.clear()
 	if err := m.load(from); err != nil {
-		*m = *NewMonitor(m.o)
+		m.clear()
 		return fmt.Errorf("read detectors: %w", err)
 	}
 	return nil
