@@ -91,8 +91,7 @@ func each(sum time.Duration, t *tcprt.Totals) float64 {
 	return sum.Seconds() / float64(t.Requests)
 }
 
-// sent estimates the segments of the answers.
-func sent(t *tcprt.Totals) uint64 { return t.Requests + t.AnswerBytes/1448 }
-
-// received estimates the segments of the requests.
-func received(t *tcprt.Totals) uint64 { return t.Requests + t.RequestBytes/1448 }
+// sent and received estimate the segments of answers and of requests: the last of
+// each is half full, and there is one at least.
+func sent(t *tcprt.Totals) uint64     { return max(t.Requests, t.AnswerBytes/1448+t.Requests/2) }
+func received(t *tcprt.Totals) uint64 { return max(t.Requests, t.RequestBytes/1448+t.Requests/2) }

@@ -42,6 +42,12 @@ func (x *trial) nagle() {
 	})
 }
 
+// idle says whether nothing else explains a record's time: neither loss nor room
+// nor the path.
+func idle(r *tcprt.Record, d time.Duration) bool {
+	return r.Retransmits == 0 && r.OutOfOrder == 0 && r.ZeroWindows == 0 && r.WindowLimited+r.BufferLimited < d/2 && r.MinRTT > 0 && r.MinRTT < near && d > 2*r.MinRTT
+}
+
 // waits takes the time of a phase that was a delayed acknowledgement's in the
 // samples, if most of those that were slow in it were that slow.
 func (x *trial) waits(p tcprt.Phase, of func(*tcprt.Record) time.Duration) {
@@ -56,7 +62,7 @@ func (x *trial) waits(p tcprt.Phase, of func(*tcprt.Record) time.Duration) {
 		if r.Phase(p) > slow || p == tcprt.Send && r.Phase(tcprt.Delivery) > slow {
 			slows++
 		}
-		if d := of(r); r.Retransmits == 0 && r.MinRTT > 0 && r.MinRTT < near && delayed(d) && d > 2*r.MinRTT {
+		if d := of(r); delayed(d) && idle(r, d) {
 			waited++
 			sum += d
 		}

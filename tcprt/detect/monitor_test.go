@@ -198,7 +198,7 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, state []byte) {
 		d := NewRobust(TotalP50, Options{Seasonal: true})
 		if d.UnmarshalBinary(state) == nil {
-			feed.run(d, 50)
+			newFeed(20).run(d, 50)
 		}
 	})
 }

@@ -67,8 +67,9 @@ func (s Signal) count(t *tcprt.Totals, errors uint64) (k, n uint64) {
 		n = t.Requests
 		return min(n, t.AbortedRequests+t.AbortedAnswers+errors), n
 	}
-	// A window counts bytes: each answer's last segment is not a full one.
-	n = t.Requests + t.AnswerBytes/segment
+	// Bytes are what is counted: of an answer's segments the last one is half full,
+	// and there is one at least.
+	n = max(t.Requests, t.AnswerBytes/segment+t.Requests/2)
 	return min(n, t.Retransmits), n
 }
 
