@@ -19,8 +19,12 @@ const (
 // first, 200 ms at most, and what a busy node adds.
 func delayed(d time.Duration) bool { return d >= 35*ms && d <= 60*ms || d >= 195*ms && d <= 225*ms }
 
-// nagle looks for requests that waited for a delayed acknowledgement.
+// nagle looks for requests that waited for a delayed acknowledgement. Where segments
+// are lost nothing is told by times: what is sent again takes 200 ms, too.
 func (x *trial) nagle() {
+	if _, _, lossy := x.lost(); lossy {
+		return
+	}
 	x.waits(tcprt.Send, func(r *tcprt.Record) time.Duration {
 		switch {
 		case r.Flags&tcprt.NoDelay != 0 || r.AnswerBytes > small:

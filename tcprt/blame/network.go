@@ -49,11 +49,16 @@ func (x *trial) limits() {
 	}
 }
 
+// retry is what a lost segment costs at most, in seconds, but for one that is lost
+// again and again: TCP_RTO_MIN of include/net/tcp.h, and the path.
+const retry = 0.5
+
 // path explains what loss and longer round trips do. Each round trip more is that
 // of as many as the phase had before.
 func (x *trial) path() {
 	longer, from, to := x.farther()
 	now, usual, lossy := x.lost()
+	costs := retry * float64(x.Now.Retransmits+x.Now.OutOfOrder) / float64(max(1, x.Now.Requests))
 	for _, p := range [...]tcprt.Phase{tcprt.Upload, tcprt.Send, tcprt.Delivery} {
 		left := x.more[p]
 		if longer > 0 {
@@ -65,7 +70,7 @@ func (x *trial) path() {
 			left -= x.take(p, NetworkRTT, part)
 		}
 		if lossy {
-			x.take(p, NetworkLoss, left)
+			x.take(p, NetworkLoss, min(left, costs))
 		}
 	}
 	if t := x.by[NetworkRTT]; t > 0 {

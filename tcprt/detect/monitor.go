@@ -62,6 +62,20 @@ func (m *Monitor) Totals(key tcprt.Service, now, usual *tcprt.Totals) bool {
 	return true
 }
 
+// Asks adds the services that one's cgroup asks, as a client, to a list: the one
+// that was seen last first. A service whose cgroup is not known asks none.
+func (m *Monitor) Asks(key tcprt.Service, out []tcprt.Service) []tcprt.Service {
+	if key.Cgroup == 0 {
+		return out
+	}
+	for v := m.head.next; v != &m.head; v = v.next {
+		if v.key.Role == tcprt.Client && v.key.Cgroup == key.Cgroup && v.key != key {
+			out = append(out, v.key)
+		}
+	}
+	return out
+}
+
 // Known is how many services are, and Forgotten how many were for want of room.
 func (m *Monitor) Known() int { return len(m.known) }
 

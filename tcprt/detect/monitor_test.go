@@ -100,6 +100,23 @@ func TestForgetsTheLeastLately(t *testing.T) {
 	}
 }
 
+func TestAsks(t *testing.T) {
+	m := NewMonitor(MonitorOptions{})
+	for i, s := range []tcprt.Service{
+		{Role: tcprt.Server, Port: 80, Cgroup: 7}, {Role: tcprt.Client, Port: 5432, Cgroup: 7}, {Role: tcprt.Client, Port: 6379, Cgroup: 7},
+		{Role: tcprt.Client, Port: 5432, Cgroup: 8}, {Role: tcprt.Client, Port: 1},
+	} {
+		m.Observe(&tcprt.Window{Service: s, Start: time.Unix(int64(i+1), 0)}, 0)
+	}
+	got := m.Asks(tcprt.Service{Role: tcprt.Server, Port: 80, Cgroup: 7}, nil)
+	if len(got) != 2 || got[0].Port != 6379 || got[1].Port != 5432 {
+		t.Error(got)
+	}
+	if got := m.Asks(tcprt.Service{Port: 80}, nil); got != nil {
+		t.Error(got)
+	}
+}
+
 // After a restart it goes on as if there had been none: in the warm-up, in quiet
 // and in an event.
 func TestRestart(t *testing.T) {

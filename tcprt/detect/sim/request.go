@@ -85,8 +85,8 @@ func segments(bytes uint32) int { return int(bytes+mss-1) / mss }
 // flights is how many round trips slow start takes.
 func flights(segments int) int {
 	n := 1
-	for room := flight; segments > room; room += flight << n {
-		n++
+	for room := flight; segments > room; n++ {
+		room += flight << n
 	}
 	return n
 }
@@ -152,11 +152,12 @@ func (q *request) lose() {
 			continue
 		}
 		q.r.Retransmits++
-		if n-i > 3 { // three later ones tell of it
+		switch {
+		case n-i > 3: // three later ones tell of it
 			q.send += q.rtt
-		} else if q.Float64() < 0.7 { // a probe does, RFC 8985
+		case q.Float64() < 0.7: // a probe does, RFC 8985
 			q.delivery += 2*q.rtt + 2*time.Millisecond
-		} else {
+		default:
 			q.delivery += max(rto, 2*q.rtt)
 		}
 	}
