@@ -116,14 +116,14 @@ const unseen = 40_000
 
 // causes gives of how many runs the cause was right, of how many the fault was
 // found in five windows, and of how many it was found at all.
-func causes(t *testing.T, f sim.Fault, lite bool, more, runs int) (correct, intime, found int) {
+func causes(t *testing.T, f sim.Fault, lite bool, more, runs int, share float64) (correct, intime, found int) {
 	want := right[f]
 	if lite && want == blame.SocketQueue {
 		want = blame.Server // which there cannot be told apart
 	}
 	for seed := range uint64(runs) {
 		s := sim.Random(unseen+seed, f, 150)
-		s.Lite = lite
+		s.Lite, s.Share = lite, s.Share*share
 		o := play(s, more, 30)
 		if o.delay == 0 {
 			continue
@@ -144,7 +144,7 @@ func causes(t *testing.T, f sim.Fault, lite bool, more, runs int) (correct, inti
 func TestCauses(t *testing.T) {
 	for f := sim.None + 1; f < sim.Faults; f++ {
 		for _, lite := range []bool{false, true} {
-			if correct, _, found := causes(t, f, lite, 0, 8); correct < found-1 || found < 6 {
+			if correct, _, found := causes(t, f, lite, 0, 8, 1); correct < found-1 || found < 6 {
 				t.Errorf("%v, lite %v: right in %d of 8, found in %d", f, lite, correct, found)
 			}
 		}
@@ -157,12 +157,26 @@ func TestCausesOften(t *testing.T) {
 	for _, lite := range []bool{false, true} {
 		for _, more := range []int{0, 2} {
 			for f := sim.None + 1; f < sim.Faults; f++ {
-				correct, intime, found := causes(t, f, lite, more, runs)
+				correct, intime, found := causes(t, f, lite, more, runs, 1)
 				t.Logf("lite %v, %d windows later: %v: found %d, in five windows %d, right %d of %d", lite, more, f, found, intime, correct, runs)
 				if !lite && float64(correct) < 0.95*float64(found) || !lite && float64(intime) < 0.95*runs {
 					t.Errorf("%v: want 95 %%", f)
 				}
 			}
+		}
+	}
+}
+
+// Of faults that only a tenth to a fourth of the requests have fewer are found, but
+// their causes are right.
+func TestCausesOfFew(t *testing.T) {
+	testkit.Select(t, "slow")
+	const runs = 100
+	for f := sim.None + 1; f < sim.Faults; f++ {
+		correct, intime, found := causes(t, f, false, 2, runs, 0.25)
+		t.Logf("%v: found %d of %d, in five windows %d, right %d", f, found, runs, intime, correct)
+		if float64(correct) < 0.95*float64(found) {
+			t.Errorf("%v: want 95 %%", f)
 		}
 	}
 }

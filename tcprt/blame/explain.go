@@ -2,6 +2,7 @@ package blame
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/anole-os/anole/tcprt"
@@ -67,7 +68,7 @@ func (x *trial) counts() {
 	usual := x.usual.Phases[tcprt.Phases].Mean().Seconds()
 	weight := max(x.all, little*usual, 1e-6)
 	if now, before, ok := x.aborted(); ok {
-		x.say(weight, sprintf("%s of the requests were cut off, usually %s", percent(now), percent(before)))
+		x.say(weight, fmt.Sprintf("%s of the requests were cut off, usually %s", percent(now), percent(before)))
 		if x.all <= max(little, min(1, 5*now))*usual {
 			x.by[Aborts] += 2 * weight
 		}

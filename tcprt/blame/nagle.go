@@ -1,6 +1,7 @@
 package blame
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/anole-os/anole/tcprt"
@@ -80,7 +81,7 @@ func (x *trial) waits(p tcprt.Phase, of func(*tcprt.Record) time.Duration) {
 		took += x.take(tcprt.Delivery, NagleDelAck, share*x.more[tcprt.Delivery])
 	}
 	if took > 0 {
-		x.say(took, sprintf("%d of %d samples waited for 40 ms (or 200 ms) in %s, with nothing lost and a round trip under %s: small writes and a delayed "+
+		x.say(took, fmt.Sprintf("%d of %d samples waited for 40 ms (or 200 ms) in %s, with nothing lost and a round trip under %s: small writes and a delayed "+
 			"acknowledgement; TCP_NODELAY, or one write, ends it", waited, len(x.Samples), phaseWords[p], words(near)))
 	}
 }

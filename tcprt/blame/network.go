@@ -1,6 +1,8 @@
 package blame
 
 import (
+	"fmt"
+
 	"github.com/anole-os/anole/tcprt"
 )
 
@@ -9,7 +11,7 @@ func (x *trial) network() {
 	x.limits()
 	x.path()
 	if t := x.take(tcprt.Upload, ClientUpload, x.more[tcprt.Upload]); t > 0 {
-		x.say(t, sprintf("requests took %s longer to come in, with nothing lost on the way: their clients send them in parts", words(seconds(t))))
+		x.say(t, fmt.Sprintf("requests took %s longer to come in, with nothing lost on the way: their clients send them in parts", words(seconds(t))))
 	}
 }
 
@@ -34,18 +36,18 @@ func (x *trial) limits() {
 	zero, before, shut := grown(x.Now.ZeroWindows, x.Now.Requests, x.usual.ZeroWindows, x.usual.Requests, 0.01)
 	if window > most*down || shut && window > most/2*down || shut && x.Now.WindowLimited == 0 {
 		t := x.takeDown(ClientReceive, down)
-		x.say(t, sprintf("answers waited for %s each for room in the client's window (%.2g times each it was shut, usually %.2g): the client does not read",
+		x.say(t, fmt.Sprintf("answers waited for %s each for room in the client's window (%.2g times each it was shut, usually %.2g): the client does not read",
 			words(seconds(max(0, window))), zero, before))
 		return
 	}
 	if t := x.takeDown(ClientReceive, window); t > 0 {
-		x.say(t, sprintf("answers waited for %s each for room in the client's window", words(seconds(t))))
+		x.say(t, fmt.Sprintf("answers waited for %s each for room in the client's window", words(seconds(t))))
 	}
 	if buffer > most*down {
 		buffer = down
 	}
 	if t := x.takeDown(SendBuffer, buffer); t > 0 {
-		x.say(t, sprintf("answers waited for %s each for room in the send buffer: net.ipv4.tcp_wmem or SO_SNDBUF is small", words(seconds(t))))
+		x.say(t, fmt.Sprintf("answers waited for %s each for room in the send buffer: net.ipv4.tcp_wmem or SO_SNDBUF is small", words(seconds(t))))
 	}
 }
 
@@ -74,10 +76,10 @@ func (x *trial) path() {
 		}
 	}
 	if t := x.by[NetworkRTT]; t > 0 {
-		x.say(t, sprintf("the median round trip rose from %s to %s", words(seconds(from)), words(seconds(to))))
+		x.say(t, fmt.Sprintf("the median round trip rose from %s to %s", words(seconds(from)), words(seconds(to))))
 	}
 	if lossy {
-		x.say(max(x.by[NetworkLoss], x.all/10), sprintf("%s of the segments were sent again or came out of order, usually %s", percent(now), percent(usual)))
+		x.say(max(x.by[NetworkLoss], x.all/10), fmt.Sprintf("%s of the segments were sent again or came out of order, usually %s", percent(now), percent(usual)))
 	}
 }
 

@@ -1,13 +1,17 @@
 package blame
 
-import "github.com/anole-os/anole/tcprt"
+import (
+	"fmt"
+
+	"github.com/anole-os/anole/tcprt"
+)
 
 // node explains the time between a request and its answer.
 func (x *trial) node() {
 	x.downstream()
 	x.host()
 	if t := x.take(tcprt.Queue, SocketQueue, x.more[tcprt.Queue]); t > 0 {
-		x.say(t, sprintf("requests lay in the socket for %s longer: the program does not come to read them", words(seconds(t))))
+		x.say(t, fmt.Sprintf("requests lay in the socket for %s longer: the program does not come to read them", words(seconds(t))))
 	}
 	x.take(tcprt.Processing, Server, x.more[tcprt.Processing])
 }
@@ -28,7 +32,7 @@ func (x *trial) downstream() {
 			best, x.pair = t, i
 		}
 		if t > 0 {
-			x.say(t, sprintf("%s, asked %.2g times for each request, took %s, usually %s", d.Name, calls, words(now.Mean()), words(usual.Mean())))
+			x.say(t, fmt.Sprintf("%s, asked %.2g times for each request, took %s, usually %s", d.Name, calls, words(now.Mean()), words(usual.Mean())))
 		}
 	}
 	// Most of it is all of it: the means of few requests are what they are.
@@ -76,7 +80,7 @@ func (x *trial) host() {
 func (x *trial) held(c Cause, share float64, had [2]float64, text string, now, usual float64) {
 	t := x.take(tcprt.Queue, c, share*had[0]) + x.take(tcprt.Processing, c, share*had[1])
 	if t > 0 {
-		x.say(t, sprintf(text, percent(now), percent(usual)))
+		x.say(t, fmt.Sprintf(text, percent(now), percent(usual)))
 	}
 }
 
@@ -85,7 +89,7 @@ func (x *trial) held(c Cause, share float64, had [2]float64, text string, now, u
 func (x *trial) asClient() {
 	if zero, before, shut := grown(x.Now.ZeroWindows, x.Now.Requests, x.usual.ZeroWindows, x.usual.Requests, 0.01); shut {
 		t := x.take(tcprt.Delivery, ClientReceive, x.more[tcprt.Delivery])
-		x.say(t, sprintf("a window was shut %.2g times for each request, usually %.2g: what arrives is not read", zero, before))
+		x.say(t, fmt.Sprintf("a window was shut %.2g times for each request, usually %.2g: what arrives is not read", zero, before))
 	}
 	if longer, _, _ := x.farther(); longer > 0 {
 		x.take(tcprt.Processing, NetworkRTT, 1.25*longer)

@@ -8,16 +8,14 @@ import (
 	"github.com/anole-os/anole/tcprt"
 )
 
-func sprintf(format string, a ...any) string { return fmt.Sprintf(format, a...) }
-
 // percent has two digits where that says more than none.
 func percent(share float64) string {
 	p := share * 100
 	switch {
 	case p == 0 || p >= 10:
-		return sprintf("%.0f %%", p)
+		return fmt.Sprintf("%.0f %%", p)
 	case p >= 0.01:
-		return sprintf("%.2g %%", p)
+		return fmt.Sprintf("%.2g %%", p)
 	}
 	return "next to 0 %"
 }
@@ -26,18 +24,18 @@ func percent(share float64) string {
 func words(d time.Duration) string {
 	switch {
 	case d >= time.Second:
-		return sprintf("%s s", digits(d.Seconds()))
+		return fmt.Sprintf("%s s", digits(d.Seconds()))
 	case d >= time.Millisecond:
-		return sprintf("%s ms", digits(d.Seconds()*1e3))
+		return fmt.Sprintf("%s ms", digits(d.Seconds()*1e3))
 	}
-	return sprintf("%d µs", d.Microseconds())
+	return fmt.Sprintf("%d µs", d.Microseconds())
 }
 
 func digits(x float64) string {
 	if x >= 10 {
-		return sprintf("%.0f", math.Round(x))
+		return fmt.Sprintf("%.0f", math.Round(x))
 	}
-	return sprintf("%.2g", x)
+	return fmt.Sprintf("%.2g", x)
 }
 
 var phaseWords = [tcprt.Phases + 1]string{"the upload", "the queue in the socket", "the server's time", "sending the answer", "its delivery", "the whole request"}
@@ -57,6 +55,6 @@ func (x *trial) phases() {
 		if tcprt.Phase(p) == tcprt.Processing && x.Service.Role == tcprt.Server && x.Now.Phases[tcprt.Queue].Count() == 0 {
 			what += " (with the queue in the socket, which was not measured)"
 		}
-		x.say(more*1.5, sprintf("the %s of %s rose from %s to %s", at, what, words(usual.Quantile(q)), words(now.Quantile(q))))
+		x.say(more*1.5, fmt.Sprintf("the %s of %s rose from %s to %s", at, what, words(usual.Quantile(q)), words(now.Quantile(q))))
 	}
 }
