@@ -61,9 +61,9 @@ func TestQuantile(t *testing.T) {
 // What is counted of requests is all there is to be found in them.
 func TestTotals(t *testing.T) {
 	var a, b Totals
-	whole := Record{T0: 1000, T1: 3000, Read: 4000, T2: 9000, Last: 10_000, T3: 20_000, RequestBytes: 5, AnswerBytes: 7, RTT: 50, Busy: 4, WindowLimited: 2, BufferLimited: 1, Flags: Piggyback}
+	whole := Record{Role: Server, T0: 1000, T1: 3000, Read: 4000, T2: 9000, Last: 10_000, T3: 20_000, RequestBytes: 5, AnswerBytes: 7, RTT: 50, Busy: 4, WindowLimited: 2, BufferLimited: 1}
 	a.Add(&whole)
-	a.Add(&Record{T0: 1, Flags: AbortedRequest, RequestBytes: 1, Retransmits: 3, OutOfOrder: 2, ZeroWindows: 1})
+	a.Add(&Record{T0: 1, Flags: AbortedRequest | Piggyback, RequestBytes: 1, Retransmits: 3, OutOfOrder: 2, ZeroWindows: 1})
 	b.Add(&Record{T0: 1, T1: 2, T2: 3, Flags: AbortedAnswer | Overlap})
 	before := a
 	a.Merge(&b)

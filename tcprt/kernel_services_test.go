@@ -48,7 +48,7 @@ func ask(t *testing.T, c net.Conn, n int) {
 func (k *kit) services() map[Role]Totals {
 	k.Helper()
 	out := map[Role]Totals{}
-	if err := k.Services(func(s Service, t *Totals) { sum := out[s.Role]; sum.Merge(t); out[s.Role] = sum }); err != nil {
+	if err := k.Services(func(s Service, t *Totals, _ Owner) { sum := out[s.Role]; sum.Merge(t); out[s.Role] = sum }); err != nil {
 		k.Fatal(err)
 	}
 	return out
@@ -179,12 +179,12 @@ func TestKernelEmitsWhatIsWanted(t *testing.T) {
 
 // netns and cgroup are those of the only service there is.
 func (k *kit) netns() (ns uint32) {
-	_ = k.Services(func(s Service, _ *Totals) { ns = s.NetNS })
+	_ = k.Services(func(s Service, _ *Totals, _ Owner) { ns = s.NetNS })
 	return ns
 }
 
 func (k *kit) cgroup() (id uint64) {
-	_ = k.Services(func(s Service, _ *Totals) { id = s.Cgroup })
+	_ = k.Services(func(s Service, _ *Totals, _ Owner) { id = s.Cgroup })
 	return id
 }
 

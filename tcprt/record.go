@@ -35,7 +35,8 @@ const (
 	// Overlap: another request came in before the answer was acknowledged, so that
 	// this record is of more than one.
 	Overlap Flags = 1 << iota
-	// Piggyback: the acknowledgement of the answer came with the next request.
+	// Piggyback: the acknowledgement of the answer came with the next request
+	// (Server), or that of the request with the answer (Client).
 	Piggyback
 	// AbortedRequest: the connection ended before anything was answered.
 	AbortedRequest
@@ -58,8 +59,8 @@ const (
 	ZeroWindow
 	// NoDelay: the sender has Nagle's algorithm off (TCP_NODELAY).
 	NoDelay
-	// DelayedAck: the acknowledgement of the answer, which was of a packet or two,
-	// waited for its timer.
+	// DelayedAck: the acknowledgement of the answer (Server) or of the request
+	// (Client), which was of a packet or two, waited for its timer.
 	DelayedAck
 	// TLS: the request is a TLS record.
 	TLS
@@ -124,7 +125,8 @@ type Record struct {
 	// Times on CLOCK_MONOTONIC; 0 is what never came, or was not measured.
 	//
 	// Read is when the program read the request, after its last segment came in
-	// (Server, tier Full); Last is when the last packet of the answer left (Server).
+	// (Server, tier Full); Last is when the last packet left, of the answer (Server)
+	// or of the request (Client).
 	T0, T1, Read, T2, Last, T3 time.Duration
 	// End is when it was told: at the next request, at the end of the connection, or
 	// when the connection had been idle for a while.
@@ -175,9 +177,9 @@ func (p Phase) String() string {
 //	Send        from the first packet of the answer to the last (Server)
 //	Delivery    until all of the answer was acknowledged (Server) or was there (Client)
 //
-// An acknowledgement that waited for the next request to ride on, or for its timer,
-// is put at the path's least round trip after the last packet of the answer; T3
-// keeps what was seen.
+// An acknowledgement that waited for data to ride on, or for its timer, is put at the
+// path's least round trip after the last packet that it is of. A server's T3 keeps
+// what was seen; a client's T1 does not.
 func (r *Record) Phase(p Phase) time.Duration {
 	switch p {
 	case Upload:
@@ -190,12 +192,25 @@ func (r *Record) Phase(p Phase) time.Duration {
 		return span(r.T2, r.Last)
 	case Delivery:
 		d := span(max(r.T2, r.Last), r.T3)
-		if r.Flags&(Piggyback|DelayedAck) != 0 && r.MinRTT > 0 {
+		if r.Role == Server && r.Flags&(Piggyback|DelayedAck) != 0 && r.MinRTT > 0 {
 			return min(d, r.MinRTT)
 		}
 		return d
 	}
 	return r.Total()
+}
+
+// RoundTrip is how long the path took there and back, by an acknowledgement that came
+// at once, of packets that left once (RFC 6298, Karn's rule); 0 where none did. RTT, which the kernel smooths, has the time in it that
+// acknowledgements waited for data to ride on.
+func (r *Record) RoundTrip() time.Duration {
+	if r.Flags&(Piggyback|DelayedAck|Guessed) != 0 || r.Retransmits > 0 {
+		return 0
+	}
+	if r.Role == Client {
+		return span(r.Last, r.T1)
+	}
+	return span(r.Last, r.T3)
 }
 
 // Total is all phases together.

@@ -62,8 +62,8 @@ func TestPhases(t *testing.T) {
 		complete                            bool
 	}{
 		{"whole", Record{T0: 10, T1: 20, T2: 50, T3: 90}, 10, 30, 40, 80, true},
-		{"the acknowledgement rode", Record{T0: 10, T1: 20, T2: 50, T3: 90, Flags: Piggyback, MinRTT: 5}, 10, 30, 5, 45, true},
-		{"it rode at once", Record{T0: 10, T1: 20, T2: 50, T3: 53, Flags: Piggyback, MinRTT: 5}, 10, 30, 3, 43, true},
+		{"the acknowledgement rode", Record{Role: Server, T0: 10, T1: 20, T2: 50, T3: 90, Flags: Piggyback, MinRTT: 5}, 10, 30, 5, 45, true},
+		{"it rode at once", Record{Role: Server, T0: 10, T1: 20, T2: 50, T3: 53, Flags: Piggyback, MinRTT: 5}, 10, 30, 3, 43, true},
 		{"no round trip known", Record{T0: 10, T1: 20, T2: 50, T3: 90, Flags: Piggyback}, 10, 30, 40, 80, true},
 		{"never answered", Record{T0: 10, T1: 20, Flags: AbortedRequest}, 10, 0, 0, 10, false},
 		{"cut off", Record{T0: 10, T1: 20, T2: 30, Flags: AbortedAnswer}, 10, 10, 0, 20, false},

@@ -21,9 +21,9 @@ const (
 // slots are the places that services have in the kernel's counts. Place 0 is shared
 // by all that found none free.
 type slots struct {
-	services, places, counts, limits *ebpf.Map
-	each                             []bpf.TcprtCount // of a CPU
-	known                            map[uint32]*slot
+	services, places, counts, limits, owners *ebpf.Map
+	each                                     []bpf.TcprtCount // of a CPU
+	known                                    map[uint32]*slot
 }
 
 type slot struct {
@@ -35,7 +35,8 @@ type slot struct {
 }
 
 func (s *slots) open(coll *ebpf.Collection) error {
-	s.services, s.places, s.counts, s.limits = coll.Maps["services"], coll.Maps["places"], coll.Maps["counts"], coll.Maps["limits"]
+	s.services, s.places, s.counts = coll.Maps["services"], coll.Maps["places"], coll.Maps["counts"]
+	s.limits, s.owners = coll.Maps["limits"], coll.Maps["owners"]
 	s.known = map[uint32]*slot{0: {}}
 	for i := uint32(1); i < s.counts.MaxEntries(); i++ {
 		if err := s.places.Put(nil, i); err != nil {
@@ -45,11 +46,18 @@ func (s *slots) open(coll *ebpf.Collection) error {
 	return nil
 }
 
+// Owner is the process that had to do with a service last: that made its latest
+// connection, or first read from it. The zero Owner is not known.
+type Owner struct {
+	PID     uint32
+	Command Command
+}
+
 // Services gives f what each service has done since Open, and of the zero Service
 // what those did for which there was no place: 255 can be counted at a time. f must
-// keep neither pointer. A service that did nothing for ten minutes and has no
+// not keep the pointer. A service that did nothing for ten minutes and has no
 // connection left is forgotten.
-func (c *Collector) Services(f func(Service, *Totals)) error {
+func (c *Collector) Services(f func(Service, *Totals, Owner)) error {
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
@@ -59,7 +67,7 @@ func (c *Collector) Services(f func(Service, *Totals)) error {
 	return c.slots.read(time.Now(), c.tick, f)
 }
 
-func (s *slots) read(now time.Time, tick time.Duration, f func(Service, *Totals)) error {
+func (s *slots) read(now time.Time, tick time.Duration, f func(Service, *Totals, Owner)) error {
 	var key bpf.TcprtService
 	var at uint32
 	it := s.services.Iterate()
@@ -79,13 +87,25 @@ func (s *slots) read(now time.Time, tick time.Duration, f func(Service, *Totals)
 			e.changed = now
 		}
 		if e.totals.Requests+e.totals.Opened > 0 {
-			f(e.service, &e.totals)
+			f(e.service, &e.totals, s.owner(at))
 		}
 		if err := s.retire(at, e, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *slots) owner(at uint32) (o Owner) {
+	var k bpf.TcprtOwner
+	if at == 0 || s.owners.Lookup(at, &k) != nil {
+		return o
+	}
+	o.PID = k.Pid
+	for i, b := range k.Comm {
+		o.Command[i] = byte(b)
+	}
+	return o
 }
 
 // retire gives a place back in two steps: first no connection finds it any more,
@@ -112,6 +132,9 @@ func (s *slots) retire(at uint32, e *slot, now time.Time) error {
 	}
 	if err := s.limits.Put(at, uint64(0)); err != nil {
 		return fmt.Errorf("clear a service's limit: %w", err)
+	}
+	if err := s.owners.Put(at, bpf.TcprtOwner{}); err != nil {
+		return fmt.Errorf("clear a service's owner: %w", err)
 	}
 	if err := s.places.Put(nil, at); err != nil {
 		return fmt.Errorf("give a service's place back: %w", err)

@@ -23,7 +23,7 @@ type Totals struct {
 	// that was not measured is not counted, so that a Queue of none is told from one
 	// of no time.
 	Phases [Phases + 1]Histogram
-	RTT    Histogram // smoothed, at the end of each request
+	RTT    Histogram // of requests whose acknowledgement came at once, see Record.RoundTrip
 }
 
 // Add counts a record.
@@ -43,8 +43,8 @@ func (t *Totals) Add(r *Record) {
 	if r.Flags&Piggyback != 0 {
 		t.Piggybacks++
 	}
-	if r.RTT > 0 {
-		t.RTT.Add(r.RTT)
+	if d := r.RoundTrip(); d > 0 {
+		t.RTT.Add(d)
 	}
 	switch {
 	case r.Flags&AbortedRequest != 0:
@@ -59,7 +59,7 @@ func (t *Totals) Add(r *Record) {
 		t.Phases[Queue].Add(r.Phase(Queue))
 	}
 	t.Phases[Processing].Add(r.Phase(Processing))
-	if r.Last != 0 {
+	if r.Last != 0 && r.Role == Server {
 		t.Phases[Send].Add(r.Phase(Send))
 	}
 	t.Phases[Delivery].Add(r.Phase(Delivery))

@@ -83,25 +83,22 @@ func (r *Resolver) PID(s tcprt.Service) uint32 {
 	return 0
 }
 
-// Saw learns from a record whose process it was.
-func (r *Resolver) Saw(rec *tcprt.Record, now time.Time) {
-	if rec.PID == 0 {
+// Saw learns whose process a service's is. One that ends soon may be gone already:
+// then its name is all that is known.
+func (r *Resolver) Saw(s tcprt.Service, o tcprt.Owner, now time.Time) {
+	if o.PID == 0 {
 		return
 	}
-	s := rec.Service()
 	w := r.known[s]
 	if w == nil {
 		w = &who{}
 		r.known[s] = w
 	}
-	if w.pid == rec.PID || now.Sub(w.at) < time.Second && w.pid != 0 {
+	if w.pid == o.PID || now.Sub(w.at) < time.Second && w.pid != 0 {
 		return
 	}
-	w.pid = rec.PID
+	w.pid, w.names.Command = o.PID, term.Clean(o.Command.String())
 	r.look(s, w, now)
-	if w.names.Command == "" || w.names.Command == "?" {
-		w.names.Command = rec.Command.String()
-	}
 }
 
 // Forget drops services that keep does not have.

@@ -63,3 +63,8 @@ func (c *Case) name() string {
 	}
 	return fmt.Sprintf("the server of port %d", c.Service.Port)
 }
+
+// Fields lists all shares, in a fixed order.
+func (p *Pressure) Fields() [8]*float64 {
+	return [...]*float64{&p.Throttled, &p.RunDelay, &p.CPUSome, &p.CPUFull, &p.MemorySome, &p.MemoryFull, &p.IOSome, &p.IOFull}
+}

@@ -150,7 +150,7 @@ func TestAsClient(t *testing.T) {
 	if v := explain(with(func(q *request) { q.server = 60 * ms }), as); v.Cause != blame.Server {
 		t.Errorf("%v: %q", v.Cause, v.Evidence)
 	}
-	if v := explain(with(func(q *request) { q.server, q.rtt = q.server+10*ms, 11*ms }), as); v.Cause != blame.NetworkRTT {
+	if v := explain(with(func(q *request) { q.server, q.deliver = q.server+10*ms, 11*ms }), as); v.Cause != blame.NetworkRTT {
 		t.Errorf("%v: %q", v.Cause, v.Evidence)
 	}
 	if v := explain(with(func(q *request) { q.deliver = 60 * ms; q.edit = func(r *tcprt.Record) { r.ZeroWindows = 1 } }), as); v.Cause != blame.ClientReceive {

@@ -287,6 +287,19 @@ struct {
 	__type(value, __u64);
 } limits SEC(".maps");
 
+/* The process that made, or first read from, a service's latest connection. */
+struct owner {
+	__u32 pid;
+	char comm[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SERVICES);
+	__type(key, __u32);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
 /* Keeps types in BTF. */
 const struct record *record_anchor __attribute__((unused));
 
@@ -620,6 +633,12 @@ static __always_inline void tell(struct conn *c, struct seen *s, __u32 answer_by
 	bpf_ringbuf_submit(r, ++sum->records & (WAKE - 1) ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
 }
 
+/* Whether an acknowledgement came as late as one that waited for its timer. */
+static __always_inline int delayed(__u64 late, __u32 bytes, __u32 mss)
+{
+	return bytes <= 2 * mss && late > DELACK_LEAST * MSEC && late < DELACK_MOST * MSEC;
+}
+
 /* Counts the request, tells of it if that is wanted, and ends it. */
 __noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 request_bytes, __u64 now)
 {
@@ -648,7 +667,7 @@ __noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 req
 		__u64 late = delivery - from;
 
 		/* One packet or two, not lost: its acknowledgement waited. */
-		if (!(c->flags & PIGGYBACK) && !retrans && answer_bytes <= 2 * s->mss && late > DELACK_LEAST * MSEC && late < DELACK_MOST * MSEC)
+		if (!(c->flags & PIGGYBACK) && !retrans && delayed(late, answer_bytes, s->mss))
 			c->flags |= DELAYED_ACK;
 		if (c->flags & (PIGGYBACK | DELAYED_ACK))
 			delivery = from;
@@ -668,8 +687,11 @@ __noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 req
 		n->overlaps++;
 	if (c->flags & PIGGYBACK)
 		n->piggybacks++;
-	if (s->srtt_us)
-		observe(n, RTT, (__u64)s->srtt_us * 1000);
+	/* An acknowledgement that came at once tells the path's round trip; srtt has the
+	 * others too. */
+	from = c->role == SERVER ? c->t3 : c->t1;
+	if (!(c->flags & (PIGGYBACK | DELAYED_ACK | GUESSED)) && !retrans && c->last && from > c->last)
+		observe(n, RTT, from - c->last);
 	if (c->flags & ABORT_REQ) {
 		n->aborted_requests++;
 	} else if (c->flags & ABORT_ANSWER) {
@@ -679,7 +701,7 @@ __noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 req
 		if (c->read)
 			observe(n, QUEUE, queue);
 		observe(n, PROCESSING, processing);
-		if (c->last)
+		if (c->last && c->role == SERVER)
 			observe(n, SEND, send);
 		observe(n, DELIVERY, delivery);
 		observe(n, TOTAL, total);
@@ -788,6 +810,29 @@ static __always_inline void server(struct conn *c, struct tcp_sock *tp, __u32 en
 	c->read = 0;
 }
 
+/*
+ * All of the client's request is acknowledged. If that waited for the answer to ride
+ * on, or for its timer, the request was there long before: the least round trip
+ * after its last packet left.
+ */
+static __always_inline void acked(struct conn *c, struct tcp_sock *tp, int fresh, __u64 now)
+{
+	__u64 left = tp->tcp_wstamp_ns, least = (__u64)tp->rtt_min.s[0].v * 1000;
+
+	left = left > now ? now : left > c->t0 ? left : c->t0;
+	c->last = left;
+	c->t1 = now;
+	if (!least || tp->rtt_min.s[0].v == ~0U || left + least > now)
+		return;
+	if (fresh)
+		c->flags |= PIGGYBACK;
+	else if (tp->total_retrans == c->retrans && delayed(now - left - least, tp->snd_nxt - c->snd_done, tp->mss_cache))
+		c->flags |= DELAYED_ACK;
+	else
+		return;
+	c->t1 = left + least;
+}
+
 static __always_inline void client(struct conn *c, struct tcp_sock *tp, __u32 end, __u32 ack, __u64 now)
 {
 	int fresh = after(end, tp->rcv_nxt);
@@ -818,7 +863,7 @@ static __always_inline void client(struct conn *c, struct tcp_sock *tp, __u32 en
 		c->t0 = left_at(c, tp, from, now);
 	}
 	if (c->state == REQUEST && !c->t1 && ack == tp->snd_nxt)
-		c->t1 = now;
+		acked(c, tp, fresh, now);
 	if (!fresh)
 		return;
 	if (after(end, c->rcv_seen))
@@ -951,6 +996,20 @@ static __always_inline void closed(struct conn *c, struct tcp_sock *tp, int from
 	c->retrans = tp->total_retrans;
 }
 
+/* A program does something with the connection. */
+static __always_inline void owned(struct conn *c, __u32 pid)
+{
+	__u32 slot = c->slot;
+	struct owner *o = bpf_map_lookup_elem(&owners, &slot);
+
+	c->pid = pid;
+	bpf_get_current_comm(c->comm, sizeof(c->comm));
+	if (!o)
+		return;
+	o->pid = pid;
+	__builtin_memcpy(o->comm, c->comm, sizeof(o->comm));
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int state(__u64 *ctx)
 {
@@ -968,10 +1027,8 @@ int state(__u64 *ctx)
 		return 0;
 	if (to == TCP_SYN_SENT) { /* a program makes it */
 		c = open(sk, CLIENT);
-		if (c) {
-			c->pid = bpf_get_current_pid_tgid() >> 32;
-			bpf_get_current_comm(c->comm, sizeof(c->comm));
-		}
+		if (c)
+			owned(c, bpf_get_current_pid_tgid() >> 32);
 		return 0;
 	}
 	c = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -1026,10 +1083,8 @@ int reads(__u64 *ctx)
 	if (!c)
 		return 0;
 	pid = bpf_get_current_pid_tgid() >> 32;
-	if (c->pid != pid) {
-		c->pid = pid;
-		bpf_get_current_comm(c->comm, sizeof(c->comm));
-	}
+	if (c->pid != pid)
+		owned(c, pid);
 	if (c->role == SERVER && c->state == REQUEST && !c->read)
 		c->read = bpf_ktime_get_ns();
 	return 0;

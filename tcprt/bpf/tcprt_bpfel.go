@@ -80,6 +80,12 @@ type TcprtNetwork struct {
 	Address [4]uint32
 }
 
+type TcprtOwner struct {
+	_    structs.HostLayout
+	Pid  uint32
+	Comm [16]int8
+}
+
 type TcprtRecord struct {
 	_     structs.HostLayout
 	Tuple struct {
@@ -190,6 +196,7 @@ const (
 	TcprtMapListeners    = "listeners"
 	TcprtMapNamespaces   = "namespaces"
 	TcprtMapNetworks     = "networks"
+	TcprtMapOwners       = "owners"
 	TcprtMapPlaces       = "places"
 	TcprtMapPorts        = "ports"
 	TcprtMapRecords      = "records"
@@ -272,6 +279,7 @@ type TcprtMapSpecs struct {
 	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
 	Namespaces *ebpf.MapSpec `ebpf:"namespaces"`
 	Networks   *ebpf.MapSpec `ebpf:"networks"`
+	Owners     *ebpf.MapSpec `ebpf:"owners"`
 	Places     *ebpf.MapSpec `ebpf:"places"`
 	Ports      *ebpf.MapSpec `ebpf:"ports"`
 	Records    *ebpf.MapSpec `ebpf:"records"`
@@ -322,6 +330,7 @@ type TcprtMaps struct {
 	Listeners  *ebpf.Map `ebpf:"listeners"`
 	Namespaces *ebpf.Map `ebpf:"namespaces"`
 	Networks   *ebpf.Map `ebpf:"networks"`
+	Owners     *ebpf.Map `ebpf:"owners"`
 	Places     *ebpf.Map `ebpf:"places"`
 	Ports      *ebpf.Map `ebpf:"ports"`
 	Records    *ebpf.Map `ebpf:"records"`
@@ -339,6 +348,7 @@ func (m *TcprtMaps) Close() error {
 		m.Listeners,
 		m.Namespaces,
 		m.Networks,
+		m.Owners,
 		m.Places,
 		m.Ports,
 		m.Records,

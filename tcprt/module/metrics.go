@@ -5,6 +5,7 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/tcprt"
+	"github.com/anole-os/anole/tcprt/blame"
 	"github.com/anole-os/anole/tcprt/observer"
 )
 
@@ -38,10 +39,16 @@ var (
 	busy        = ofService(core.Counter, "send_busy_seconds_total", "Time with data to send, on all connections together.")
 	rwndLimited = ofService(core.Counter, "rwnd_limited_seconds_total", "Of that, held up by the other side's receive window.")
 	sndLimited  = ofService(core.Counter, "sndbuf_limited_seconds_total", "Of that, held up by this side's send buffer.")
-	roundTrip   = ofService(core.Histogram, "rtt_seconds", "Smoothed round-trip time at the end of each request. Native buckets, and none but +Inf of the classic ones.")
+	roundTrip   = ofService(core.Histogram, "rtt_seconds", "Round-trip time of the path, by acknowledgements that came at once. Native buckets, and none but +Inf of the classic ones.")
 	opened      = ofService(core.Counter, "connections_opened_total", "Connections made, or found when the agent came.")
 	unconnected = ofService(core.Counter, "connections_failed_total", "Connections that a client asked for and never got.")
 	open        = ofService(core.Gauge, "connections", "Connections there are.")
+
+	under  = ofService(core.Gauge, "inflight_requests", "Requests under way, of the services with series of their own.")
+	oldest = ofService(core.Gauge, "inflight_oldest_seconds", "Age of the oldest of those.")
+
+	anomaly   = ofService(core.Gauge, "anomaly_score", "How far a service is from its usual, in standard deviations, while it is out of it.", "cause")
+	anomalies = desc(core.Counter, "anomalies_total", "Times that a service was not as usual.", "cause")
 
 	tier     = desc(core.Gauge, "tier_info", "How much of each request is seen; always 1.", "tier")
 	skip     = desc(core.Gauge, "connections_skipped_ratio", "Share of new connections that are left out to keep within the budget.")
@@ -92,6 +99,12 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	m.series.collect(o, m.cfg.Series, emit)
 	s := o.Status()
 	collectStatus(&s, emit)
+	o.Suspects(func(key tcprt.Service, n *tcprt.Names, cause blame.Cause, score float64) {
+		emit(core.Metric{Desc: anomaly, Values: append(labelsOf(key, n), cause.String()), Value: score})
+	})
+	for cause, n := range o.Causes() {
+		emit(core.Metric{Desc: anomalies, Values: []string{blame.Cause(cause).String()}, Value: float64(n)})
+	}
 }
 
 func collectStatus(s *observer.Status, emit func(core.Metric)) {

@@ -31,6 +31,10 @@ type (
 	slow struct {
 		Requests []observer.Record `json:"requests"`
 	}
+	// found is that of /api/v1/tcprt/anomalies.
+	found struct {
+		Anomalies []observer.Anomaly `json:"anomalies"`
+	}
 	// history is that of /api/v1/tcprt/history.
 	history struct {
 		Phases []string         `json:"phases"`
@@ -72,6 +76,9 @@ func (m *Module) Routes(mux *http.ServeMux) {
 			h.Bounds = append(h.Bounds, tcprt.UpperBound(i))
 		}
 		return h, nil
+	}))
+	mux.HandleFunc("GET /api/v1/tcprt/anomalies", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
+		return found{o.Anomalies()}, nil
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/watch", m.watch)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/tcprt"
@@ -24,13 +25,15 @@ type series struct {
 
 // counted is what a service had done when it was last looked at.
 type counted struct {
-	labels []string
-	last   tcprt.Totals
-	own    tcprt.Totals // what came while it had series of its own
-	has    bool
-	came   tcprt.Totals // since the last look
-	worst  *core.Exemplar
-	gen    uint64
+	labels   []string
+	last     tcprt.Totals
+	own      tcprt.Totals // what came while it had series of its own
+	has      bool
+	came     tcprt.Totals // since the last look
+	worst    *core.Exemplar
+	inflight int
+	oldest   time.Duration
+	gen      uint64
 }
 
 // overtakes is by how many times a service must have more requests than one with
@@ -68,6 +71,8 @@ func (s *series) collect(o *observer.Observer, most int, emit func(core.Metric))
 		if first := same[name]; first != nil {
 			sum := *first
 			sum.own.Merge(&c.own)
+			sum.inflight += c.inflight
+			sum.oldest = max(sum.oldest, c.oldest)
 			same[name] = &sum
 		} else {
 			same[name] = c
@@ -75,6 +80,8 @@ func (s *series) collect(o *observer.Observer, most int, emit func(core.Metric))
 	}
 	for _, c := range same {
 		emitService(&c.own, c.labels, c.worst, emit)
+		emit(core.Metric{Desc: under, Values: c.labels, Value: float64(c.inflight)})
+		emit(core.Metric{Desc: oldest, Values: c.labels, Value: c.oldest.Seconds()})
 	}
 	if s.other.Requests+s.other.Opened > 0 {
 		emitService(&s.other, otherLabels, nil, emit)
@@ -82,17 +89,18 @@ func (s *series) collect(o *observer.Observer, most int, emit func(core.Metric))
 }
 
 // take notes what a service did since the last look.
-func (s *series) take(key tcprt.Service, n *tcprt.Names, t *tcprt.Totals, worst *observer.Record) {
-	c := s.known[key]
+func (s *series) take(t *observer.Told) {
+	c := s.known[t.Service]
 	if c == nil {
 		c = &counted{}
-		s.known[key] = c
+		s.known[t.Service] = c
 	}
-	c.came = *t
+	c.came = *t.Totals
 	c.came.Sub(&c.last)
-	c.last, c.labels, c.gen, c.worst = *t, labelsOf(key, n), s.gen, nil
-	if worst != nil {
-		c.worst = &core.Exemplar{Value: worst.Total, Time: worst.Time, Labels: map[string]string{"peer": peer(worst), "phase": largest(worst)}}
+	c.last, c.labels, c.gen, c.worst = *t.Totals, labelsOf(t.Service, t.Names), s.gen, nil
+	c.inflight, c.oldest = t.Inflight, t.Oldest
+	if w := t.Worst; w != nil {
+		c.worst = &core.Exemplar{Value: w.Total, Time: w.Time, Labels: map[string]string{"peer": peer(w), "phase": largest(w)}}
 	}
 }
 

@@ -31,6 +31,7 @@ type Observer struct {
 	c    *tcprt.Collector
 	attr *attr.Resolver
 	best tcprt.Tier
+	root string
 
 	mu        sync.Mutex // guards what follows
 	services  map[tcprt.Service]*service
@@ -42,9 +43,11 @@ type Observer struct {
 	now       time.Time
 	status    Status
 	budget    budget
+	judge     judge
 
 	// of Run alone
 	window             tcprt.Totals
+	seconds            tcprt.Window
 	ticks              int
 	costAt             time.Time
 	threadWas          time.Duration
@@ -84,7 +87,7 @@ func Open(o Options) (*Observer, error) {
 		return nil, err
 	}
 	v := &Observer{
-		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), services: map[tcprt.Service]*service{},
+		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(), services: map[tcprt.Service]*service{},
 		listeners: map[*Listener]bool{}, budget: budget{limit: o.CPU / 100}, meter: meter{c: c},
 	}
 	if err := c.Short(); err != nil {
@@ -123,7 +126,6 @@ func (o *Observer) Run(ctx context.Context) error {
 func (o *Observer) take(r *tcprt.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.attr.Saw(r, o.now)
 	o.keep(r)
 }
 
@@ -141,12 +143,18 @@ func (o *Observer) step(now time.Time) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.clock(now)
+	o.ticks++
 	if err := o.count(now); err != nil {
 		return err
 	}
+	o.feel(now)
+	o.review()
 	if now.Sub(o.settled) >= settle {
 		o.settled = now
 		if err := o.c.Settle(settle, o.settle); err != nil {
+			return err
+		}
+		if err := o.wait(); err != nil {
 			return err
 		}
 	}
@@ -166,13 +174,15 @@ func (o *Observer) count(now time.Time) error {
 	for _, s := range o.services {
 		s.seen = false
 	}
-	err := o.c.Services(func(key tcprt.Service, t *tcprt.Totals) {
+	err := o.c.Services(func(key tcprt.Service, t *tcprt.Totals, owner tcprt.Owner) {
+		o.attr.Saw(key, owner, now)
 		s := o.services[key]
 		if s == nil {
 			s = &service{key: key}
 			o.services[key] = s
 		}
 		s.take(t, now, &o.window)
+		o.observe(s, &o.window, now)
 	})
 	if err != nil {
 		return err
@@ -180,6 +190,7 @@ func (o *Observer) count(now time.Time) error {
 	for key, s := range o.services {
 		if !s.seen && key != (tcprt.Service{}) {
 			delete(o.services, key)
+			o.judge.monitor.Forget(key)
 			continue
 		}
 		if key != (tcprt.Service{}) {
@@ -211,12 +222,24 @@ func (o *Observer) limit(s *service, now time.Time) error {
 // settle takes a request that was over long ago: the kernel has not counted it.
 func (o *Observer) settle(r *tcprt.Record) {
 	if s := o.services[r.Service()]; s != nil {
-		s.totals.Add(r)
+		s.settled.Add(r)
 	}
 	if o.cfg.Records != None {
-		o.attr.Saw(r, o.now)
 		o.keep(r)
 	}
+}
+
+// wait counts the requests that are under way.
+func (o *Observer) wait() error {
+	for _, s := range o.services {
+		s.waiting, s.oldest = 0, 0
+	}
+	return o.c.Pending(func(p *tcprt.Pending) {
+		if s := o.services[p.Service()]; s != nil {
+			s.waiting++
+			s.oldest = max(s.oldest, p.Age())
+		}
+	})
 }
 
 // account adds up the cost and holds it below the budget.

@@ -19,15 +19,19 @@ type service struct {
 	names   tcprt.Names
 	totals  tcprt.Totals // since the beginning, settled ones too
 	kernel  tcprt.Totals // what the kernel counted until the last time
+	settled tcprt.Totals // since the last time, that the kernel does not count
 	before  tcprt.Totals // totals at the beginning of the turn
 	older   tcprt.Totals // and of the one before that
 	beganAt time.Time    // of older
 	turned  time.Time
 	limit   time.Duration // slow from here on
+	rate    float64       // requests of the last second
 	points  []Point
 	point   tcprt.Totals // totals at the last Point
 	worst   tcprt.Record // the slowest of the last minute
 	worstAt time.Time
+	waiting int           // requests under way, at the last look
+	oldest  time.Duration // of those
 	seen    bool
 }
 
@@ -36,7 +40,10 @@ func (s *service) take(t *tcprt.Totals, now time.Time, window *tcprt.Totals) {
 	*window = *t
 	window.Sub(&s.kernel)
 	s.kernel = *t
+	window.Merge(&s.settled)
+	s.settled = tcprt.Totals{}
 	s.totals.Merge(window)
+	s.rate = float64(window.Requests)
 	s.seen = true
 	if s.turned.IsZero() {
 		s.beganAt, s.turned = now, now
@@ -75,6 +82,8 @@ type Service struct {
 	In         float64            `json:"request_bytes_per_second"`
 	Out        float64            `json:"answer_bytes_per_second"`
 	Open       uint64             `json:"connections"`
+	Inflight   int                `json:"inflight"`
+	Oldest     float64            `json:"inflight_oldest_seconds"`
 	Slow       float64            `json:"slow_seconds"` // from here on a request is slow; 0 is not known yet
 	Overlap    float64            `json:"overlap"`      // share that is of more than one request
 }
@@ -100,7 +109,7 @@ func (s *service) view(now time.Time) Service {
 		P50: all.Quantile(0.5).Seconds(), P90: all.Quantile(0.9).Seconds(), P99: all.Quantile(0.99).Seconds(),
 		Phases: map[string]float64{}, PhasesP99: map[string]float64{}, RTT: t.RTT.Quantile(0.5).Seconds(),
 		Retransmit: float64(t.Retransmits) / span.Seconds(), In: float64(t.RequestBytes) / span.Seconds(), Out: float64(t.AnswerBytes) / span.Seconds(),
-		Open: s.totals.Opened - s.totals.Closed, Slow: s.limit.Seconds(),
+		Open: s.totals.Opened - s.totals.Closed, Inflight: s.waiting, Oldest: s.oldest.Seconds(), Slow: s.limit.Seconds(),
 	}
 	if s.key == (tcprt.Service{}) {
 		v.Name, v.Role = "other services", "both"
@@ -134,19 +143,28 @@ func (o *Observer) Services() []Service {
 	return out
 }
 
-// Totals gives f each service's names, all that it did since the beginning, and its
-// slowest request of the last minute, nil if there is no record of any. f must keep
-// no pointer, and must not call the Observer.
-func (o *Observer) Totals(f func(tcprt.Service, *tcprt.Names, *tcprt.Totals, *Record)) {
+// Told is what metrics are made of.
+type Told struct {
+	Service  tcprt.Service
+	Names    *tcprt.Names
+	Totals   *tcprt.Totals // since the beginning
+	Worst    *Record       // the slowest request of the last minute, nil if there is no record of any
+	Inflight int
+	Oldest   time.Duration // of those under way
+}
+
+// Totals gives f each service. f must keep no pointer, and must not call the
+// Observer.
+func (o *Observer) Totals(f func(*Told)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for key, s := range o.services {
-		var worst *Record
+		t := Told{Service: key, Names: &s.names, Totals: &s.totals, Inflight: s.waiting, Oldest: s.oldest}
 		if s.worst.T0 != 0 && o.now.Sub(s.worstAt) < worstOf {
 			v := o.view(&s.worst)
-			worst = &v
+			t.Worst = &v
 		}
-		f(key, &s.names, &s.totals, worst)
+		f(&t)
 	}
 }
 
