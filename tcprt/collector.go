@@ -39,7 +39,10 @@ type Options struct {
 	// Sample is one of how many requests of a connection EmitSample takes, a power of
 	// two. 256 when 0.
 	Sample uint32
-	// Root is put before /proc, "/" when empty.
+	// Stamp is one of how many connections TxStamp has the times of writes of, a power
+	// of two. All when 0.
+	Stamp uint32
+	// Root is put before /proc and /sys, "/" when empty.
 	Root string
 }
 
@@ -72,6 +75,7 @@ type Collector struct {
 	mu     sync.Mutex // guards what follows
 	links  map[string]link.Link
 	tier   Tier
+	best   Tier // that Open gave
 	closed bool
 }
 
@@ -105,6 +109,8 @@ func Open(o Options) (*Collector, error) {
 var programs = map[Tier][]string{
 	Lite: {"state", "synack", "segment"},
 	Full: {"state", "synack", "reads", "segment"},
+	// stamp is attached to the root of the cgroup2 hierarchy.
+	TxStamp: {"state", "synack", "reads", "segment"},
 }
 
 func open(o *Options, t Tier) (*Collector, error) {
@@ -115,17 +121,20 @@ func open(o *Options, t Tier) (*Collector, error) {
 	if t < Full {
 		delete(spec.Programs, "reads")
 	}
+	if t < TxStamp {
+		delete(spec.Programs, "stamp")
+	}
 	if err := o.constants(spec); err != nil {
 		return nil, err
 	}
-	c := &Collector{links: map[string]link.Link{}, tier: t}
+	c := &Collector{links: map[string]link.Link{}, tier: t, best: t}
 	var res unix.Timespec
 	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &res); err != nil {
 		return nil, fmt.Errorf("ask for the clock's tick: %w", err)
 	}
 	c.tick = time.Duration(res.Nano())
 	if c.coll, err = ebpf.NewCollection(spec); err != nil {
-		return nil, explain("load bpf programs", err)
+		return nil, t.explain("load bpf programs", err)
 	}
 	if err := c.start(o); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -189,6 +198,9 @@ func (c *Collector) start(o *Options) error {
 		if err := c.attach(name); err != nil {
 			return err
 		}
+	}
+	if c.tier == TxStamp {
+		return c.stamp(o)
 	}
 	return nil
 }
@@ -267,7 +279,8 @@ func (c *Collector) Tier() Tier {
 // asked for.
 func (c *Collector) Short() error { return c.short }
 
-// SetTier goes down to Lite, or up again to what Open gave.
+// SetTier goes down to Lite, or up again to what Open gave. Connections that have
+// times of their writes keep them.
 func (c *Collector) SetTier(t Tier) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -284,7 +297,7 @@ func (c *Collector) SetTier(t Tier) error {
 			return nil
 		}
 		return l.Close()
-	case t == Full && c.coll.Programs["reads"] != nil:
+	case t == c.best && c.tier == Lite:
 		c.tier = t
 		return c.attach("reads")
 	}

@@ -29,7 +29,7 @@ func (c *Collector) take(r *Record, k *bpf.TcprtRecord) {
 		Retransmits: k.Retrans, OutOfOrder: k.Reorder, ZeroWindows: k.ZeroWindows,
 		Busy:          c.jiffies(k.Chrono[0]) + c.jiffies(k.Chrono[1]) + c.jiffies(k.Chrono[2]),
 		WindowLimited: c.jiffies(k.Chrono[1]), BufferLimited: c.jiffies(k.Chrono[2]),
-		RTT: time.Duration(k.RttUs) * time.Microsecond, MSS: k.Mss,
+		RTT: time.Duration(k.RttUs) * time.Microsecond, Queued: time.Duration(k.Queued), MSS: k.Mss,
 	}
 	for i, b := range k.Comm {
 		r.Command[i] = byte(b)

@@ -75,11 +75,7 @@ func (c *Collector) Stats() (Stats, error) {
 		s.SYNACKs += each[i].Synacks
 		s.Strays += each[i].Strays
 	}
-	for _, name := range programs[Full] {
-		p := c.coll.Programs[name]
-		if p == nil {
-			continue
-		}
+	for name, p := range c.coll.Programs {
 		st, err := p.Stats()
 		if err != nil {
 			return s, fmt.Errorf("read what program %s missed: %w", name, err)
@@ -122,9 +118,8 @@ func (c *Collector) Runs() (out []Run, err error) {
 	if c.closed {
 		return nil, fmt.Errorf("read the time of bpf programs: %w", os.ErrClosed)
 	}
-	for _, name := range programs[Full] {
-		p := c.coll.Programs[name]
-		if p == nil {
+	for name, p := range c.coll.Programs {
+		if name == "list" {
 			continue
 		}
 		s, err := p.Stats()

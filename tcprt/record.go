@@ -144,8 +144,7 @@ type Record struct {
 	// window held up, and what this side's send buffer did. Multiples of a jiffy.
 	Busy, WindowLimited, BufferLimited time.Duration
 	RTT, MinRTT                        time.Duration // smoothed, and the least of the connection's last five minutes
-	// Queued is how long packets of the answer waited in the qdisc (Server, tier
-	// TxStamp).
+	// Queued is how long any write of this side lay in the qdisc (tier TxStamp).
 	Queued time.Duration
 	MSS    uint32
 }

@@ -3,8 +3,14 @@ package tcprt
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/bpfx"
 )
 
@@ -68,6 +74,48 @@ func Probe(t Tier) error {
 // explain says why the kernel does not take it.
 func explain(doing string, err error) error {
 	return bpfx.Explain("TCP request timing", "Linux 5.12 or later with BPF and BTF", doing, err)
+}
+
+func (t Tier) explain(doing string, err error) error {
+	if t == TxStamp {
+		return bpfx.Explain("times of writes", "Linux 6.15 or later", doing, err)
+	}
+	return explain(doing, err)
+}
+
+// stamp attaches the program of TxStamp.
+func (c *Collector) stamp(o *Options) error {
+	every := max(1, o.Stamp)
+	if every&(every-1) != 0 {
+		return fmt.Errorf("stamp one of %d connections: it is no power of two", every)
+	}
+	if err := c.set("stamp_mask", every-1); err != nil {
+		return err
+	}
+	mount, err := cgroup2(o.Root)
+	if err != nil {
+		return err
+	}
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: mount, Attach: ebpf.AttachCGroupSockOps, Program: c.coll.Programs["stamp"]})
+	if err != nil {
+		return TxStamp.explain("attach to the sockets of "+mount, err)
+	}
+	c.links["stamp"] = l
+	return nil
+}
+
+// cgroup2 is where the hierarchy is mounted that sockets belong to.
+func cgroup2(root string) (string, error) {
+	for _, at := range []string{"sys/fs/cgroup", "sys/fs/cgroup/unified"} {
+		mount := filepath.Join("/", root, at)
+		var st unix.Statfs_t
+		if unix.Statfs(mount, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+			return mount, nil
+		}
+	}
+	return "", fmt.Errorf("find the root cgroup: %w", &feature.UnsupportedError{
+		Feature: "times of writes", Reason: feature.NoKernel, Need: "a mounted cgroup2 hierarchy", Fix: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
+	})
 }
 
 var errTier = errors.New("a Collector has the tiers auto, lite, full and txstamp")

@@ -45,6 +45,33 @@ enum {
 	IPPROTO_TCP = 6,
 };
 
+/* include/uapi/linux/bpf.h: what a program of type sock_ops is called for. */
+enum {
+	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
+	BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5,
+	BPF_SOCK_OPS_TSTAMP_SCHED_CB = 16,
+	BPF_SOCK_OPS_TSTAMP_SND_SW_CB = 17,
+	BPF_SOCK_OPS_TSTAMP_ACK_CB = 19,
+	BPF_SOCK_OPS_TSTAMP_SENDMSG_CB = 20,
+	SOL_SOCKET = 1,
+	SK_BPF_CB_FLAGS = 1009,
+	SK_BPF_CB_TX_TIMESTAMPING = 1,
+};
+
+/* Its context, whose layout is a promise: the members up to sk. */
+struct bpf_sock_ops {
+	__u32 op;
+	__u32 args[4];
+	__u32 family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4];
+	__u32 remote_port, local_port, is_fullsock;
+	__u32 snd_cwnd, srtt_us, bpf_sock_ops_cb_flags, state, rtt_min, snd_ssthresh;
+	__u32 rcv_nxt, snd_nxt, snd_una, mss_cache, ecn_flags, rate_delivered, rate_interval_us;
+	__u32 packets_out, retrans_out, total_retrans, segs_in, data_segs_in, segs_out, data_segs_out;
+	__u32 lost_out, sacked_out, sk_txhash;
+	__u64 bytes_received, bytes_acked;
+	struct bpf_sock *sk;
+};
+
 /* include/net/tcp_states.h */
 enum {
 	TCP_ESTABLISHED = 1,
@@ -145,6 +172,10 @@ struct tcp_sock {
 	__u64 tcp_wstamp_ns;   /* when the last packet left, or may have left by its pace */
 };
 
+
+struct bpf_sock_ops_kern {
+	struct sock *sk;
+};
 
 struct seq_file;
 struct bpf_map;

@@ -136,6 +136,9 @@ struct conn {
 	__u8 shut; /* the window was found shut */
 	__u8 zero[7];
 	__u64 read, last; /* like t0 */
+	__u64 sched;      /* since when writes are in the qdisc */
+	__u64 queued;     /* ns that any was in it, since the request before */
+	__u64 inside;     /* how many are; one that is dropped never leaves */
 	char comm[16];
 };
 
@@ -204,6 +207,7 @@ struct record {
 	__u64 cgroup;
 	__u64 t0, t1, read, t2, last, t3;
 	__u64 end; /* when it was told */
+	__u64 queued;
 	__u32 request_seq, answer_seq;
 	__u32 request_bytes, answer_bytes;
 	__u32 unacked; /* bytes of an answer that was not acknowledged */
@@ -587,6 +591,7 @@ static __always_inline void fill(struct record *r, struct conn *c, struct seen *
 	r->t2 = c->t2;
 	r->last = c->last;
 	r->t3 = c->t3;
+	r->queued = c->queued;
 	if (c->role == SERVER) {
 		r->request_seq = c->rcv_from;
 		r->answer_seq = c->snd_from;
@@ -715,6 +720,7 @@ over:
 	c->chrono[1] = s->chrono[1];
 	c->chrono[2] = s->chrono[2];
 	c->zero_windows = 0;
+	c->queued = c->inside = 0;
 	c->number++;
 	c->state = IDLE;
 	return 0;
@@ -1088,6 +1094,58 @@ int reads(__u64 *ctx)
 	if (c->role == SERVER && c->state == REQUEST && !c->read)
 		c->read = bpf_ktime_get_ns();
 	return 0;
+}
+
+/* Of connections made from now on, all but one of mask + 1 have no times of writes. */
+volatile __u32 stamp_mask = 0;
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+extern int bpf_sock_ops_enable_tx_tstamp(struct bpf_sock_ops_kern *skops, __u64 flags) __ksym;
+
+/*
+ * A write's way out, by the kernel's own stamps: it asks for those of each write on
+ * the connections that were chosen when they were made.
+ */
+SEC("sockops")
+int stamp(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	__u32 op = ctx->op, on = SK_BPF_CB_TX_TIMESTAMPING;
+	struct conn *c;
+	__u64 now;
+
+	if (!sk)
+		return 1;
+	if (op == BPF_SOCK_OPS_TSTAMP_SENDMSG_CB) {
+		bpf_sock_ops_enable_tx_tstamp(bpf_cast_to_kern_ctx(ctx), 0);
+		return 1;
+	}
+	c = bpf_sk_storage_get(&conns, sk, 0, 0);
+	/* A server's is called for before it is ESTABLISHED, and known. */
+	if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ? wanted(ctx->local_port) : op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && c) {
+		if (!(bpf_get_prandom_u32() & stamp_mask))
+			bpf_setsockopt(ctx, SOL_SOCKET, SK_BPF_CB_FLAGS, &on, sizeof(on));
+		return 1;
+	}
+	if (!c)
+		return 1;
+	now = bpf_ktime_get_ns();
+	switch (op) {
+	case BPF_SOCK_OPS_TSTAMP_SCHED_CB:
+		if (!c->inside++)
+			c->sched = now;
+		break;
+	case BPF_SOCK_OPS_TSTAMP_SND_SW_CB:
+		if (c->inside && !--c->inside)
+			c->queued += now - c->sched;
+		break;
+	case BPF_SOCK_OPS_TSTAMP_ACK_CB:
+		/* tcp_probe sees it in ESTABLISHED only. */
+		if (c->role == SERVER && c->state == ANSWER && !c->t3 && ctx->snd_una == ctx->snd_nxt)
+			c->t3 = now;
+		break;
+	}
+	return 1;
 }
 
 /* Answers that were acknowledged so long ago are told of by list; 0 is none. */

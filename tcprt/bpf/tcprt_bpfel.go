@@ -51,6 +51,9 @@ type TcprtConn struct {
 	Zero        [7]uint8
 	Read        uint64
 	Last        uint64
+	Sched       uint64
+	Queued      uint64
+	Inside      uint64
 	Comm        [16]int8
 }
 
@@ -107,6 +110,7 @@ type TcprtRecord struct {
 	Last         uint64
 	T3           uint64
 	End          uint64
+	Queued       uint64
 	RequestSeq   uint32
 	AnswerSeq    uint32
 	RequestBytes uint32
@@ -205,6 +209,7 @@ const (
 	TcprtProgList        = "list"
 	TcprtProgReads       = "reads"
 	TcprtProgSegment     = "segment"
+	TcprtProgStamp       = "stamp"
 	TcprtProgState       = "state"
 	TcprtProgSynack      = "synack"
 	TcprtVarEmit         = "emit"
@@ -216,6 +221,7 @@ const (
 	TcprtVarShapeAnchor  = "shape_anchor"
 	TcprtVarSince        = "since"
 	TcprtVarSkipMask     = "skip_mask"
+	TcprtVarStampMask    = "stamp_mask"
 )
 
 // LoadTcprt returns the embedded CollectionSpec for Tcprt.
@@ -263,6 +269,7 @@ type TcprtProgramSpecs struct {
 	List    *ebpf.ProgramSpec `ebpf:"list"`
 	Reads   *ebpf.ProgramSpec `ebpf:"reads"`
 	Segment *ebpf.ProgramSpec `ebpf:"segment"`
+	Stamp   *ebpf.ProgramSpec `ebpf:"stamp"`
 	State   *ebpf.ProgramSpec `ebpf:"state"`
 	Synack  *ebpf.ProgramSpec `ebpf:"synack"`
 }
@@ -300,6 +307,7 @@ type TcprtVariableSpecs struct {
 	ShapeAnchor  *ebpf.VariableSpec `ebpf:"shape_anchor"`
 	Since        *ebpf.VariableSpec `ebpf:"since"`
 	SkipMask     *ebpf.VariableSpec `ebpf:"skip_mask"`
+	StampMask    *ebpf.VariableSpec `ebpf:"stamp_mask"`
 }
 
 // TcprtObjects contains all objects after they have been loaded into the kernel.
@@ -370,6 +378,7 @@ type TcprtVariables struct {
 	ShapeAnchor  *ebpf.Variable `ebpf:"shape_anchor"`
 	Since        *ebpf.Variable `ebpf:"since"`
 	SkipMask     *ebpf.Variable `ebpf:"skip_mask"`
+	StampMask    *ebpf.Variable `ebpf:"stamp_mask"`
 }
 
 // TcprtPrograms contains all programs after they have been loaded into the kernel.
@@ -379,6 +388,7 @@ type TcprtPrograms struct {
 	List    *ebpf.Program `ebpf:"list"`
 	Reads   *ebpf.Program `ebpf:"reads"`
 	Segment *ebpf.Program `ebpf:"segment"`
+	Stamp   *ebpf.Program `ebpf:"stamp"`
 	State   *ebpf.Program `ebpf:"state"`
 	Synack  *ebpf.Program `ebpf:"synack"`
 }
@@ -388,6 +398,7 @@ func (p *TcprtPrograms) Close() error {
 		p.List,
 		p.Reads,
 		p.Segment,
+		p.Stamp,
 		p.State,
 		p.Synack,
 	)

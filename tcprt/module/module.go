@@ -184,8 +184,10 @@ func (m *Module) Probes() []*feature.Probe {
 		return feature.NewProbe("tcprt", "tier "+t.String(), doc, func() (string, error) { return "", tcprt.Probe(t) })
 	}
 	return []*feature.Probe{
+		tier(tcprt.SockDiag, "Connections, not requests, by asking the kernel each second; needs no BPF"),
 		tier(tcprt.Lite, "Each TCP request timed by its segments: upload, server, send, deliver"),
 		tier(tcprt.Full, "How long requests lie in their socket before the program reads them, and which program that is"),
+		tier(tcprt.TxStamp, "How long writes lie in the qdisc, and when their acknowledgement came in any state of the connection"),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // meter has the kernel time the programs for a moment now and then: to do so all
 // the time would cost more than they do.
 type meter struct {
-	c     *tcprt.Collector
+	c     source
 	on    io.Closer // nil while it does not
 	at    time.Time
 	was   time.Duration

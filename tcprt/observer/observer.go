@@ -28,7 +28,7 @@ const (
 type Observer struct {
 	cfg  Config
 	log  *slog.Logger
-	c    *tcprt.Collector
+	c    source
 	attr *attr.Resolver
 	best tcprt.Tier
 	root string
@@ -74,7 +74,8 @@ type Status struct {
 }
 
 // Open begins to measure; the caller must Run and Close. The error wraps a
-// *feature.UnsupportedError where the node cannot.
+// *feature.UnsupportedError where the node cannot have the tier that is asked for;
+// with auto it can always have sockdiag.
 func Open(o Options) (*Observer, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func Open(o Options) (*Observer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c, err := tcprt.Open(o.collector(o.Root))
+	c, err := openSource(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +249,9 @@ func (o *Observer) account(now time.Time) error {
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &thread); err != nil {
 		return fmt.Errorf("read the cost: %w", err)
 	}
-	if err := o.meter.step(now); err != nil && o.status.Problem == "" {
+	if o.best == tcprt.SockDiag {
+		// There is no program to measure.
+	} else if err := o.meter.step(now); err != nil && o.status.Problem == "" {
 		o.status.Problem = err.Error()
 	}
 	share := o.costOf(now, time.Duration(thread.Nano())) + o.meter.share

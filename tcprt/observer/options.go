@@ -12,7 +12,8 @@ import (
 
 // Config says what is watched and how closely.
 type Config struct {
-	Tier     string         `yaml:"tier" doc:"How much of each request is seen: auto (full, or else lite), lite (by its segments alone), full (also when programs read, and which), or off."`
+	Tier     string         `yaml:"tier" doc:"How much of each request is seen: auto (full, or else lite), lite (by its segments alone), full (also when programs read, and which), txstamp (also how long writes lie in the qdisc, Linux 6.15), sockdiag (connections only, without BPF), or off."`
+	Stamp    uint32         `yaml:"stamp" doc:"Of how many new connections txstamp takes the times of writes of one, a power of two."`
 	Ports    []uint16       `yaml:"ports" doc:"Servers' ports that count, both as theirs and as those that clients ask. All when empty."`
 	Networks []netip.Prefix `yaml:"networks" doc:"Networks that the other side's address must be in, as in 10.0.0.0/8. All when empty."`
 	Records  Records        `yaml:"records" doc:"Requests that are kept one by one: tail (slow, failed and sampled ones), all, or none. All are counted in any case."`
@@ -37,15 +38,15 @@ const Off = "off"
 
 // Default is the Config of a node that nobody configured.
 func Default() Config {
-	return Config{Tier: "auto", Records: Tail, Sample: 1024, Keep: 16384, CPU: 10, Series: 32}
+	return Config{Tier: "auto", Stamp: 16, Records: Tail, Sample: 1024, Keep: 16384, CPU: 10, Series: 32}
 }
 
 // Validate says what is wrong.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Tier != Off {
-		if t, err := tcprt.ParseTier(c.Tier); err != nil || t == tcprt.SockDiag {
-			errs = append(errs, fmt.Errorf("tier is %q, want auto, lite, full or off", c.Tier))
+		if _, err := tcprt.ParseTier(c.Tier); err != nil {
+			errs = append(errs, fmt.Errorf("tier is %q, want auto, lite, full, txstamp, sockdiag or off", c.Tier))
 		}
 	}
 	switch c.Records {
@@ -55,6 +56,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Sample == 0 || c.Sample&(c.Sample-1) != 0 {
 		errs = append(errs, fmt.Errorf("sample is %d, want a power of two", c.Sample))
+	}
+	if c.Stamp == 0 || c.Stamp&(c.Stamp-1) != 0 {
+		errs = append(errs, fmt.Errorf("stamp is %d, want a power of two", c.Stamp))
 	}
 	for _, n := range c.Networks {
 		if !n.IsValid() {
@@ -80,7 +84,7 @@ func (c *Config) Validate() error {
 
 func (c *Config) collector(root string) tcprt.Options {
 	tier, _ := tcprt.ParseTier(c.Tier)
-	return tcprt.Options{Tier: tier, Ports: c.Ports, Networks: c.Networks, Emit: c.emit(), Sample: c.Sample, Root: root}
+	return tcprt.Options{Tier: tier, Ports: c.Ports, Networks: c.Networks, Emit: c.emit(), Sample: c.Sample, Stamp: c.Stamp, Root: root}
 }
 
 func (c *Config) emit() tcprt.Emit {
