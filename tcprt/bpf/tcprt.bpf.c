@@ -1148,6 +1148,14 @@ int stamp(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* Whether the answer's acknowledgement waited for its timer. */
+static __always_inline int late(struct record *r, struct seen *s)
+{
+	__u64 from = r->last > r->t2 ? r->last : r->t2, least = (__u64)s->min_rtt_us * 1000;
+
+	return least && s->min_rtt_us != ~0U && r->t3 > from + least && delayed(r->t3 - from - least, r->answer_bytes, s->mss);
+}
+
 /* Answers that were acknowledged so long ago are told of by list; 0 is none. */
 volatile __u64 settle = 0;
 
@@ -1221,6 +1229,8 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	r.request_bytes = request;
 	r.answer_bytes = answer;
+	if (wait && c->role == SERVER && !(r.flags & PIGGYBACK) && !r.retrans && late(&r, &s))
+		r.flags |= DELAYED_ACK;
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;
 }

@@ -88,7 +88,7 @@ func Open(o Options) (*Observer, error) {
 		return nil, err
 	}
 	v := &Observer{
-		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(), services: map[tcprt.Service]*service{},
+		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(o.Detect), services: map[tcprt.Service]*service{},
 		listeners: map[*Listener]bool{}, budget: budget{limit: o.CPU / 100}, meter: meter{c: c},
 	}
 	if err := c.Short(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/anole-os/anole/tcprt"
+	"github.com/anole-os/anole/tcprt/detect"
 	"github.com/anole-os/anole/workload"
 )
 
@@ -103,4 +104,5 @@ type Options struct {
 	Root    string             // put before /proc and /sys
 	Records *workload.Registry // names of containers, nil without
 	Log     *slog.Logger       // nil logs nothing
+	Detect  detect.Options     // the zero value is that of package detect
 }
