@@ -1170,7 +1170,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct conn *c = ctx->value;
 	struct sock *sk = ctx->sk;
-	struct record r = {};
+	struct record r;
 	struct seen s;
 	struct tcp_sock *tp;
 	__u32 request, answer, rcv, snd;
@@ -1190,8 +1190,12 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 			return 0;
 		if (__sync_val_compare_and_swap(&c->told, 0, 1))
 			return 0;
-		r.end = now;
+		wait = now;
+	} else if (c->role == SERVER ? c->state == IDLE || c->t3 : c->state != REQUEST && tp->snd_nxt == c->snd_from) {
+		return 0; /* most are idle */
 	}
+	__builtin_memset(&r, 0, sizeof(r));
+	r.end = wait;
 	look(tp, &s);
 	fill(&r, c, &s);
 	/* Read here, so that no load is of either pointer. */
@@ -1201,8 +1205,6 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	barrier_var(snd);
 	rcv -= done(sk);
 	if (c->role == SERVER) {
-		if (!wait && (c->state == IDLE || c->t3))
-			return 0;
 		request = rcv - c->rcv_from;
 		if (c->t3) {
 			snd = c->snd_done;
