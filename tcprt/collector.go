@@ -268,6 +268,12 @@ func monotonic() (time.Duration, error) {
 	return time.Duration(now.Nano()), nil
 }
 
+// ClockOffset is what to add to a record's times to get Unix time.
+func ClockOffset() (time.Duration, error) {
+	mono, err := monotonic()
+	return time.Duration(time.Now().UnixNano()) - mono, err
+}
+
 // Tier is the one that it has now.
 func (c *Collector) Tier() Tier {
 	c.mu.Lock()

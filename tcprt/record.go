@@ -3,6 +3,7 @@ package tcprt
 import (
 	"bytes"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -246,6 +247,20 @@ type Service struct {
 	Port   uint16 // the server's
 	NetNS  uint32
 	Cgroup uint64
+}
+
+// String names it in the API: server:80@4026531840, and after a slash the cgroup, if
+// that is not the root. The zero Service, which is of all for which there was no
+// place, is "other".
+func (s Service) String() string {
+	if s == (Service{}) {
+		return "other"
+	}
+	id := s.Role.String() + ":" + strconv.Itoa(int(s.Port)) + "@" + strconv.FormatUint(uint64(s.NetNS), 10)
+	if s.Cgroup > 1 {
+		id += "/" + strconv.FormatUint(s.Cgroup, 10)
+	}
+	return id
 }
 
 func span(from, to time.Duration) time.Duration {

@@ -81,6 +81,7 @@ func (m *Module) Routes(mux *http.ServeMux) {
 		return found{o.Anomalies()}, nil
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/watch", m.watch)
+	mux.HandleFunc("GET /api/v1/tcprt/record", m.record)
 }
 
 // with runs a handler on the running observer and answers in JSON.

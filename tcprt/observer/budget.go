@@ -81,6 +81,9 @@ func (l level) String() string {
 // apply makes the collector measure at a level.
 func (o *Observer) apply(l level) error {
 	emit, tier := o.cfg.emit(), o.best
+	if o.wantAll() {
+		emit = tcprt.EmitAll
+	}
 	if l >= fewer && o.cfg.Records != None {
 		emit = tcprt.EmitFailed | tcprt.EmitSample
 	}

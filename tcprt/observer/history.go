@@ -57,7 +57,7 @@ func (o *Observer) History(id string) []Point {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for key, s := range o.services {
-		if ID(key) == id {
+		if key.String() == id {
 			return append([]Point{}, s.points...)
 		}
 	}

@@ -252,25 +252,8 @@ func (o *Observer) Anomalies() []Anomaly {
 }
 
 func (o *Observer) anomaly(ev *event) Anomaly {
-	a := Anomaly{
-		ID: ev.id, Service: ID(ev.key), Name: ev.name, Role: ev.key.Role.String(), Port: ev.key.Port, Start: ev.e.Start, Signal: ev.e.Signal.String(),
-		Usual: ev.e.Baseline, Now: ev.e.Now, Score: ev.e.Score, Cause: ev.verdict.Cause.String(), Component: ev.verdict.Component, Sure: ev.verdict.Score,
-		Shares: map[string]float64{}, Excess: map[string]float64{}, Evidence: ev.verdict.Evidence, Adopted: ev.e.Adopted,
-	}
-	if !ev.e.Ongoing() {
-		end := ev.e.End
-		a.End = &end
-	}
-	for c := range blame.Causes {
-		if v := ev.verdict.Shares[c]; v > 0.005 {
-			a.Shares[c.String()] = v
-		}
-	}
-	for p := range ev.verdict.Excess {
-		if d := ev.verdict.Excess[p]; d != 0 {
-			a.Excess[tcprt.Phase(p).String()] = d.Seconds()
-		}
-	}
+	a := AnomalyOf(&ev.e, &ev.verdict, ev.name)
+	a.ID = ev.id
 	for i := range ev.where {
 		a.Where = append(a.Where, ev.where[i].String())
 	}
@@ -278,6 +261,30 @@ func (o *Observer) anomaly(ev *event) Anomaly {
 	slices.SortFunc(slowest, func(a, b tcprt.Record) int { return cmp.Compare(b.Total(), a.Total()) })
 	for i := range slowest[:min(5, len(slowest))] {
 		a.Slowest = append(a.Slowest, o.view(&slowest[i]))
+	}
+	return a
+}
+
+// AnomalyOf makes one of an event and its verdict.
+func AnomalyOf(e *detect.Event, v *blame.Verdict, name string) Anomaly {
+	a := Anomaly{
+		Service: e.Service.String(), Name: name, Role: e.Service.Role.String(), Port: e.Service.Port, Start: e.Start, Signal: e.Signal.String(),
+		Usual: e.Baseline, Now: e.Now, Score: e.Score, Cause: v.Cause.String(), Component: v.Component, Sure: v.Score,
+		Shares: map[string]float64{}, Excess: map[string]float64{}, Evidence: v.Evidence, Adopted: e.Adopted,
+	}
+	if !e.Ongoing() {
+		end := e.End
+		a.End = &end
+	}
+	for c := range blame.Causes {
+		if share := v.Shares[c]; share > 0.005 {
+			a.Shares[c.String()] = share
+		}
+	}
+	for p := range v.Excess {
+		if d := v.Excess[p]; d != 0 {
+			a.Excess[tcprt.Phase(p).String()] = d.Seconds()
+		}
 	}
 	return a
 }

@@ -39,6 +39,7 @@ type Observer struct {
 	next      int
 	told      uint64
 	listeners map[*Listener]bool
+	taps      map[*Tap]bool
 	offset    time.Duration // of the wall clock to the monotonic one
 	now       time.Time
 	status    Status
@@ -89,7 +90,7 @@ func Open(o Options) (*Observer, error) {
 	}
 	v := &Observer{
 		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(o.Detect), services: map[tcprt.Service]*service{},
-		listeners: map[*Listener]bool{}, budget: budget{limit: o.CPU / 100}, meter: meter{c: c},
+		listeners: map[*Listener]bool{}, taps: map[*Tap]bool{}, budget: budget{limit: o.CPU / 100}, meter: meter{c: c},
 	}
 	if err := c.Short(); err != nil {
 		v.status.Short = err.Error()
@@ -132,9 +133,8 @@ func (o *Observer) take(r *tcprt.Record) {
 
 // clock notes how the wall clock stands to the kernel's times.
 func (o *Observer) clock(now time.Time) {
-	var mono unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) == nil {
-		o.offset = time.Duration(time.Now().UnixNano() - mono.Nano())
+	if offset, err := tcprt.ClockOffset(); err == nil {
+		o.offset = offset
 	}
 	o.now = now
 }
@@ -145,6 +145,9 @@ func (o *Observer) step(now time.Time) error {
 	defer o.mu.Unlock()
 	o.clock(now)
 	o.ticks++
+	for t := range o.taps {
+		t.flush()
+	}
 	if err := o.count(now); err != nil {
 		return err
 	}

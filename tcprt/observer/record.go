@@ -6,67 +6,28 @@ import (
 	"slices"
 	"time"
 
-	"github.com/anole-os/anole/internal/term"
 	"github.com/anole-os/anole/tcprt"
+	"github.com/anole-os/anole/tcprt/jsonl"
 )
 
-// Record is one request, as the API has it. Times are seconds.
-type Record struct {
-	Time        time.Time          `json:"time"` // when it began
-	Service     string             `json:"service"`
-	Name        string             `json:"name"`
-	Role        string             `json:"role"`
-	Number      uint32             `json:"number"`
-	Local       netip.AddrPort     `json:"local"`
-	Remote      netip.AddrPort     `json:"remote"`
-	PID         uint32             `json:"pid,omitempty"`
-	Command     string             `json:"command,omitempty"`
-	Total       float64            `json:"total_seconds"`
-	Phases      map[string]float64 `json:"phases_seconds"`
-	Age         float64            `json:"age_seconds,omitempty"` // of one that is under way
-	State       string             `json:"state,omitempty"`       // likewise: receiving, waiting, answering
-	Request     uint32             `json:"request_bytes"`
-	Answer      uint32             `json:"answer_bytes"`
-	Unacked     uint32             `json:"unacked_bytes,omitempty"`
-	Retransmits uint32             `json:"retransmits,omitempty"`
-	OutOfOrder  uint32             `json:"out_of_order,omitempty"`
-	ZeroWindows uint32             `json:"zero_windows,omitempty"`
-	Busy        float64            `json:"busy_seconds,omitempty"`
-	Window      float64            `json:"window_limited_seconds,omitempty"`
-	Buffer      float64            `json:"buffer_limited_seconds,omitempty"`
-	RTT         float64            `json:"rtt_seconds"`
-	MinRTT      float64            `json:"min_rtt_seconds"`
-	Flags       string             `json:"flags,omitempty"`
-}
+// Record is one request, as the API has it.
+type Record = jsonl.Record
 
 // view makes a Record for the API; the lock is held.
 func (o *Observer) view(r *tcprt.Record) Record {
-	key := r.Service()
-	v := Record{
-		Time: time.Unix(0, int64(r.T0+o.offset)), Service: ID(key), Role: r.Role.String(), Number: r.Number, Local: r.Local, Remote: r.Remote,
-		PID: r.PID, Command: term.Clean(r.Command.String()), Total: r.Total().Seconds(), Phases: map[string]float64{},
-		Request: r.RequestBytes, Answer: r.AnswerBytes, Unacked: r.Unacked, Retransmits: r.Retransmits, OutOfOrder: r.OutOfOrder, ZeroWindows: r.ZeroWindows,
-		Busy: r.Busy.Seconds(), Window: r.WindowLimited.Seconds(), Buffer: r.BufferLimited.Seconds(),
-		RTT: r.RTT.Seconds(), MinRTT: r.MinRTT.Seconds(), Flags: r.Flags.String(),
+	var n tcprt.Names
+	if s := o.services[r.Service()]; s != nil {
+		n = s.names
 	}
-	if s := o.services[key]; s != nil {
-		v.Name = s.names.String()
-	}
-	if v.Name == "" || v.Name == "-" {
-		v.Name = cmp.Or(v.Command, "-")
-	}
-	for p := range tcprt.Phases {
-		if p == tcprt.Queue && r.Read == 0 || p == tcprt.Send && r.Last == 0 {
-			continue
-		}
-		v.Phases[p.String()] = r.Phase(p).Seconds()
-	}
-	return v
+	return jsonl.Of(r, &n, o.offset)
 }
 
 // keep puts a record into the ring and tells those who listen; the lock is held.
 func (o *Observer) keep(r *tcprt.Record) {
 	o.told++
+	for t := range o.taps {
+		t.add(r)
+	}
 	if len(o.ring) < o.cfg.Keep {
 		o.ring = append(o.ring, *r)
 	} else {
@@ -112,7 +73,7 @@ func (f *Filter) match(o *Observer, r *tcprt.Record) bool {
 		f.Resent && r.Retransmits == 0,
 		f.Remote.IsValid() && !f.Remote.Contains(r.Remote.Addr()),
 		!f.Since.IsZero() && time.Unix(0, int64(r.T0+o.offset)).Before(f.Since),
-		f.Service != "" && ID(r.Service()) != f.Service:
+		f.Service != "" && r.Service().String() != f.Service:
 		return false
 	}
 	return f.Name == "" || o.named(r, f.Name)

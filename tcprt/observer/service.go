@@ -3,7 +3,6 @@ package observer
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/anole-os/anole/tcprt"
@@ -88,30 +87,25 @@ type Service struct {
 	Overlap    float64            `json:"overlap"`      // share that is of more than one request
 }
 
-// ID names a service in the API.
-func ID(s tcprt.Service) string {
-	id := s.Role.String() + ":" + strconv.Itoa(int(s.Port)) + "@" + strconv.FormatUint(uint64(s.NetNS), 10)
-	if s.Cgroup > 1 {
-		id += "/" + strconv.FormatUint(s.Cgroup, 10)
-	}
-	if s == (tcprt.Service{}) {
-		return "other"
-	}
-	return id
-}
-
 func (s *service) view(now time.Time) Service {
 	t, span := s.recent(now)
+	v := Figures(s.key, &s.names, &t, span)
+	v.Requests = s.totals.Requests
+	v.Open, v.Inflight, v.Oldest, v.Slow = s.totals.Opened-s.totals.Closed, s.waiting, s.oldest.Seconds(), s.limit.Seconds()
+	return v
+}
+
+// Figures makes a Service of what one did in a span of time.
+func Figures(key tcprt.Service, n *tcprt.Names, t *tcprt.Totals, span time.Duration) Service {
 	all := &t.Phases[tcprt.Phases]
 	v := Service{
-		ID: ID(s.key), Name: s.names.String(), Role: s.key.Role.String(), Port: s.key.Port, NetNS: s.key.NetNS, Names: s.names,
-		Requests: s.totals.Requests, Rate: float64(t.Requests) / span.Seconds(),
+		ID: key.String(), Name: n.String(), Role: key.Role.String(), Port: key.Port, NetNS: key.NetNS, Names: *n,
+		Requests: t.Requests, Rate: float64(t.Requests) / span.Seconds(),
 		P50: all.Quantile(0.5).Seconds(), P90: all.Quantile(0.9).Seconds(), P99: all.Quantile(0.99).Seconds(),
 		Phases: map[string]float64{}, PhasesP99: map[string]float64{}, RTT: t.RTT.Quantile(0.5).Seconds(),
 		Retransmit: float64(t.Retransmits) / span.Seconds(), In: float64(t.RequestBytes) / span.Seconds(), Out: float64(t.AnswerBytes) / span.Seconds(),
-		Open: s.totals.Opened - s.totals.Closed, Inflight: s.waiting, Oldest: s.oldest.Seconds(), Slow: s.limit.Seconds(),
 	}
-	if s.key == (tcprt.Service{}) {
+	if key == (tcprt.Service{}) {
 		v.Name, v.Role = "other services", "both"
 	}
 	if t.Requests > 0 {
