@@ -91,7 +91,7 @@ func writeReplay(env *core.Env, r *trt.Reader, got replay.Result) error {
 	span := max(time.Second, got.To-got.From)
 	for i := range got.Services {
 		s := &got.Services[i]
-		n := r.Names(s.Service)
+		n := names(r, s)
 		v.Services = append(v.Services, observer.Figures(s.Service, &n, &s.Totals, span))
 	}
 	for i := range got.Events {
@@ -100,7 +100,8 @@ func writeReplay(env *core.Env, r *trt.Reader, got replay.Result) error {
 		if !e.End.IsZero() {
 			e.End = e.End.Add(offset)
 		}
-		n := r.Names(e.Service)
+		at := slices.IndexFunc(got.Services, func(s replay.Service) bool { return s.Service == e.Service })
+		n := names(r, &got.Services[at])
 		v.Anomalies = append(v.Anomalies, observer.AnomalyOf(&e.Event, &e.Verdict, n.String()))
 	}
 	for i := range got.Slowest {
@@ -128,6 +129,15 @@ func writeReplay(env *core.Env, r *trt.Reader, got replay.Result) error {
 	}
 	fmt.Fprintf(env.Out, "\nslowest\n")
 	return recordTable(v.Slowest).Write(env.Out)
+}
+
+// names of a service that the recording does not name are its command.
+func names(r *trt.Reader, s *replay.Service) tcprt.Names {
+	n := r.Names(s.Service)
+	if n == (tcprt.Names{}) {
+		n.Command = term.Clean(s.Command)
+	}
+	return n
 }
 
 func joinCommand() *cobra.Command {

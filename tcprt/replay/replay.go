@@ -36,6 +36,7 @@ type service struct {
 	window tcprt.Totals
 	sample []tcprt.Record // of the window and the one before
 	open   int            // index of its event, from 1 on
+	by     tcprt.Command
 }
 
 // samples are how many records of a service a verdict is of.
@@ -51,6 +52,7 @@ type Event struct {
 type Service struct {
 	tcprt.Service
 	tcprt.Totals
+	Command string // of the latest record that has one
 }
 
 // Result is all that was found.
@@ -91,6 +93,9 @@ func (p *Replay) Add(r *tcprt.Record) {
 	}
 	s.totals.Add(r)
 	s.window.Add(r)
+	if r.Command[0] != 0 {
+		s.by = r.Command
+	}
 	if len(s.sample) == samples {
 		s.sample[int(p.records)%samples] = *r
 	} else {
@@ -161,7 +166,7 @@ func (p *Replay) Result() Result {
 	}
 	out := Result{Records: p.records, From: p.from, To: p.to, Events: p.events, Slowest: p.slow}
 	for _, s := range p.services {
-		out.Services = append(out.Services, Service{s.key, s.totals})
+		out.Services = append(out.Services, Service{s.key, s.totals, s.by.String()})
 	}
 	slices.SortFunc(out.Services, func(a, b Service) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Service.String(), b.Service.String()))
