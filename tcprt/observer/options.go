@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/anole-os/anole/tcprt"
+	"github.com/anole-os/anole/tcprt/detect"
 	"github.com/anole-os/anole/workload"
 )
 
@@ -103,4 +104,9 @@ type Options struct {
 	Root    string             // put before /proc and /sys
 	Records *workload.Registry // names of containers, nil without
 	Log     *slog.Logger       // nil logs nothing
+	// Breaches is told, each second for as long as it is so, of servers whose
+	// requests take longer than usual for a cause that other work on the node can
+	// be, see blame.Verdict.Neighbours. Nil is told nothing.
+	Breaches *workload.Breaches
+	Detect   detect.Options // of anomalies; zero works
 }
