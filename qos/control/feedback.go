@@ -40,6 +40,7 @@ func DefaultFeedback() FeedbackOptions {
 const (
 	feedbackEvery = time.Second // between two steps
 	feedbackRise  = 0.1         // of the room, in a step
+	feedbackStep  = 0.01        // a cut by less is none
 	letGoFor      = 10          // times GiveUp
 	mostSlow      = 64          // services that are known at a time
 )
@@ -90,12 +91,12 @@ func (f *feedback) step(in *Sample, dt time.Duration, o *SuppressOptions, room f
 	// Work that is within its floor is not the one to cut.
 	if in.Now.Sub(f.moved) >= feedbackEvery && f.used > o.Floor*in.CPUs {
 		// What it does not use it is not cut by.
-		if to := max(least, o.Cut*min(f.share, f.used/room)); to < f.share {
+		if to := max(least, o.Cut*min(f.share, f.used/room)); to < f.share-feedbackStep {
 			f.share, f.moved, cut = to, in.Now, true
 			f.cuts++
 		}
 	}
-	f.give(in, &o.Feedback, f.share < 1 && f.share <= least)
+	f.give(in, &o.Feedback, f.share < 1 && f.share <= least+feedbackStep)
 	return cut
 }
 
