@@ -155,17 +155,5 @@ func paired(id, what, unit, peer, target string, ours, theirs []float64) (benchf
 	}, nil
 }
 
-// worst makes a result without a peer that is judged by its highest round.
-func worst(id, what, unit, target string, values []float64) benchfmt.Result {
-	r := single(id, what, unit, target, values)
-	r.Ours = slices.Max(values)
-	return r
-}
-
-// single makes a result without a peer.
-func single(id, what, unit, target string, values []float64) benchfmt.Result {
-	return benchfmt.Result{
-		ID: id, What: what, Unit: unit, Ours: load.Median(values), Target: target, Rounds: len(values),
-		Spread: benchfmt.Spread{Min: slices.Min(values), Max: slices.Max(values)},
-	}
-}
+// worst and single make results without a peer.
+var worst, single = benchfmt.Worst, benchfmt.Single

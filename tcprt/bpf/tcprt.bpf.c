@@ -1148,6 +1148,14 @@ int stamp(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* Whether the answer's acknowledgement waited for its timer. */
+static __always_inline int late(struct record *r, struct seen *s)
+{
+	__u64 from = r->last > r->t2 ? r->last : r->t2, least = (__u64)s->min_rtt_us * 1000;
+
+	return least && s->min_rtt_us != ~0U && r->t3 > from + least && delayed(r->t3 - from - least, r->answer_bytes, s->mss);
+}
+
 /* Answers that were acknowledged so long ago are told of by list; 0 is none. */
 volatile __u64 settle = 0;
 
@@ -1162,7 +1170,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct conn *c = ctx->value;
 	struct sock *sk = ctx->sk;
-	struct record r = {};
+	struct record r;
 	struct seen s;
 	struct tcp_sock *tp;
 	__u32 request, answer, rcv, snd;
@@ -1182,8 +1190,12 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 			return 0;
 		if (__sync_val_compare_and_swap(&c->told, 0, 1))
 			return 0;
-		r.end = now;
+		wait = now;
+	} else if (c->role == SERVER ? c->state == IDLE || c->t3 : c->state != REQUEST && tp->snd_nxt == c->snd_from) {
+		return 0; /* most are idle */
 	}
+	__builtin_memset(&r, 0, sizeof(r));
+	r.end = wait;
 	look(tp, &s);
 	fill(&r, c, &s);
 	/* Read here, so that no load is of either pointer. */
@@ -1193,8 +1205,6 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	barrier_var(snd);
 	rcv -= done(sk);
 	if (c->role == SERVER) {
-		if (!wait && (c->state == IDLE || c->t3))
-			return 0;
 		request = rcv - c->rcv_from;
 		if (c->t3) {
 			snd = c->snd_done;
@@ -1221,6 +1231,8 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	r.request_bytes = request;
 	r.answer_bytes = answer;
+	if (wait && c->role == SERVER && !(r.flags & PIGGYBACK) && !r.retrans && late(&r, &s))
+		r.flags |= DELAYED_ACK;
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;
 }

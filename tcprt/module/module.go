@@ -15,16 +15,18 @@ import (
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/tcprt"
+	"github.com/anole-os/anole/tcprt/bench"
 	"github.com/anole-os/anole/tcprt/observer"
 	"github.com/anole-os/anole/workload"
 )
 
 func init() {
 	core.Register(core.Info{
-		Name:  "tcprt",
-		Doc:   "Every TCP request of the node timed, split and told whose it was, with no change to any program",
-		After: []string{"workload"},
-		New:   func() core.Module { return New() },
+		Name:    "tcprt",
+		Doc:     "Every TCP request of the node timed, split and told whose it was, with no change to any program",
+		After:   []string{"workload"},
+		New:     func() core.Module { return New() },
+		Entries: map[string]func([]string) error{holdVerb: bench.HoldMain},
 	})
 }
 

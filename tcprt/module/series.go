@@ -43,11 +43,20 @@ const overtakes = 2
 func (s *series) collect(o *observer.Observer, most int, emit func(core.Metric)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.of != o { // begun anew, and so are its counts
+	s.begin(o)
+	o.Totals(s.take)
+	s.end(most, emit)
+}
+
+// begin is followed by take for each service, and end.
+func (s *series) begin(o *observer.Observer) {
+	if s.of != o || s.known == nil { // begun anew, and so are its counts
 		s.of, s.known, s.other = o, map[tcprt.Service]*counted{}, tcprt.Totals{}
 	}
 	s.gen++
-	o.Totals(s.take)
+}
+
+func (s *series) end(most int, emit func(core.Metric)) {
 	for key, c := range s.known {
 		if c.gen != s.gen {
 			delete(s.known, key)

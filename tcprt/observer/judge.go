@@ -141,16 +141,21 @@ func (o *Observer) asks(key tcprt.Service) []tcprt.Service {
 		return nil
 	}
 	if key.Cgroup > 1 && !o.attr.Shared(key) {
-		return o.judge.monitor.Asks(key, nil)
+		return slices.DeleteFunc(o.judge.monitor.Asks(key, nil), func(d tcprt.Service) bool { return itself(key, d) })
 	}
 	pid := o.attr.PID(key)
 	var out []tcprt.Service
 	for d := range o.services {
-		if pid != 0 && d.Role == tcprt.Client && o.attr.PID(d) == pid {
+		if pid != 0 && d.Role == tcprt.Client && o.attr.PID(d) == pid && !itself(key, d) {
 			out = append(out, d)
 		}
 	}
 	return out
+}
+
+// itself says whether what is asked is the service that asks.
+func itself(key, asked tcprt.Service) bool {
+	return asked.Port == key.Port && asked.NetNS == key.NetNS
 }
 
 // latest gives records of a service that are kept, since a time.

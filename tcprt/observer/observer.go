@@ -87,11 +87,11 @@ func Open(o Options) (*Observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return observe(&o, c), nil
+	return newObserver(&o, c), nil
 }
 
-// observe makes an Observer of a source.
-func observe(o *Options, c source) *Observer {
+// newObserver makes an Observer of a source.
+func newObserver(o *Options, c source) *Observer {
 	v := &Observer{
 		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(o), services: map[tcprt.Service]*service{},
 		listeners: map[*Listener]bool{}, budget: budget{limit: o.CPU / 100}, meter: meter{c: c},

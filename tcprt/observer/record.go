@@ -75,9 +75,12 @@ func (o *Observer) keep(r *tcprt.Record) {
 	if o.next++; o.next == o.cfg.Keep {
 		o.next = 0
 	}
-	if s := o.services[r.Service()]; s != nil {
-		s.compare(r, o.now)
+	s := o.services[r.Service()]
+	if s == nil { // the kernel's counts are read later
+		s = &service{key: r.Service()}
+		o.services[s.key] = s
 	}
+	s.compare(r, o.now)
 	for l := range o.listeners {
 		if l.filter.match(o, r) {
 			select {

@@ -45,7 +45,8 @@ func newStage(t *testing.T, role tcprt.Role, tell *workload.Breaches) *stage {
 	s.write("proc/42/comm", "web\n")
 	s.proc()
 	o := Options{Config: Default(), Root: s.root, Breaches: tell, Log: slog.New(slog.DiscardHandler), Detect: detect.Options{Warm: 10}}
-	s.o = observe(&o, s)
+	o.CPU = 0 // its seconds are no time
+	s.o = newObserver(&o, s)
 	t.Cleanup(func() {
 		if err := s.o.attr.Close(); err != nil {
 			t.Error(err)

@@ -1,0 +1,76 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/internal/benchfmt"
+	"github.com/anole-os/anole/tcprt/bench"
+)
+
+// holdVerb is the hidden verb of processes that hold connections.
+const holdVerb = "hold"
+
+func benchCommand() *cobra.Command {
+	var only []string
+	var results string
+	var rounds int
+	var short bool
+	list := ""
+	for _, c := range bench.Cases() {
+		list += fmt.Sprintf("  %-10s %s\n", c[0], c[1])
+	}
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure the room on this node, with real servers and clients",
+		Long:  "Runs interleaved rounds and prints the ratios. On a busy node it refuses to judge.\nIt needs root, redis, nginx, wrk and curl, and about 25 minutes.\n\nCases:\n" + list,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			env := core.EnvFrom(cmd.Context())
+			if resp, err := env.Agent.Get("http://anole/healthz"); err == nil {
+				_ = resp.Body.Close()
+				return core.Exit(core.ExitFailed, errors.New("an agent runs on this node already and would take part; stop it first"))
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find own program: %w", err)
+			}
+			var all []benchfmt.Result
+			err = bench.Bench(cmd.Context(), bench.Options{
+				Cases: only, Rounds: rounds, Short: short, Self: []string{self, "tcprt", holdVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
+				Save: func(r []benchfmt.Result) error {
+					all = append(all, r...)
+					if results == "" || short {
+						return nil
+					}
+					if err := os.MkdirAll(filepath.Dir(results), 0o755); err != nil {
+						return err
+					}
+					return benchfmt.Write(results, r)
+				},
+			})
+			if env.JSON {
+				return errors.Join(err, env.PrintJSON(all))
+			}
+			if len(all) > 0 {
+				fmt.Fprint(env.Out, benchfmt.Table(all))
+			}
+			var busy *bench.NotJudgedError
+			if errors.As(err, &busy) {
+				return core.Exit(core.ExitNo, err)
+			}
+			return err
+		},
+	}
+	fl := c.Flags()
+	fl.StringSliceVar(&only, "case", nil, "only these cases")
+	fl.StringVar(&results, "results", "", "merge the results into this JSON `file`")
+	fl.IntVar(&rounds, "rounds", 7, "interleaved rounds")
+	fl.BoolVar(&short, "short", false, "brief, to see that it works: the figures mean nothing and are not written")
+	return c
+}

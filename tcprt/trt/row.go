@@ -1,0 +1,215 @@
+package trt
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/anole-os/anole/tcprt"
+)
+
+// conn is what the records of a connection share.
+type conn struct {
+	role          tcprt.Role
+	local, remote netip.AddrPort
+	netns         uint32
+	cgroup        uint64
+	pid           uint32
+	command       tcprt.Command
+}
+
+func connOf(r *tcprt.Record) conn {
+	return conn{r.Role, r.Local, r.Remote, r.NetNS, r.Cgroup, r.PID, r.Command}
+}
+
+// rows encodes a block.
+type rows struct {
+	b     []byte
+	n     int
+	conns map[conn]uint64
+	t0    time.Duration
+}
+
+func (w *rows) reset() {
+	w.b, w.n, w.t0 = w.b[:0], 0, 0
+	clear(w.conns)
+}
+
+func (w *rows) u(v uint64) { w.b = binary.AppendUvarint(w.b, v) }
+func (w *rows) i(v int64)  { w.b = binary.AppendVarint(w.b, v) }
+
+// at writes a time by its distance from T0; 0 is none.
+func (w *rows) at(t, t0 time.Duration) {
+	if t == 0 {
+		w.u(0)
+		return
+	}
+	d := int64(t - t0)
+	w.u(uint64(d<<1^d>>63) + 1)
+}
+
+func (w *rows) addr(a netip.AddrPort) {
+	raw := a.Addr().AsSlice()
+	w.b = append(append(w.b, byte(len(raw))), raw...)
+	w.u(uint64(a.Port()))
+}
+
+func (w *rows) add(r *tcprt.Record) {
+	c := connOf(r)
+	index, known := w.conns[c]
+	if !known {
+		index = uint64(len(w.conns))
+		w.conns[c] = index
+	}
+	w.u(index)
+	if !known {
+		w.b = append(w.b, byte(c.role))
+		w.addr(c.local)
+		w.addr(c.remote)
+		w.u(uint64(c.netns))
+		w.u(c.cgroup)
+		w.u(uint64(c.pid))
+		name := c.command.String()
+		w.b = append(append(w.b, byte(len(name))), name...)
+	}
+	w.u(uint64(r.Flags))
+	w.u(uint64(r.Number))
+	w.i(int64(r.T0 - w.t0))
+	w.t0 = r.T0
+	for _, t := range [...]time.Duration{r.T1, r.Read, r.T2, r.Last, r.T3, r.End} {
+		w.at(t, r.T0)
+	}
+	for _, v := range [...]uint32{r.RequestSeq, r.AnswerSeq} { // as good as random
+		w.b = binary.LittleEndian.AppendUint32(w.b, v)
+	}
+	for _, v := range [...]uint32{r.RequestBytes, r.AnswerBytes, r.Unacked, r.Retransmits, r.OutOfOrder, r.ZeroWindows, r.MSS} {
+		w.u(uint64(v))
+	}
+	for _, d := range [...]time.Duration{r.Busy, r.WindowLimited, r.BufferLimited, r.RTT, r.MinRTT, r.Queued} {
+		w.u(uint64(max(0, d)))
+	}
+	w.n++
+}
+
+// row decodes a block.
+type row struct {
+	b     []byte
+	conns []conn
+	t0    time.Duration
+	bad   bool
+}
+
+var errRow = errors.New("its rows are not as they should be")
+
+func (d *row) u() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// u32 takes no more than 32 bits.
+func (d *row) u32() uint32 {
+	v := d.u()
+	if v > 1<<32-1 {
+		d.bad = true
+	}
+	return uint32(v)
+}
+
+func (d *row) i() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// take gives n bytes, nil if there are fewer.
+func (d *row) take(n int) []byte {
+	if n > len(d.b) {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	v := d.b[:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *row) byte() byte {
+	if b := d.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *row) at(t0 time.Duration) time.Duration {
+	v := d.u()
+	if v == 0 {
+		return 0
+	}
+	v--
+	return t0 + time.Duration(int64(v>>1)^-int64(v&1))
+}
+
+func (d *row) addr() netip.AddrPort {
+	n := int(d.byte())
+	a, ok := netip.AddrFromSlice(d.take(n))
+	if !ok && n != 0 {
+		d.bad = true
+	}
+	return netip.AddrPortFrom(a, uint16(d.u32()))
+}
+
+func (d *row) conn() (c conn) {
+	c.role = tcprt.Role(d.byte())
+	c.local, c.remote = d.addr(), d.addr()
+	c.netns, c.cgroup, c.pid = d.u32(), d.u(), d.u32()
+	n := int(d.byte())
+	if n > len(c.command) {
+		d.bad = true
+		return c
+	}
+	copy(c.command[:], d.take(n))
+	return c
+}
+
+func (d *row) next(r *tcprt.Record) error {
+	index := d.u()
+	switch {
+	case index == uint64(len(d.conns)):
+		d.conns = append(d.conns, d.conn())
+	case index > uint64(len(d.conns)):
+		return errRow
+	}
+	if d.bad {
+		return errRow
+	}
+	c := &d.conns[index]
+	*r = tcprt.Record{Role: c.role, Local: c.local, Remote: c.remote, NetNS: c.netns, Cgroup: c.cgroup, PID: c.pid, Command: c.command}
+	r.Flags, r.Number = tcprt.Flags(d.u32()), d.u32()
+	r.T0 = d.t0 + time.Duration(d.i())
+	d.t0 = r.T0
+	for _, t := range [...]*time.Duration{&r.T1, &r.Read, &r.T2, &r.Last, &r.T3, &r.End} {
+		*t = d.at(r.T0)
+	}
+	if b := d.take(8); b != nil {
+		r.RequestSeq, r.AnswerSeq = binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
+	}
+	for _, v := range [...]*uint32{&r.RequestBytes, &r.AnswerBytes, &r.Unacked, &r.Retransmits, &r.OutOfOrder, &r.ZeroWindows, &r.MSS} {
+		*v = d.u32()
+	}
+	for _, t := range [...]*time.Duration{&r.Busy, &r.WindowLimited, &r.BufferLimited, &r.RTT, &r.MinRTT, &r.Queued} {
+		*t = time.Duration(d.u() &^ (1 << 63))
+	}
+	if d.bad {
+		return errRow
+	}
+	return nil
+}
