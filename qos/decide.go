@@ -49,6 +49,7 @@ func (e *Engine) signals(now time.Time, dt time.Duration) control.Signals {
 		in.RunQueueP99, in.RunQueueSamples = e.runq.waits(now)
 	}
 	in.CPI, in.CPIOf = e.cpi.worst()
+	in.Slow = e.feedback.signals(e, now)
 	return in
 }
 

@@ -37,6 +37,10 @@ type Options struct {
 	// Records, when set, tells of containers: names, labels and annotations, by
 	// which workloads are classed too, see package dialect.
 	Records *workload.Registry
+	// Breaches, when set, tells of services whose requests take longer than usual:
+	// those of latency-sensitive workloads hold best-effort work back, see
+	// FeedbackPolicy.
+	Breaches *workload.Breaches
 	// Enrich, when set, gives workloads the labels that the policy's rules match
 	// by, see workload.Options.
 	Enrich func(*workload.Workload)
@@ -83,6 +87,7 @@ type Engine struct {
 	node       nodeSense
 	runq       runqSense
 	pressure   pressureSense
+	feedback   feedbackSense
 	ctl        *control.Node
 	mechanism  actuate.Mechanism
 	because    string // what the ladder's probe found
@@ -148,6 +153,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	e.w.Fault = o.Fault
 	e.bank, e.enrich, e.records = o.Bank, o.Enrich, o.Records
+	e.feedback.reg = o.Breaches
 	if o.RunDir != "" {
 		e.slip = slipPath(o.RunDir)
 		if err := runq.Recover(e.slip); err != nil {

@@ -18,17 +18,18 @@ import (
 // Policy says who is in which class and what the classes get. Its zero value
 // is not usable: start from DefaultPolicy.
 type Policy struct {
-	Version int          `yaml:"version" json:"version" doc:"Format of this file: 1."`
-	Rules   []Rule       `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. Labels follow, see tenants, and then the built-in rules: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
-	Tenants TenantPolicy `yaml:"tenants" json:"tenants" doc:"What owners of workloads may ask for by labels."`
-	LS      LSPolicy     `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
-	BE      BEPolicy     `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
-	Control LoopPolicy   `yaml:"control" json:"control" doc:"The control loop."`
-	Cache   CachePolicy  `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
-	CPI     CPIPolicy    `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
-	IO      IOPolicy     `yaml:"io" json:"io" doc:"Block IO by class."`
-	Memory  MemoryPolicy `yaml:"memory" json:"memory" doc:"Memory."`
-	Net     NetPolicy    `yaml:"net" json:"net" doc:"Network interfaces by class."`
+	Version  int            `yaml:"version" json:"version" doc:"Format of this file: 1."`
+	Rules    []Rule         `yaml:"rules" json:"rules" doc:"Who is in which class: the first rule that matches counts. Labels follow, see tenants, and then the built-in rules: anole's own cgroups, and Kubernetes QoS (guaranteed and burstable are LS, besteffort is BE)."`
+	Tenants  TenantPolicy   `yaml:"tenants" json:"tenants" doc:"What owners of workloads may ask for by labels."`
+	LS       LSPolicy       `yaml:"ls" json:"ls" doc:"What latency-sensitive workloads get."`
+	BE       BEPolicy       `yaml:"be" json:"be" doc:"How best-effort workloads are made to yield."`
+	Control  LoopPolicy     `yaml:"control" json:"control" doc:"The control loop."`
+	Feedback FeedbackPolicy `yaml:"feedback" json:"feedback" doc:"Requests of latency-sensitive services that take longer than usual."`
+	Cache    CachePolicy    `yaml:"cache" json:"cache" doc:"Last-level cache and memory bandwidth."`
+	CPI      CPIPolicy      `yaml:"cpi" json:"cpi" doc:"Cycles per instruction."`
+	IO       IOPolicy       `yaml:"io" json:"io" doc:"Block IO by class."`
+	Memory   MemoryPolicy   `yaml:"memory" json:"memory" doc:"Memory."`
+	Net      NetPolicy      `yaml:"net" json:"net" doc:"Network interfaces by class."`
 }
 
 // Rule puts the workloads that match into a class.
@@ -109,7 +110,8 @@ func DefaultPolicy() Policy {
 			Settle: yamlx.Duration(s.Settle), RunQueueP99: yamlx.Duration(s.RunQueueP99), Pressure: s.Pressure, Throttled: s.Throttled,
 			CreditAbove: 0.8, RunQueue: "auto", PressureFrom: "auto", CoreSched: "off", CoreSchedPer: "class",
 		},
-		Cache: defaultCache(), CPI: defaultCPI(),
+		Feedback: defaultFeedback(),
+		Cache:    defaultCache(), CPI: defaultCPI(),
 		IO:     defaultIO(),
 		Memory: defaultMemory(),
 		Net:    defaultNet(),
@@ -180,6 +182,7 @@ func (p *Policy) Validate() error {
 	oneOf("control.pressureStall", p.Control.PressureFrom, "auto", "off")
 	oneOf("control.coreSched", p.Control.CoreSched, "auto", "on", "off")
 	oneOf("control.coreSchedPer", p.Control.CoreSchedPer, "class", "container")
+	p.Feedback.validate(say, share, oneOf)
 	bad = append(bad, p.Cache.problems()...)
 	bad = append(bad, p.CPI.problems()...)
 	p.IO.validate(say, oneOf)
@@ -262,7 +265,7 @@ func (p *Policy) suppress(m actuate.Mechanism) control.SuppressOptions {
 	c := p.Control
 	o.Target, o.Floor, o.Deadband, o.RisePerSecond = c.Target, p.BE.Floor, c.Deadband, c.Rise
 	o.Settle, o.RunQueueP99, o.Pressure, o.Throttled = c.Settle.Std(), c.RunQueueP99.Std(), c.Pressure, c.Throttled
-	o.CPI = p.CPI.Objective
+	o.CPI, o.Feedback = p.CPI.Objective, p.Feedback.options()
 	if m != "" && m != actuate.Weight {
 		o.Slack = prioritySlack
 	}

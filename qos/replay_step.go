@@ -44,6 +44,12 @@ func (p *replayer) step(s *record.Step) error {
 	if s.CPI != nil {
 		in.CPI, in.CPIOf = s.CPI.Factor, s.CPI.Of
 	}
+	for i := range s.Slow {
+		x := &s.Slow[i]
+		if m := p.members[x.Ino]; m != nil {
+			in.Slow = append(in.Slow, control.Slow{ID: x.ID, Of: x.Of, Member: &m.Member, P99: time.Duration(x.P99), Usual: time.Duration(x.Usual), Cause: x.Cause})
+		}
+	}
 	if s.RunQueue != nil {
 		in.RunQueueP99, in.RunQueueSamples = time.Duration(s.RunQueue.P99), s.RunQueue.N
 	}

@@ -108,6 +108,9 @@ type WorkloadStatus struct {
 	// the sources disagree about.
 	Refused   []dialect.Refusal   `json:"refused,omitempty"`
 	Conflicts []workload.Conflict `json:"conflicts,omitempty"`
+	// Slow are its services whose requests take longer than usual, for a cause that
+	// other work on the node can be.
+	Slow []SlowStatus `json:"slow,omitempty"`
 }
 
 // BurstStatus is the plan in force for one workload.
@@ -162,6 +165,8 @@ func (e *Engine) Totals() Totals {
 	defer e.mu.Unlock()
 	t := e.totals.clone()
 	t.Demotions = e.ctl.Demotions
+	t.Room, t.Cuts = e.ctl.Feedback()
+	t.Slow = e.feedback.heeded(e)
 	for _, p := range e.parts {
 		if p, ok := p.(*netPart); ok {
 			t.Net.Links = p.netLinks()
@@ -223,7 +228,7 @@ func (e *Engine) mechanisms() []Mechanism {
 			lane.Using, lane.Why = "SCHED_RR", "asked for by the policy, bounded and watched"
 		}
 	}
-	out := []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, place, lane}
+	out := []Mechanism{prio, {"suppression", e.policy.BE.Suppress, "be.suppress"}, bank, {"pressure", psi, psiWhy}, queue, e.feedback.mechanism(e), place, lane}
 	e.each(func(p part) { out = append(out, p.mechanisms()...) })
 	return out
 }
@@ -268,6 +273,7 @@ func (s *ClassStatus) hardware(t *ClassTotals) {
 // workloadStatus is the group's status with what parts know of it.
 func (e *Engine) workloadStatus(g *group) WorkloadStatus {
 	s := g.status()
+	s.Slow = e.feedback.of(e, g)
 	for _, p := range e.parts {
 		if p, ok := p.(interface{ describe(*group, *WorkloadStatus) }); ok {
 			p.describe(g, &s)

@@ -150,6 +150,10 @@ func (t *Tap) lines(in control.Signals, o control.Outcome) ([]*record.Line, erro
 	if f := known(in.CPI); f != nil {
 		s.CPI = &record.CPI{Factor: *f, Of: in.CPIOf}
 	}
+	for i := range in.Slow {
+		x := &in.Slow[i]
+		s.Slow = append(s.Slow, record.Slow{Ino: e.groupOf(x.Member).w.Ino, ID: x.ID, Of: x.Of, P99: int64(x.P99), Usual: int64(x.Usual), Cause: x.Cause})
+	}
 	for _, g := range e.order {
 		if x, ok := t.sample(g); ok {
 			s.Samples = append(s.Samples, x)

@@ -56,6 +56,9 @@ type Totals struct {
 	Busy      float64 // cores, smoothed
 	Memory    MemoryTotals
 	Net       NetTotals
+	Slow      int     // services that are slow and hold best-effort work back
+	Room      float64 // what slow services leave of best-effort work's room, a share
+	Cuts      uint64  // how often they cut it
 }
 
 // MemoryTotals counts what was done about memory, in bytes.

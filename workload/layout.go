@@ -5,6 +5,18 @@ import (
 	"strings"
 )
 
+// Shadow says whether a path of the cgroup2 hierarchy is of a group that anole puts
+// processes into whose own groups are of cgroup v1, to measure them or to know their
+// packets: it says nothing of whose they are.
+func Shadow(path string) bool {
+	for _, prefix := range [...]string{"/anole-psi-", "/anole-net-"} {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // containerName reads the name of a cgroup below the one called parent; id is
 // "" when it is not a container's. The layouts are those of
 //

@@ -47,6 +47,13 @@ func (n *Node) slack(want float64) bool {
 // sample puts together what the suppressor looks at.
 func (n *Node) sample(in Signals) Sample {
 	s := Sample{Now: in.Now, CPUs: n.o.CPUs, Busy: in.Busy, Steal: in.Steal, Pressure: in.Pressure, Throttled: math.NaN(), CPI: in.CPI, CPIOf: in.CPIOf}
+	n.slow = n.slow[:0]
+	for _, x := range in.Slow {
+		if x.Member != nil && x.Member.Class.Sensitive() {
+			n.slow = append(n.slow, x)
+		}
+	}
+	s.Slow = n.slow
 	var periods, throttled uint64
 	for _, m := range n.members {
 		m.note()

@@ -42,6 +42,9 @@ type Signals struct {
 	// CPIOf that workload.
 	CPI   float64
 	CPIOf string
+	// Slow are services whose requests take longer than usual. Those of workloads
+	// that are not latency-sensitive, or not known, do not count.
+	Slow []Slow
 }
 
 // Node decides for the CPUs of one node: how much best-effort work may use, who
@@ -64,6 +67,7 @@ type Node struct {
 	// Reused from step to step.
 	lanes    []*Lane
 	claims   []Claim
+	slow     []Slow
 	splitter splitter
 
 	// Demotions counts those from the real-time lane.
@@ -115,6 +119,16 @@ func (n *Node) SetMembers(all []*Member) {
 
 // Cap is what best-effort work may use, in cores, +Inf without a cap, and why.
 func (n *Node) Cap() (cores float64, why Reason) { return n.cap, n.why }
+
+// Feedback says what slow services leave of the room of best-effort work, as a
+// share, and how often they cut it.
+func (n *Node) Feedback() (share float64, cuts uint64) {
+	return n.suppress.feedback.share, n.suppress.feedback.cuts
+}
+
+// LetGo says whether a service counts no more though it is slow, as holding
+// best-effort work back did not help.
+func (n *Node) LetGo(id string, now time.Time) bool { return n.suppress.feedback.letGo(id, now) }
 
 // Capped says whether a cap is in force for somebody.
 func (n *Node) Capped() bool { return !math.IsInf(n.cap, 1) && len(n.be) > 0 }

@@ -14,6 +14,7 @@ type Reason struct {
 	a, b, c float64
 	d, e    time.Duration
 	text    string
+	by      string
 }
 
 // IsZero says that there is no reason.
@@ -32,6 +33,10 @@ const (
 	throttled // a above b
 	cpiAbove  // of text, a above b
 	quoted    // text, of another Node
+
+	slowRequests    // of text at d, usually e, by by
+	requestsAsUsual // of text
+	requestsLetGo   // of text after d
 )
 
 // String gives the words, "" for the zero value.
@@ -41,6 +46,12 @@ func (r Reason) String() string {
 		return r.text
 	case cpiAbove:
 		return fmt.Sprintf("cycles per instruction of %s %.2f times the most that is usual > %.2f", r.text, r.a, r.b)
+	case slowRequests:
+		return fmt.Sprintf("requests of %s at p99 %s, usually %s (%s)", r.text, span(r.d), span(r.e), r.by)
+	case requestsAsUsual:
+		return fmt.Sprintf("requests of %s are as usual again", r.text)
+	case requestsLetGo:
+		return fmt.Sprintf("requests of %s stayed slow for %v at the least of best-effort work: let go", r.text, r.d)
 	case noSensitive:
 		return "no latency-sensitive workload on the node"
 	case suppressionOff:
@@ -57,4 +68,19 @@ func (r Reason) String() string {
 		return fmt.Sprintf("LS throttled in %.0f %% of periods > %.0f %%", r.a*100, r.b*100)
 	}
 	return ""
+}
+
+// span gives a time in two digits or three.
+func span(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= 10*time.Millisecond:
+		return fmt.Sprintf("%.0f ms", 1e3*d.Seconds())
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%.1f ms", 1e3*d.Seconds())
+	}
+	return fmt.Sprintf("%.0f µs", 1e6*d.Seconds())
 }

@@ -29,6 +29,8 @@ type SuppressOptions struct {
 	Pressure    float64
 	Throttled   float64
 	CPI         float64
+	// Feedback is how services count whose requests take longer than usual.
+	Feedback FeedbackOptions
 }
 
 // DefaultSuppress gives the options that a node runs with unless told
@@ -36,7 +38,7 @@ type SuppressOptions struct {
 func DefaultSuppress() SuppressOptions {
 	return SuppressOptions{
 		Target: 0.99, Floor: 0.05, Deadband: 0.02, RisePerSecond: 0.5, Cut: 0.7, Settle: 500 * time.Millisecond,
-		RunQueueP99: 4 * time.Millisecond, Pressure: 0.25,
+		RunQueueP99: 4 * time.Millisecond, Pressure: 0.25, Feedback: DefaultFeedback(),
 	}
 }
 
@@ -55,6 +57,7 @@ type Sample struct {
 	CPI                 float64 // the largest factor, see Verdict.Factor; 0 is missing too
 	CPIOf               string  // the workload that has it
 	Sensitives          int     // number of latency-sensitive workloads
+	Slow                []Slow  // services of latency-sensitive workloads
 }
 
 // Decision is a Suppressor's answer.
@@ -84,11 +87,13 @@ type Suppressor struct {
 	others  float64   // use by everyone but best-effort work, smoothed
 	jumped  bool      // the last sample rose by a jump
 	leapt   float64   // use seen when others last leapt, until the next sample
+
+	feedback feedback
 }
 
 // NewSuppressor makes a Suppressor that has no cap in force.
 func NewSuppressor(o SuppressOptions) *Suppressor {
-	return &Suppressor{o: o, cap: math.Inf(1), pending: 1}
+	return &Suppressor{o: o, cap: math.Inf(1), pending: 1, feedback: feedback{share: 1}}
 }
 
 // State is what a Suppressor carries from Step to Step, in a form that can be
@@ -102,6 +107,8 @@ type State struct {
 	Others  float64  `json:"others"`
 	Jumped  bool     `json:"jumped,omitempty"`
 	Leapt   float64  `json:"leapt,omitempty"`
+	// Feedback is nil in what was carried before there was any.
+	Feedback *FeedbackState `json:"feedback,omitempty"`
 }
 
 // State gives what the Node's suppressor carries, with times against start.
@@ -115,6 +122,7 @@ func (n *Node) State(start time.Time) State {
 		return &d
 	}
 	out := State{Why: n.why.String(), Last: at(s.last), Calm: at(s.calm), Pending: s.pending, Others: s.others, Jumped: s.jumped, Leapt: s.leapt}
+	out.Feedback = s.feedback.state(at)
 	if !math.IsInf(n.cap, 1) {
 		c := n.cap
 		out.Cap = &c
@@ -132,6 +140,7 @@ func (n *Node) Resume(start time.Time, in State) {
 	}
 	s := n.suppress
 	s.last, s.calm, s.pending, s.others, s.jumped, s.leapt = at(in.Last), at(in.Calm), in.Pending, in.Others, in.Jumped, in.Leapt
+	s.feedback.resume(in.Feedback, at)
 	if in.Cap != nil {
 		s.cap, n.cap, n.why = *in.Cap, *in.Cap, Reason{kind: quoted, text: in.Why}
 	}
@@ -147,6 +156,7 @@ func (s *Suppressor) Step(in Sample) Decision {
 	s.last = in.Now
 	if in.Sensitives == 0 {
 		s.pending, s.calm = 1, time.Time{}
+		s.feedback.reset()
 		return s.set(math.Inf(1), Reason{kind: noSensitive})
 	}
 	if first || dt <= 0 || dt > 10*time.Second || bad(in.Busy, in.Sensitive, in.BE) {
@@ -158,8 +168,13 @@ func (s *Suppressor) Step(in Sample) Decision {
 	}
 	s.track(in, dt)
 	room := s.room(in)
+	cut := s.feedback.step(&in, dt, &s.o, room)
+	room = s.floored(in, room*s.feedback.share)
 	if why, over := s.breach(in); over {
 		return s.down(in, room, why)
+	}
+	if cut {
+		return s.set(s.floored(in, min(s.cap, room*s.pending)), s.feedback.why)
 	}
 	return s.up(in, room, dt)
 }
@@ -276,6 +291,9 @@ func (s *Suppressor) up(in Sample, room float64, dt time.Duration) Decision {
 
 // use says what leaves the room that there is.
 func (s *Suppressor) use(in Sample) Reason {
+	if s.feedback.share < 1 {
+		return s.feedback.why
+	}
 	return Reason{kind: othersUse, a: s.others, b: in.CPUs, c: s.o.Target}
 }
 

@@ -42,6 +42,10 @@ var (
 	traffic       = desc(core.Counter, "memory_bandwidth_bytes_total", "Bytes that the class moved from and to memory, where resctrl tells it; LS is all latency-sensitive classes.", "class")
 	pressure      = desc(core.Counter, "pressure_stall_seconds_total", "Time in which tasks waited (PSI).", "class", "resource", "kind")
 
+	slow = desc(core.Gauge, "feedback_slow_services", "Latency-sensitive services whose slow requests hold best-effort work back.")
+	room = desc(core.Gauge, "feedback_room_ratio", "What slow requests leave of the room of best-effort work; 1 is all of it.")
+	cuts = desc(core.Counter, "feedback_cuts_total", "Times that slow requests cut the room of best-effort work.")
+
 	writes    = desc(core.Counter, "knob_writes_total", "Writes to kernel control files.", "knob", "result")
 	loopTime  = desc(core.Histogram, "control_loop_duration_seconds", "Time one pass of the control loop took.")
 	late      = desc(core.Counter, "control_loop_late_total", "Passes that began more than half an interval late.")
@@ -100,6 +104,9 @@ func collect(s *qos.Status, t *qos.Totals, busiest *slots, emit func(core.Metric
 	}
 	value(admitted, float64(t.Admitted))
 	netMetrics(&t.Net, value)
+	value(slow, float64(t.Slow))
+	value(room, t.Room)
+	value(cuts, float64(t.Cuts))
 	value(grants, float64(t.Grants))
 	value(demotions, float64(t.Demotions))
 	value(steered, float64(t.Steered))

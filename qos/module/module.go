@@ -27,7 +27,8 @@ func init() {
 	core.Register(core.Info{
 		Name: "qos",
 		Doc:  "Latency-sensitive and best-effort work share the node: CPU by class, suppression, CPU Burst",
-		// The records of containers come from there, if it is built in.
+		// The records of containers come from there, if it is built in, and what
+		// other rooms say of slow services.
 		After: []string{"workload"},
 		New:   func() core.Module { return New() },
 		Entries: map[string]func([]string) error{
@@ -56,6 +57,7 @@ type Module struct {
 	stored   string // path of the policy that was applied at run time
 	journal  *journal.Journal
 	records  *workload.Registry // nil without the workload room
+	breaches *workload.Breaches // the same
 	policy   qos.Policy
 	changes  sync.Mutex // one change of policy at a time
 	mu       sync.Mutex // guards all below, and cfg and policy
@@ -81,6 +83,7 @@ func (m *Module) Provision(h *core.Host) error {
 	m.stored = filepath.Join(h.StateDir, "qos", "policy.yaml")
 	m.journal, _ = core.Want[*journal.Journal](h.Offers)
 	m.records, _ = core.Want[*workload.Registry](h.Offers)
+	m.breaches, _ = core.Want[*workload.Breaches](h.Offers)
 	m.choosePolicy()
 	return nil
 }
@@ -112,7 +115,7 @@ func (m *Module) Start(context.Context) error {
 	if _, err := run.Sweep(m.runDir); err != nil {
 		m.log.Warn("sweep workloads of dead runs", "err", err)
 	}
-	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank, Records: m.records, Enrich: m.enrich})
+	e, err := qos.Open(qos.Options{Root: m.root, RunDir: m.runDir, Journal: m.journal, Policy: &m.policy, Log: m.log, Bank: m.bank, Records: m.records, Breaches: m.breaches, Enrich: m.enrich})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/run"
+	"github.com/anole-os/anole/workload"
 )
 
 // provisioned makes a module with directories of its own.
@@ -56,6 +57,26 @@ func started(t *testing.T) *Module {
 		}
 	})
 	return m
+}
+
+// The room works without another that tells of slow services, and takes what it is
+// offered.
+func TestBreachesAreWanted(t *testing.T) {
+	if m := provisioned(t, t.TempDir()); m.breaches != nil {
+		t.Error("breaches of nobody")
+	}
+	b := new(workload.Breaches)
+	offers := &core.Offers{}
+	if err := core.Offer(offers, b); err != nil {
+		t.Fatal(err)
+	}
+	m := New()
+	if err := m.Provision(&core.Host{Log: slog.New(slog.DiscardHandler), StateDir: t.TempDir(), RunDir: t.TempDir(), Offers: offers}); err != nil {
+		t.Fatal(err)
+	}
+	if m.breaches != b {
+		t.Error("what is offered is not taken")
+	}
 }
 
 func call(m *Module, method, path, body string) (int, string) {

@@ -69,6 +69,9 @@ func writeTold(w io.Writer, x *qos.WorkloadStatus) {
 	line("disks", ioText(x.IO))
 	line("network class", x.Network)
 	line("labels", labelList(x.Labels, x.LabelsFrom))
+	for _, s := range x.Slow {
+		writeAmiss(w, "slow requests", s.String())
+	}
 	for _, r := range x.Refused {
 		from := ""
 		if by := x.LabelsFrom[r.Key]; by != "" {

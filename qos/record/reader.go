@@ -196,6 +196,8 @@ func (r *Reader) checkHeader(h *Header) error {
 		return fmt.Errorf("format %d; this anole reads format %d", h.Version, Version)
 	case !(h.CPUs >= 1 && h.CPUs <= 1<<20):
 		return fmt.Errorf("header: %v CPUs", h.CPUs)
+	case h.State.Feedback != nil && !(h.State.Feedback.Share > 0 && h.State.Feedback.Share <= 1 && h.State.Feedback.Used >= 0):
+		return errors.New("header: a value of the state is out of range")
 	case h.State.Pending < 0, h.State.Pending > 1, h.State.Others < 0, h.State.Leapt < 0, h.State.Cap != nil && *h.State.Cap < 0:
 		return errors.New("header: a value of the state is out of range")
 	}
@@ -218,6 +220,13 @@ func (r *Reader) checkStep(s *Step) error {
 	}
 	if s.CPI != nil && !(s.CPI.Factor >= 0 && s.CPI.Factor <= 1<<20) {
 		return fmt.Errorf("step: CPI factor %v is out of range", s.CPI.Factor)
+	}
+	for i := range s.Slow {
+		if x := &s.Slow[i]; !r.here[x.Ino] {
+			return fmt.Errorf("step: a slow service of workload %d, which has not joined", x.Ino)
+		} else if x.ID == "" || x.P99 < 0 || x.Usual < 0 {
+			return fmt.Errorf("step: slow service %d is not whole", i+1)
+		}
 	}
 	for i := range s.Samples {
 		if err := r.checkSample(&s.Samples[i]); err != nil {

@@ -70,6 +70,9 @@ type Step struct {
 	RunQueue *RunQueue `json:"runq,omitempty"`
 	// CPI is set where cycles per instruction are known.
 	CPI *CPI `json:"cpi,omitempty"`
+	// Slow are services of workloads that have joined whose requests take longer
+	// than usual.
+	Slow []Slow `json:"slow,omitempty"`
 	// Samples are of the workloads that were read in this interval, and of those
 	// for whom anything was decided.
 	Samples []Sample `json:"w,omitempty"`
@@ -100,6 +103,17 @@ type RunQueue struct {
 type CPI struct {
 	Factor float64 `json:"f"`
 	Of     string  `json:"of"`
+}
+
+// Slow is a service whose requests take longer than usual, for a cause that other
+// work on the node can be.
+type Slow struct {
+	Ino   uint64 `json:"i"` // of its workload
+	ID    string `json:"id"`
+	Of    string `json:"of"`  // its name for people
+	P99   int64  `json:"p99"` // ns
+	Usual int64  `json:"usual"`
+	Cause string `json:"cause"`
 }
 
 // Sample is one workload's part of a Step.

@@ -21,7 +21,7 @@ func sampleLines() []*Line {
 	return []*Line{
 		{Header: &Header{Version: Version, Start: time.Unix(1_700_000_000, 123).UTC(), Node: "n", CPUs: 2, Limits: burst.Mainline(), Mechanism: "cpu.idle", Policy: "version: 1\n"}},
 		{Join: &Join{Workload: workload.Workload{ID: "a", Path: "/a", Ino: 7, Labels: map[string]string{"x": "y"}}, Programs: []string{"/bin/a"}}},
-		{Step: &Step{At: 100, Dt: 100, Busy: f(0.1234567890123456), RunQueue: &RunQueue{P99: 5, N: 100}, Samples: []Sample{{Ino: 7, Fresh: true, Used: 1.0 / 3, Delta: 33, Limit: f(0)}}, Cap: f(1.5), Why: "w", Looks: []Look{{Controller: "io", Of: "sda", In: []byte(`{"x":1}`), Out: []byte(`{}`)}}}},
+		{Step: &Step{At: 100, Dt: 100, Busy: f(0.1234567890123456), RunQueue: &RunQueue{P99: 5, N: 100}, Slow: []Slow{{Ino: 7, ID: "server:80@1", Of: "web", P99: 9, Usual: 3, Cause: "io_pressure"}}, Samples: []Sample{{Ino: 7, Fresh: true, Used: 1.0 / 3, Delta: 33, Limit: f(0)}}, Cap: f(1.5), Why: "w", Looks: []Look{{Controller: "io", Of: "sda", In: []byte(`{"x":1}`), Out: []byte(`{}`)}}}},
 		{Policy: "version: 1\n"},
 		{Leave: 7},
 		{Step: &Step{At: 200, Dt: 100}},
@@ -114,6 +114,9 @@ func TestRefusesWhatNoWriterWrites(t *testing.T) {
 		"busy of -1":         {head + `{"step":{"t":1,"busy":-1}}` + "\n", "x:2: step: busy -1 is out of range"},
 		"half a look":        {head + `{"step":{"t":1,"looks":[{"c":"io","of":"sda","in":{}}]}}` + "\n", "x:2: step: look 1 is not whole"},
 		"negative p99":       {head + `{"step":{"t":1,"runq":{"p99":-1,"n":1}}}` + "\n", "x:2: step: p99 of -1 ns"},
+		"a stranger's slow":  {head + `{"step":{"t":1,"slow":[{"i":9,"id":"a"}]}}` + "\n", "x:2: step: a slow service of workload 9, which has not joined"},
+		"half a slow one":    {head + join + `{"step":{"t":1,"slow":[{"i":7,"p99":5}]}}` + "\n", "x:3: step: slow service 1 is not whole"},
+		"share of nothing":   {`{"header":{"anole_record":1,"cpus":2,"state":{"pending":1,"others":0,"feedback":{"share":0}}}}` + "\n", "x:1: header: a value of the state is out of range"},
 		"workload of no one": {head + `{"join":{"workload":{"id":"a"}}}` + "\n", "x:2: join: a workload without inode or id"},
 	} {
 		r, err := NewReader(strings.NewReader(c.in), "x")

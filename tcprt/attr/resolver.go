@@ -33,8 +33,11 @@ type who struct {
 	id    string // of the container
 	pid   uint32
 	path  string // of the cgroup
-	at    time.Time
-	gen   uint64 // of the registry
+	// shared says that its sockets are in a cgroup2 group that anole has put
+	// processes of many workloads into.
+	shared bool
+	at     time.Time
+	gen    uint64 // of the registry
 }
 
 // New makes a Resolver. root is put before /proc and /sys; records may be nil.
@@ -73,6 +76,13 @@ func (r *Resolver) Cgroup(s tcprt.Service) string {
 		return w.path
 	}
 	return ""
+}
+
+// Shared says whether the id of a service's cgroup is that of a group that anole has
+// put processes of many workloads into, so that it says nothing of whose it is.
+func (r *Resolver) Shared(s tcprt.Service) bool {
+	w := r.known[s]
+	return w != nil && w.shared
 }
 
 // PID is the process that had to do with a service last, 0 if none is known.
@@ -117,6 +127,9 @@ func (r *Resolver) look(s tcprt.Service, w *who, now time.Time) {
 		w.pid = listenerOf(r.root, s.NetNS, s.Port)
 	}
 	path := r.groups.path(s.Cgroup)
+	if w.shared = workload.Shadow(path); w.shared {
+		path = ""
+	}
 	if path == "" && w.pid != 0 {
 		path = cgroupOf(r.root, int(w.pid))
 	}
@@ -161,7 +174,7 @@ func (r *Resolver) name(w *who) {
 
 // cgroupOf is a process's cgroup, in whichever hierarchy says most.
 func cgroupOf(root string, pid int) string {
-	if p, err := procfs.UnifiedCgroup(root, pid); err == nil && p != "/" {
+	if p, err := procfs.UnifiedCgroup(root, pid); err == nil && p != "/" && !workload.Shadow(p) {
 		return p
 	}
 	for _, controller := range []string{"memory", "cpu", "pids"} {

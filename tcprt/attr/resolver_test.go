@@ -46,6 +46,7 @@ func TestNamesOfWhoListens(t *testing.T) {
 		"0::/system.slice/nginx.service\n":                                               {Unit: "nginx.service", Command: "nginx"},
 		"5:memory:/docker/" + id + "\n0::/\n":                                            {Container: id[:12], Command: "nginx"},
 		"0::/kubepods.slice/kubepods-besteffort.slice/cri-containerd-" + id + ".scope\n": {Container: "web", Pod: "web-1", Namespace: "default", Command: "nginx"},
+		"4:cpu,cpuacct:/anole-ls/web\n0::/anole-psi-ls\n":                                {Container: "anole-ls/web", Command: "nginx"},
 		"0::/\n": {Command: "nginx"},
 	} {
 		records := workload.NewRegistry()

@@ -46,3 +46,21 @@ func (s *Shares) Top() (top Cause) {
 	}
 	return top
 }
+
+// waits is what share of the time more must be waits for a CPU for a program's own
+// time to be somebody else's fault.
+const waits = 0.1
+
+// Neighbours says whether other work on the node can be the cause: the service waits
+// for what it shares with it, or does not come to read, or takes longer itself while
+// its threads wait for a CPU more than usual. A quota of its own, the network,
+// clients and what it asks are none of the neighbours' fault.
+func (v *Verdict) Neighbours() bool {
+	switch v.Cause {
+	case CPUContention, MemoryPressure, IOPressure, SocketQueue:
+		return true
+	case Server:
+		return v.Shares[CPUContention] >= waits
+	}
+	return false
+}

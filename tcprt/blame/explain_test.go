@@ -180,3 +180,26 @@ func TestShares(t *testing.T) {
 		t.Error("names")
 	}
 }
+
+func TestWhatNeighboursCanBeTheCauseOf(t *testing.T) {
+	with := func(c blame.Cause, cpu float64) *blame.Verdict {
+		v := &blame.Verdict{Cause: c}
+		v.Shares[c] = 1 - cpu
+		v.Shares[blame.CPUContention] += cpu
+		return v
+	}
+	for _, x := range []struct {
+		v    *blame.Verdict
+		want bool
+	}{
+		{with(blame.CPUContention, 0), true}, {with(blame.MemoryPressure, 0), true}, {with(blame.IOPressure, 0), true},
+		{with(blame.SocketQueue, 0), true}, {with(blame.Server, 0), false}, {with(blame.Server, 0.05), false}, {with(blame.Server, 0.2), true},
+		{with(blame.CPUThrottled, 0.3), false}, {with(blame.Downstream, 0.3), false}, {with(blame.NetworkLoss, 0.3), false},
+		{with(blame.NetworkRTT, 0.3), false}, {with(blame.ClientUpload, 0.3), false}, {with(blame.ClientReceive, 0.3), false},
+		{with(blame.NagleDelAck, 0.3), false}, {with(blame.SendBuffer, 0.3), false}, {with(blame.Aborts, 0.3), false}, {with(blame.Unknown, 0.3), false},
+	} {
+		if got := x.v.Neighbours(); got != x.want {
+			t.Errorf("%v with %v of waits for a CPU: %v", x.v.Cause, x.v.Shares[blame.CPUContention], got)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package detect
 
-import "github.com/anole-os/anole/tcprt"
+import (
+	"math"
+
+	"github.com/anole-os/anole/tcprt"
+)
 
 // MonitorOptions of a Monitor. The zero value works.
 type MonitorOptions struct {
@@ -60,6 +64,21 @@ func (m *Monitor) Totals(key tcprt.Service, now, usual *tcprt.Totals) bool {
 	*now, *usual = v.s.Lately, v.s.Usual[0]
 	usual.Merge(&v.s.Usual[1])
 	return true
+}
+
+// Usual gives what a signal of times usually is of a service, in the median of quiet
+// windows, in seconds: some windows that were not do not change it. It is not known
+// before enough windows were seen.
+func (m *Monitor) Usual(key tcprt.Service, s Signal) (seconds float64, ok bool) {
+	v := m.known[key]
+	if v == nil || int(s) >= levels {
+		return 0, false
+	}
+	l := &v.levels[s]
+	if int(l.base.Count) < l.o.Warm {
+		return 0, false
+	}
+	return math.Exp(l.base.quantile(0.5)), true
 }
 
 // Asks adds the services that one's cgroup asks, as a client, to a list: the one

@@ -75,6 +75,35 @@ func TestTotals(t *testing.T) {
 	}
 }
 
+// What is usual of a signal stays what it is when the first windows of an anomaly
+// were taken for quiet ones.
+func TestUsual(t *testing.T) {
+	s := delayed(3, 100)
+	g, m := sim.New(s), NewMonitor(MonitorOptions{})
+	var w tcprt.Window
+	before := 0.0
+	for i := range 140 {
+		g.Next(&w)
+		m.Observe(&w, 0)
+		got, ok := m.Usual(s.Service, TotalP99)
+		if ok != (i >= 59) {
+			t.Fatalf("window %d: known %v", i, ok)
+		}
+		if i == 99 {
+			before = got
+		}
+		if i > 99 && (got < 0.9*before || got > 1.1*before) {
+			t.Fatalf("window %d: %v, it was %v", i, got, before)
+		}
+	}
+	if _, ok := m.Usual(s.Service, Failures); ok {
+		t.Error("a ratio has a usual time")
+	}
+	if _, ok := m.Usual(tcprt.Service{Port: 1}, TotalP99); ok {
+		t.Error("of nobody")
+	}
+}
+
 func TestForgetsTheLeastLately(t *testing.T) {
 	m := NewMonitor(MonitorOptions{Services: 3})
 	see := func(ports ...uint16) {

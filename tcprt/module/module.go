@@ -40,10 +40,11 @@ type Config struct {
 
 // Module is the tcprt room in the agent.
 type Module struct {
-	cfg     Config
-	log     *slog.Logger
-	root    string
-	records *workload.Registry // nil without the workload room
+	cfg      Config
+	log      *slog.Logger
+	root     string
+	records  *workload.Registry // nil without the workload room
+	breaches *workload.Breaches // the same
 
 	mu     sync.Mutex // guards all below
 	o      *observer.Observer
@@ -66,6 +67,7 @@ func (m *Module) Provision(h *core.Host) error {
 	}
 	m.log, m.root = h.Log, h.Root
 	m.records, _ = core.Want[*workload.Registry](h.Offers)
+	m.breaches, _ = core.Want[*workload.Breaches](h.Offers)
 	return nil
 }
 
@@ -82,7 +84,7 @@ func (m *Module) run() error {
 	if m.cfg.Tier == observer.Off {
 		return nil
 	}
-	o, err := observer.Open(observer.Options{Config: m.cfg.Config, Root: m.root, Records: m.records, Log: m.log})
+	o, err := observer.Open(observer.Options{Config: m.cfg.Config, Root: m.root, Records: m.records, Breaches: m.breaches, Log: m.log})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/tcprt"
 	"github.com/anole-os/anole/tcprt/observer"
+	"github.com/anole-os/anole/workload"
 )
 
 // started is a module that measures one echo server, which has answered some
@@ -249,6 +250,26 @@ func TestTables(t *testing.T) {
 	for _, want := range []string{"shop:80 (server)", "server p90 is 60.0 ms, usually 2.00 ms", "cpu throttled at shop, 97 % sure", "throttled 43 %", "cpu throttled 90 %, server 10 %", "1m 0s"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// The room works without another that hears of slow services, and takes what it is
+// offered.
+func TestBreachesAreWanted(t *testing.T) {
+	for _, b := range []*workload.Breaches{nil, new(workload.Breaches)} {
+		offers := &core.Offers{}
+		if b != nil {
+			if err := core.Offer(offers, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := New()
+		if err := m.Provision(&core.Host{Log: slog.New(slog.DiscardHandler), Offers: offers}); err != nil {
+			t.Fatal(err)
+		}
+		if m.breaches != b {
+			t.Errorf("offered %p, taken %p", b, m.breaches)
 		}
 	}
 }

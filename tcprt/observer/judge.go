@@ -11,6 +11,7 @@ import (
 	"github.com/anole-os/anole/tcprt/detect"
 	"github.com/anole-os/anole/tcprt/host"
 	"github.com/anole-os/anole/tcprt/locate"
+	"github.com/anole-os/anole/workload"
 )
 
 const (
@@ -27,6 +28,7 @@ type judge struct {
 	events  []*event // the newest last
 	next    uint64
 	causes  [blame.Causes]uint64 // of events that ended
+	tell    *workload.Breaches   // nil is nobody
 }
 
 // event is an anomaly of a service and what is thought of it.
@@ -38,6 +40,8 @@ type event struct {
 	verdict blame.Verdict
 	where   []locate.Component
 	samples []tcprt.Record
+	p99     time.Duration // of all requests since it began
+	usual   time.Duration // and of quiet times
 }
 
 // pressure is what holds up a service's cgroup.
@@ -48,8 +52,8 @@ type pressure struct {
 	gen        int
 }
 
-func newJudge(o detect.Options) judge {
-	return judge{monitor: detect.NewMonitor(detect.MonitorOptions{Detector: o}), host: map[tcprt.Service]*pressure{}}
+func newJudge(o *Options) judge {
+	return judge{monitor: detect.NewMonitor(detect.MonitorOptions{Detector: o.Detect}), tell: o.Breaches, host: map[tcprt.Service]*pressure{}}
 }
 
 // observe takes a service's second; the lock is held.
@@ -104,6 +108,10 @@ func (o *Observer) explain(ev *event) {
 	if !j.monitor.Totals(ev.key, &now, &usual) {
 		return
 	}
+	ev.p99, ev.usual = now.Phases[tcprt.Phases].Quantile(0.99), usual.Phases[tcprt.Phases].Quantile(0.99)
+	if u, ok := j.monitor.Usual(ev.key, detect.TotalP99); ok {
+		ev.usual = time.Duration(u * float64(time.Second)) // the first anomalous second may be among the totals
+	}
 	c := blame.Case{Service: ev.key, Name: ev.name, Now: &now, Baseline: &usual}
 	ev.samples = o.latest(ev.key, ev.e.Start.Add(-tick), ev.samples[:0])
 	c.Samples = ev.samples
@@ -132,7 +140,7 @@ func (o *Observer) asks(key tcprt.Service) []tcprt.Service {
 	if key.Role != tcprt.Server {
 		return nil
 	}
-	if key.Cgroup > 1 {
+	if key.Cgroup > 1 && !o.attr.Shared(key) {
 		return slices.DeleteFunc(o.judge.monitor.Asks(key, nil), func(d tcprt.Service) bool { return itself(key, d) })
 	}
 	pid := o.attr.PID(key)

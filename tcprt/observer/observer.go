@@ -88,15 +88,20 @@ func Open(o Options) (*Observer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newObserver(&o, c), nil
+}
+
+// newObserver makes an Observer of a source.
+func newObserver(o *Options, c source) *Observer {
 	v := &Observer{
-		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(o.Detect), services: map[tcprt.Service]*service{},
+		cfg: o.Config, log: o.Log, c: c, attr: attr.New(o.Root, o.Records), best: c.Tier(), root: o.Root, judge: newJudge(o), services: map[tcprt.Service]*service{},
 		listeners: map[*Listener]bool{}, taps: map[*Tap]bool{}, budget: budget{limit: o.CPU / 100}, meter: meter{c: c},
 	}
 	if err := c.Short(); err != nil {
 		v.status.Short = err.Error()
 	}
 	v.clock(time.Now())
-	return v, nil
+	return v
 }
 
 // Close ends the measurement. Run must have returned.
@@ -153,6 +158,7 @@ func (o *Observer) step(now time.Time) error {
 	}
 	o.feel(now)
 	o.review()
+	o.report(now)
 	if now.Sub(o.settled) >= settle {
 		o.settled = now
 		if err := o.c.Settle(settle, o.settle); err != nil {

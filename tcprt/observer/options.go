@@ -105,4 +105,8 @@ type Options struct {
 	Records *workload.Registry // names of containers, nil without
 	Log     *slog.Logger       // nil logs nothing
 	Detect  detect.Options     // the zero value is that of package detect
+	// Breaches is told, each second for as long as it is so, of servers whose
+	// requests take longer than usual for a cause that other work on the node can
+	// be, see blame.Verdict.Neighbours. Nil is told nothing.
+	Breaches *workload.Breaches
 }

@@ -37,6 +37,11 @@ func TestClassesAndExplains(t *testing.T) {
 			t.Errorf("%s is %v, want %s", w.ID, w.Class, want)
 		}
 	}
+	for _, m := range s.Mechanisms {
+		if m.Name == "feedback" && m.Using != "requests" {
+			t.Errorf("the rooms do not know each other: %+v", m)
+		}
+	}
 	text := n.ok("qos", "explain", be.Rel)
 	for _, want := range []string{"is BE by rules[1]", "suppress", "cap "} {
 		if !strings.Contains(text, want) {

@@ -1,5 +1,6 @@
 // Package module gives the workload room its place in the node agent: it runs
-// the sources that know containers and offers their registry to other rooms.
+// the sources that know containers and offers their registry to other rooms, and a
+// place where they tell each other of slow services.
 package module
 
 import (
@@ -70,7 +71,7 @@ func (m *Module) Provision(h *core.Host) error {
 	}
 	m.log, m.root, m.reg = h.Log, h.Root, workload.NewRegistry()
 	m.set = sources.New(o)
-	return core.Offer(h.Offers, m.reg)
+	return errors.Join(core.Offer(h.Offers, m.reg), core.Offer(h.Offers, new(workload.Breaches)))
 }
 
 // Start implements core.Module. It does not wait for any runtime.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
@@ -114,6 +115,26 @@ func TestReconfigureKeepsTheRegistry(t *testing.T) {
 	c.CRIStream = "perhaps"
 	if o := c.options(""); o.Validate() == nil {
 		t.Error("a stream of perhaps")
+	}
+}
+
+// What one room reports another one sees, and a reload changes nothing about that.
+func TestBreachesAreOffered(t *testing.T) {
+	m := New()
+	m.cfg.NRI, m.cfg.CRI, m.cfg.Events = "off", "off", "off"
+	h := &core.Host{Log: slog.New(slog.DiscardHandler), Root: t.TempDir(), Offers: &core.Offers{}}
+	if err := m.Provision(h); err != nil {
+		t.Fatal(err)
+	}
+	from, ok := core.Want[*workload.Breaches](h.Offers)
+	to, _ := core.Want[*workload.Breaches](h.Offers)
+	if !ok || from == nil {
+		t.Fatal("none are offered")
+	}
+	now := time.Now()
+	from.Report(workload.Breach{ID: "a", Until: now.Add(time.Second)}, now)
+	if got := to.Current(now); len(got) != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 
