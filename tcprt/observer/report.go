@@ -28,7 +28,7 @@ func (o *Observer) report(now time.Time) {
 			continue
 		}
 		o.judge.tell.Report(workload.Breach{
-			ID: ID(ev.key), Service: o.nameOf(ev), Cgroup: o.attr.Cgroup(ev.key), PID: o.attr.PID(ev.key),
+			ID: ev.key.String(), Service: o.nameOf(ev), Cgroup: o.attr.Cgroup(ev.key), PID: o.attr.PID(ev.key),
 			P99: ev.p99, Usual: ev.usual, Cause: ev.verdict.Cause.String(), Until: now.Add(reportFor),
 		}, now)
 	}
