@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lose drops a share of the packets that leave by an interface, from 0 to 1, by
-// chance, until it is called again or the interface goes.
+// Lose drops a share of the segments that leave by an interface, from 0 to 1, by
+// chance, until it is called again or the interface goes. From then on they leave one
+// by one, as on a wire.
 func (s *Space) Lose(name string, share float64) error {
 	const drop, pass = 2, 0 // TC_ACT_SHOT, TC_ACT_OK
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -32,6 +33,9 @@ func (s *Space) Lose(name string, share float64) error {
 	index, err := s.Index(name)
 	if err != nil {
 		return fmt.Errorf("lose packets of %s: %w", name, err)
+	}
+	if err := s.h.LinkSetGSOMaxSegs(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index}}, 1); err != nil {
+		return fmt.Errorf("have segments of %s leave one by one: %w", name, err)
 	}
 	q := &netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 	if err := s.h.QdiscReplace(q); err != nil {

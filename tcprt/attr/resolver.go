@@ -177,7 +177,7 @@ func cgroupOf(root string, pid int) string {
 	if p, err := procfs.UnifiedCgroup(root, pid); err == nil && p != "/" && !workload.Shadow(p) {
 		return p
 	}
-	for _, controller := range []string{"memory", "cpu", "pids"} {
+	for _, controller := range []string{"cpu", "memory", "pids"} {
 		if p, err := procfs.ControllerCgroup(root, pid, controller); err == nil && p != "/" {
 			return p
 		}

@@ -20,7 +20,8 @@ type Options struct {
 	Rounds int      // interleaved rounds; 7 when 0
 	Short  bool     // brief, to see that it works: the results mean nothing
 	Say    func(string)
-	Self   []string // command of HoldMain
+	Hold   []string // command of HoldMain
+	Victim []string // command of VictimMain
 	// Save is given the results of each case when it is done.
 	Save func([]benchfmt.Result) error
 }
@@ -48,6 +49,7 @@ var cases = []benchCase{
 	{"accuracy", "time of a download by curl, on a slow path that loses packets", (*bencher).accuracy},
 	{"think", "a server's time of a request against its client's, with time to think", (*bencher).think},
 	{"scan", "a look at the requests under way among 20,000 connections", (*bencher).scan},
+	{"faults", "eight faults of services: found in five seconds, and told by their causes", (*bencher).faults},
 }
 
 // Cases names the scenarios and says what each measures.

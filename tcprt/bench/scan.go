@@ -108,7 +108,7 @@ func (b *bencher) scan(ctx context.Context) ([]benchfmt.Result, error) {
 }
 
 func (b *bencher) hold(ctx context.Context, in *lab.Space, addr string, n int) (stop func(), err error) {
-	cmd := exec.CommandContext(ctx, b.Self[0], append(b.Self[1:len(b.Self):len(b.Self)], addr, strconv.Itoa(n))...)
+	cmd := exec.CommandContext(ctx, b.Hold[0], append(b.Hold[1:len(b.Hold):len(b.Hold)], addr, strconv.Itoa(n))...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

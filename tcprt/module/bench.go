@@ -13,8 +13,11 @@ import (
 	"github.com/anole-os/anole/tcprt/bench"
 )
 
-// holdVerb is the hidden verb of processes that hold connections.
-const holdVerb = "hold"
+// Hidden verbs of the bench's processes.
+const (
+	holdVerb   = "hold"
+	victimVerb = "victim"
+)
 
 func benchCommand() *cobra.Command {
 	var only []string
@@ -42,7 +45,7 @@ func benchCommand() *cobra.Command {
 			}
 			var all []benchfmt.Result
 			err = bench.Bench(cmd.Context(), bench.Options{
-				Cases: only, Rounds: rounds, Short: short, Self: []string{self, "tcprt", holdVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
+				Cases: only, Rounds: rounds, Short: short, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
 				Save: func(r []benchfmt.Result) error {
 					all = append(all, r...)
 					if results == "" || short {

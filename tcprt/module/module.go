@@ -26,7 +26,7 @@ func init() {
 		Doc:     "Every TCP request of the node timed, split and told whose it was, with no change to any program",
 		After:   []string{"workload"},
 		New:     func() core.Module { return New() },
-		Entries: map[string]func([]string) error{holdVerb: bench.HoldMain},
+		Entries: map[string]func([]string) error{holdVerb: bench.HoldMain, victimVerb: bench.VictimMain},
 	})
 }
 
