@@ -19,12 +19,12 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/internal/procfs"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/class"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/test/fault/groups"
 )
 

@@ -47,7 +47,7 @@ func New(opt Options) *Server {
 	}
 	metrics := promhttp.HandlerFor(opt.Gatherer, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true, // which has exemplars
-		ErrorLog:      slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
+		ErrorLog: slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
 	})
 	s.routes = map[string]map[string]http.HandlerFunc{
 		"/api/v1/status":   get(s.status),

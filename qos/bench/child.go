@@ -12,8 +12,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/internal/lab"
+	"github.com/anole-os/anole/qos/load"
 )
 
 // LoadMain is the body of a load process: args are its kind (service,

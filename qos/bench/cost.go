@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/benchfmt"
-	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/internal/lab"
+	"github.com/anole-os/anole/qos/load"
 )
 
 // cost measures the agent itself beside many quiet cgroups.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/internal/benchfmt"
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/load"
-	"github.com/anole-os/anole/internal/lab"
 )
 
 // The network bench is of two namespaces with a wire between. Nothing of it

@@ -10,8 +10,8 @@ import (
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
-	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/internal/lab"
+	"github.com/anole-os/anole/qos/load"
 )
 
 // Options of a bench or demo. Self and Agent are needed.

@@ -21,10 +21,10 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/internal/lab"
 )
 
 // roleEnv names what the test binary does when it runs itself again.

@@ -3,10 +3,10 @@ package shape_test
 import (
 	"testing"
 
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/internal/netlinkx"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/internal/lab"
 )
 
 // pods makes two of them and tells the shaper of them as the engine does: by a

@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/internal/netlinkx"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/load"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/internal/lab"
 )
 
 // mbit is the rate of the link; an emulated machine is slow.

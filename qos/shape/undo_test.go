@@ -20,10 +20,10 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/cgroup"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/internal/netlinkx"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/internal/lab"
 )
 
 func (k *kit) show() string {

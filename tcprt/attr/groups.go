@@ -36,7 +36,7 @@ func (g *groups) path(id uint64) string {
 	if g == nil || id <= 1 {
 		return ""
 	}
-	const fileidKernfs = 0xfe // FILEID_KERNFS, include/linux/exportfs.h
+	const fileidKernfs = 0xfe // FILEID_KERNFS
 	fd, err := unix.OpenByHandleAt(g.fd, unix.NewFileHandle(fileidKernfs, binary.NativeEndian.AppendUint64(nil, id)), unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
 		return ""

@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -265,8 +266,9 @@ func (b *bencher) faults(ctx context.Context) ([]benchfmt.Result, error) {
 	go func() { ended <- o.Run(run) }()
 	defer func() {
 		cancel()
-		<-ended
-		_ = o.Close()
+		if err := errors.Join(<-ended, o.Close()); err != nil {
+			b.Say(err.Error())
+		}
 	}()
 	if err := pause(ctx, warm); err != nil {
 		return nil, err

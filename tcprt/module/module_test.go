@@ -81,7 +81,7 @@ func call(m *Module, path string) (int, string) {
 	mux := http.NewServeMux()
 	m.Routes(mux)
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/tcprt/"+path, nil))
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/tcprt/"+path, nil))
 	return w.Code, w.Body.String()
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -305,7 +304,7 @@ func exportCommand() *cobra.Command {
 		if len(args) == 0 {
 			return core.Exit(core.ExitUsage, errors.New("name the recording to export; anole tcprt record makes one"))
 		}
-		var w io.Writer = env.Out
+		w := env.Out
 		if path != "-" {
 			f, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {

@@ -67,12 +67,12 @@ func (l level) skip() uint32 {
 
 // String says it for people.
 func (l level) String() string {
-	switch {
-	case l == whole:
+	switch l {
+	case whole:
 		return "as configured"
-	case l == fewer:
+	case fewer:
 		return "records of failed and sampled requests only"
-	case l == lite:
+	case lite:
 		return "tier lite, records of failed and sampled requests only"
 	}
 	return fmt.Sprintf("tier lite, one of %d connections", l.skip())

@@ -5,6 +5,7 @@ package replay
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/anole-os/anole/tcprt"
@@ -169,7 +170,7 @@ func (p *Replay) Result() Result {
 		out.Services = append(out.Services, Service{s.key, s.totals, s.by.String()})
 	}
 	slices.SortFunc(out.Services, func(a, b Service) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Service.String(), b.Service.String()))
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), strings.Compare(a.String(), b.String()))
 	})
 	return out
 }

@@ -117,7 +117,8 @@ func (w *Writer) Names(all []Named) error {
 // frame writes one with one call, so that a process that is killed leaves a whole one
 // or a torn last one.
 func (w *Writer) frame(kind byte, raw []byte) error {
-	b := append(w.out[:0], frameMagic...)
+	b := w.out[:0]
+	b = append(b, frameMagic...)
 	b = append(b, kind, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(raw)))
 	b = append(b, make([]byte, 8)...)

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/internal/lab"
 	"github.com/anole-os/anole/internal/testkit"
 	"github.com/anole-os/anole/qos"
 	"github.com/anole-os/anole/qos/shape"
-	"github.com/anole-os/anole/internal/lab"
 )
 
 // inNamespace puts the test's goroutine, and what it starts, into a network of
