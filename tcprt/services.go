@@ -182,8 +182,9 @@ func (e *slot) add(each []bpf.TcprtCount, tick time.Duration) bool {
 
 func histogram(h *Histogram, now, before *bpf.TcprtCount, p int) {
 	h.Sum += time.Duration(now.Sum[p] - before.Sum[p])
+	h.Counts[0] += uint64(now.Zeros[p] - before.Zeros[p]) // modulo 2³², as all
 	for i := range h.Counts {
-		h.Counts[i] += uint64(now.Buckets[p][i] - before.Buckets[p][i]) // modulo 2³²
+		h.Counts[i] += uint64(now.Buckets[p][i] - before.Buckets[p][i])
 	}
 }
 
@@ -206,6 +207,7 @@ func merge(to, from *bpf.TcprtCount) {
 	}
 	for p := range to.Sum {
 		to.Sum[p] += from.Sum[p]
+		to.Zeros[p] += from.Zeros[p]
 		for i := range to.Buckets[p] {
 			to.Buckets[p][i] += from.Buckets[p][i]
 		}

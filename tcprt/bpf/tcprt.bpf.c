@@ -115,30 +115,32 @@ struct tuple {
 	__u32 netns;
 };
 
+/* What each segment reads comes first, in two cache lines. */
 struct conn {
-	struct tuple tuple;
-	__u64 cgroup; /* id in the cgroup2 hierarchy */
-	__u64 t0, t1, t2, t3; /* ns, CLOCK_MONOTONIC; 0 is not yet */
+	__u8 role, state;
+	__u8 shut; /* the window was found shut */
+	__u8 zero;
+	__u16 flags;
+	__u16 zero2;
+	__u32 slot; /* the service's place in counts */
+	__u32 told; /* it was told of for being idle, before it ended */
+	__u64 t0, t1, t2, t3, read, last; /* ns, CLOCK_MONOTONIC; 0 is not yet */
 	__u32 rcv_from;  /* rcv_nxt when the request began */
 	__u32 snd_from;  /* snd_nxt when it began (server), when its answer began (client) */
 	__u32 snd_done;  /* snd_nxt that t3 is of */
 	__u32 rcv_answer; /* client: rcv_nxt when the answer began */
 	__u32 rcv_seen; /* the end of what was seen to come in */
+	__u32 number; /* of requests before */
 	__u32 retrans, reorder; /* totals when the request before ended */
 	__u32 chrono[3]; /* likewise */
 	__u32 zero_windows; /* since */
-	__u32 number; /* of requests before */
-	__u32 slot; /* the service's place in counts */
-	__u32 told; /* it was told of for being idle, before it ended */
-	__u32 pid;
-	__u16 flags;
-	__u8 role, state;
-	__u8 shut; /* the window was found shut */
-	__u8 zero[7];
-	__u64 read, last; /* like t0 */
+	__u32 queued;     /* ns that any write was in the qdisc, since; 4 s at most */
+	__u32 inside;     /* how many are; one that is dropped never leaves */
+	/* The rest is of records, and of what hardly comes. */
 	__u64 sched;      /* since when writes are in the qdisc */
-	__u64 queued;     /* ns that any was in it, since the request before */
-	__u64 inside;     /* how many are; one that is dropped never leaves */
+	__u64 cgroup; /* id in the cgroup2 hierarchy */
+	__u32 pid;
+	struct tuple tuple;
 	char comm[16];
 };
 
@@ -207,7 +209,7 @@ struct record {
 	__u64 cgroup;
 	__u64 t0, t1, read, t2, last, t3;
 	__u64 end; /* when it was told */
-	__u64 queued;
+	__u32 queued;
 	__u32 request_seq, answer_seq;
 	__u32 request_bytes, answer_bytes;
 	__u32 unacked; /* bytes of an answer that was not acknowledged */
@@ -220,6 +222,7 @@ struct record {
 	__u8 role;
 	__u8 zero;
 	char comm[16];
+	__u32 zero2;
 };
 
 struct {
@@ -272,6 +275,7 @@ struct count {
 	__u64 chrono[3]; /* jiffies */
 	__u64 opened, closed, unconnected; /* connections */
 	__u64 sum[PHASES];    /* ns */
+	__u32 zeros[PHASES];  /* of bucket 0, which many are in: beside the rest */
 	__u32 buckets[PHASES][BUCKETS];
 };
 
@@ -375,7 +379,7 @@ static __always_inline void observe(struct count *n, int phase, __u64 ns)
 {
 	n->sum[phase] += ns;
 	if (ns < 954) /* most uploads are of one segment */
-		n->buckets[phase][0]++;
+		n->zeros[phase]++;
 	else
 		n->buckets[phase][bucket(ns) & (BUCKETS - 1)]++;
 }
@@ -613,7 +617,7 @@ static __always_inline void fill(struct record *r, struct conn *c, struct seen *
 	r->pid = c->pid;
 	r->role = c->role;
 	r->flags = c->flags | (r->reorder ? REORDER : 0) | (c->zero_windows ? ZERO_WINDOW : 0) | (s->no_delay ? NO_DELAY : 0);
-	r->zero = 0;
+	r->zero = r->zero2 = 0;
 	__builtin_memcpy(r->comm, c->comm, sizeof(r->comm));
 }
 
@@ -1136,8 +1140,11 @@ int stamp(struct bpf_sock_ops *ctx)
 			c->sched = now;
 		break;
 	case BPF_SOCK_OPS_TSTAMP_SND_SW_CB:
-		if (c->inside && !--c->inside)
-			c->queued += now - c->sched;
+		if (c->inside && !--c->inside) {
+			__u64 sum = c->queued + now - c->sched;
+
+			c->queued = sum > ~0U ? ~0U : sum;
+		}
 		break;
 	case BPF_SOCK_OPS_TSTAMP_ACK_CB:
 		/* tcp_probe sees it in ESTABLISHED only. */

@@ -14,8 +14,37 @@ import (
 )
 
 type TcprtConn struct {
-	_     structs.HostLayout
-	Tuple struct {
+	_           structs.HostLayout
+	Role        uint8
+	State       uint8
+	Shut        uint8
+	Zero        uint8
+	Flags       uint16
+	Zero2       uint16
+	Slot        uint32
+	Told        uint32
+	T0          uint64
+	T1          uint64
+	T2          uint64
+	T3          uint64
+	Read        uint64
+	Last        uint64
+	RcvFrom     uint32
+	SndFrom     uint32
+	SndDone     uint32
+	RcvAnswer   uint32
+	RcvSeen     uint32
+	Number      uint32
+	Retrans     uint32
+	Reorder     uint32
+	Chrono      [3]uint32
+	ZeroWindows uint32
+	Queued      uint32
+	Inside      uint32
+	Sched       uint64
+	Cgroup      uint64
+	Pid         uint32
+	Tuple       struct {
 		_          structs.HostLayout
 		Local      [4]uint32
 		Remote     [4]uint32
@@ -25,36 +54,7 @@ type TcprtConn struct {
 		Zero       uint16
 		Netns      uint32
 	}
-	_           [4]byte
-	Cgroup      uint64
-	T0          uint64
-	T1          uint64
-	T2          uint64
-	T3          uint64
-	RcvFrom     uint32
-	SndFrom     uint32
-	SndDone     uint32
-	RcvAnswer   uint32
-	RcvSeen     uint32
-	Retrans     uint32
-	Reorder     uint32
-	Chrono      [3]uint32
-	ZeroWindows uint32
-	Number      uint32
-	Slot        uint32
-	Told        uint32
-	Pid         uint32
-	Flags       uint16
-	Role        uint8
-	State       uint8
-	Shut        uint8
-	Zero        [7]uint8
-	Read        uint64
-	Last        uint64
-	Sched       uint64
-	Queued      uint64
-	Inside      uint64
-	Comm        [16]int8
+	Comm [16]int8
 }
 
 type TcprtCount struct {
@@ -74,6 +74,7 @@ type TcprtCount struct {
 	Closed          uint64
 	Unconnected     uint64
 	Sum             [8]uint64
+	Zeros           [8]uint32
 	Buckets         [8][128]uint32
 }
 
@@ -110,7 +111,7 @@ type TcprtRecord struct {
 	Last         uint64
 	T3           uint64
 	End          uint64
-	Queued       uint64
+	Queued       uint32
 	RequestSeq   uint32
 	AnswerSeq    uint32
 	RequestBytes uint32
@@ -128,6 +129,7 @@ type TcprtRecord struct {
 	Role         uint8
 	Zero         uint8
 	Comm         [16]int8
+	Zero2        uint32
 }
 
 type TcprtService struct {
