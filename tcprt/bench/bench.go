@@ -42,6 +42,7 @@ type benchCase struct {
 }
 
 var cases = []benchCase{
+	{"counts", "a record of each of a million requests, against the server's own count", (*bencher).counts},
 	{"kernel", "time of the kernel's programs per request and side, by tier", (*bencher).kernelTime},
 	{"redis", "CPU of a redis GET, server and client, with and without", (*bencher).redis},
 	{"nginx", "CPU of an nginx request, server and client, with and without", (*bencher).nginx},

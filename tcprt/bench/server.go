@@ -99,7 +99,7 @@ http {
   access_log off;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
   keepalive_requests 100000000;
-  server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } }
+  server { listen 127.0.0.1:%[2]d; location / { return 200 "%[3]s"; } location = /status { stub_status; } }
 }
 `, dir, port, strings.Repeat("x", 240))
 		path := filepath.Join(dir, "nginx.conf")
