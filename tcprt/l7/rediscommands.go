@@ -6,7 +6,7 @@ import "strings"
 // Other when it is none of Redis's or was cut.
 func redisCommand(command, sub []byte) string {
 	var room [MaxMethod]byte
-	if len(command) > 20 {
+	if len(command) > MaxMethod {
 		return Other
 	}
 	name := appendUpper(room[:0], command)
@@ -14,14 +14,12 @@ func redisCommand(command, sub []byte) string {
 	if !there {
 		return Other
 	}
-	if !known.family || len(sub) > 20 || len(sub) == 0 {
+	if !known.family || len(name)+1+len(sub) > MaxMethod {
 		return known.name
 	}
 	name = appendUpper(append(name, ' '), sub)
-	if len(name) <= MaxMethod {
-		if full, there := redisCommands[string(name)]; there {
-			return full.name
-		}
+	if full, there := redisCommands[string(name)]; there {
+		return full.name
 	}
 	return known.name
 }

@@ -72,6 +72,9 @@ func (c *scanner) one(b byte) kind {
 		return c.dollar()
 	}
 	c.i++
+	if b == '?' && c.dialect == mysql { // a parameter; PostgreSQL has operators of it
+		return value
+	}
 	return mark
 }
 
