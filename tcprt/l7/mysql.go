@@ -231,15 +231,20 @@ func mysqlStatus(b []byte) string {
 	return string(s)
 }
 
-// sqlState is 5 digits and capital letters in ISO 9075 §24.1 and in PostgreSQL's
-// appendix A.
+// sqlState is 5 digits and capital letters (ISO 9075-2 §24.1). A server's program
+// may make up its own; all of MySQL's and PostgreSQL's (appendix A) have two digits
+// at least, which words have not.
 func sqlState(b []byte) bool {
+	digits := 0
 	for _, c := range b {
-		if !digit(c) && (c < 'A' || c > 'Z') {
+		switch {
+		case digit(c):
+			digits++
+		case c < 'A' || c > 'Z':
 			return false
 		}
 	}
-	return len(b) == 5
+	return len(b) == 5 && digits >= 2
 }
 
 func countMySQL(b []byte) (n int) {

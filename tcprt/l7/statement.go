@@ -16,22 +16,24 @@ func statement(dst, s []byte, d dialect) []byte {
 	if !utf8Head(s) {
 		return dst
 	}
-	n := normaliser{out: dst, start: len(dst), scan: scanner{s: s, dialect: d}}
+	n := normaliser{scan: scanner{s: s, dialect: d}}
 	for !n.done {
 		n.take(n.scan.next())
 	}
-	return n.out
+	return append(dst, n.out()...)
 }
 
 type normaliser struct {
-	out   []byte
-	start int
-	scan  scanner
+	room [MaxRoute]byte
+	n    int // bytes of it that are in use
+	scan scanner
 	// assigns: what follows = or TO is a value though it may look like a name, as in
 	// SET name TO word.
 	assigns bool
 	done    bool
 }
+
+func (n *normaliser) out() []byte { return n.room[:n.n] }
 
 func (n *normaliser) take(l lexeme) {
 	switch {
@@ -40,12 +42,12 @@ func (n *normaliser) take(l lexeme) {
 	case l.kind == value:
 		n.value(l.gap)
 	default:
-		if len(n.out) == n.start && l.kind == ident {
+		if n.n == 0 && l.kind == ident {
 			verb := verbName(l.text)
 			n.assigns = verb == "SET" || verb == "ALTER"
 		}
 		n.put(l.gap, l.text)
-		if l.kind == mark {
+		if l.kind == mark && l.text[0] == ')' {
 			n.list()
 		}
 		if n.assigns && (l.text[0] == '=' || bytes.EqualFold(l.text, []byte("to"))) {
@@ -57,23 +59,24 @@ func (n *normaliser) take(l lexeme) {
 
 // put appends a lexeme, or ends the statement when there is no room.
 func (n *normaliser) put(gap bool, b []byte) {
-	gap = gap && len(n.out) > n.start
-	if len(n.out)-n.start+1+len(b) > MaxRoute {
+	gap = gap && n.n > 0
+	if n.n+1+len(b) > MaxRoute {
 		n.done = true
 	}
 	if n.done {
 		return
 	}
 	if gap {
-		n.out = append(n.out, ' ')
+		n.room[n.n] = ' '
+		n.n++
 	}
-	n.out = append(n.out, b...)
+	n.n += copy(n.room[n.n:], b)
 }
 
 // value appends a ?, but for one of a list that has one.
 func (n *normaliser) value(gap bool) {
-	if bytes.HasSuffix(n.out[n.start:], []byte("?,")) {
-		n.out = n.out[:len(n.out)-1]
+	if bytes.HasSuffix(n.out(), []byte("?,")) {
+		n.n--
 		return
 	}
 	n.put(gap, []byte{'?'})
@@ -82,8 +85,8 @@ func (n *normaliser) value(gap bool) {
 // list brings rows down to one.
 func (n *normaliser) list() {
 	for _, rows := range [...]string{"(?),(?)", "(?), (?)"} {
-		if bytes.HasSuffix(n.out[n.start:], []byte(rows)) {
-			n.out = n.out[:len(n.out)-len(rows)+len("(?)")]
+		if bytes.HasSuffix(n.out(), []byte(rows)) {
+			n.n -= len(rows) - len("(?)")
 		}
 	}
 }
