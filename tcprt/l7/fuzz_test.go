@@ -120,10 +120,9 @@ func FuzzTemplate(f *testing.F) {
 		if len(got) > 0 && got[0] != '/' && string(got) != "*" || bytes.ContainsAny(got, "?#;@%") {
 			t.Fatalf("%q of %q", got, target)
 		}
-		words := strings.NewReplacer("/"+anyID, "/", more, "/")
-		again := template(nil, []byte("GET"), []byte(words.Replace(string(got))), false)
-		if want := words.Replace(string(got)); string(again) != want && !strings.Contains(want, "//") {
-			t.Fatalf("%q of %q, and %q of that", got, target, again)
+		want := strings.ReplaceAll(strings.TrimSuffix(string(got), more), anyID, "word")
+		if again := template(nil, []byte("GET"), []byte(want), false); string(again) != want {
+			t.Fatalf("%q of %q, and %q of %q", got, target, again, want)
 		}
 	})
 }

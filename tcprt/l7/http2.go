@@ -125,8 +125,8 @@ func fitHTTP2(b []byte, request bool) score {
 	return likely
 }
 
-// parseHTTP2 tells what HPACK's static table has (RFC 7541 appendix A); all else is
-// in tables whose state is the connection's.
+// parseHTTP2 tells what needs no state of the connection: methods and statuses that
+// are literals or in HPACK's static table.
 func parseHTTP2(h *tcprt.Hint, request, answer []byte) {
 	frames, there := afterPreface(request)
 	if there && len(frames) == 0 {
@@ -135,11 +135,11 @@ func parseHTTP2(h *tcprt.Hint, request, answer []byte) {
 	if f, good := firstFrame(frames); good {
 		h.Method = frameNames[f.kind]
 		if f.kind == frameHeaders {
-			h.Method = staticMethod(f.block())
+			h.Method = blockMethod(f.block())
 		}
 	}
 	if f, good := firstFrame(answer); good && f.kind == frameHeaders {
-		h.Status = staticStatus(f.block())
+		h.Status = blockStatus(f.block())
 	}
 }
 
@@ -158,48 +158,6 @@ func firstFrame(b []byte) (first frame, good bool) {
 		}
 		b = f.rest
 	}
-}
-
-// staticMethod: 2 and 3 are :method GET and POST. An update of the dynamic table's
-// size (§6.3) may be before them.
-func staticMethod(b []byte) string {
-	switch staticIndex(b) {
-	case 2:
-		return "GET"
-	case 3:
-		return "POST"
-	}
-	return Other
-}
-
-// staticStatus: 8 to 14 are those of :status.
-func staticStatus(b []byte) string {
-	if i := staticIndex(b); i >= 8 && i <= 14 {
-		return [...]string{"200", "204", "206", "304", "400", "404", "500"}[i-8]
-	}
-	return ""
-}
-
-// staticIndex gives the index of the block's first field where all of it is in the
-// static table (§6.1), or 0.
-func staticIndex(b []byte) int {
-	for len(b) > 0 && b[0]>>5 == 1 {
-		b = afterInteger(b, 0x1f)
-	}
-	if len(b) == 0 || b[0]&0x80 == 0 || b[0]&0x7f > 61 {
-		return 0
-	}
-	return int(b[0] & 0x7f)
-}
-
-// afterInteger skips one of HPACK (RFC 7541 §5.1) whose first byte has a prefix of
-// these bits.
-func afterInteger(b []byte, prefix byte) []byte {
-	long := b[0]&prefix == prefix
-	for b = b[1:]; long && len(b) > 0; b = b[1:] {
-		long = b[0]&0x80 != 0
-	}
-	return b
 }
 
 // countHTTP2 counts the streams that are opened: a HEADERS frame on a stream that is
