@@ -93,6 +93,7 @@ func TestPostgreSQL(t *testing.T) {
 	}
 	socket := filepath.Join(dir, ".s.PGSQL.5432")
 	serve(t, "unix", socket, nobody, path, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "shared_buffers=1MB", "-c", "fsync=off")
+	eventually(t, client, "-h", dir, "-U", "me", "-c", "select 1", "postgres") // it listens before it is ready
 	p := between(t, socket, 0, l7.Statements)
 	where := []string{"-h", "127.0.0.1", "-p", fmt.Sprint(p.port), "-U", "me"}
 	run(t, append(append([]string{bench, "-i", "-q"}, where...), "postgres")...)

@@ -205,3 +205,14 @@ func run(t *testing.T, argv ...string) string {
 	}
 	return string(out)
 }
+
+// eventually runs a command until it succeeds.
+func eventually(t *testing.T, argv ...string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); exec.Command(argv[0], argv[1:]...).Run() != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			run(t, argv...)
+			return
+		}
+	}
+}
