@@ -17,9 +17,9 @@
 // traceparent, a code of an error of SQL and a new route do.
 //
 // A connection may change its protocol: to TLS after an answer to an SSLRequest of
-// PostgreSQL or MySQL, to anything after a 101 of HTTP, to HTTP/2 after the preface,
-// to RESP3 never visibly. Who keeps the result of Detect per connection should ask
-// anew then.
+// PostgreSQL or MySQL, to anything after a 101 of HTTP. Who keeps the result of
+// Detect per connection asks anew then. To keep it is worth it: later turns of HTTP/2
+// and of MySQL, and the middle of a long answer, tell less than the first.
 //
 // Sources: RFC 9110 and 9112 (HTTP/1.1), RFC 9113 and 7541 (HTTP/2), W3C Trace
 // Context, the Redis serialization protocol specification, MySQL's "Client/Server

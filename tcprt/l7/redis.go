@@ -14,9 +14,10 @@ func respLine(b []byte, kind byte) (n int, rest []byte, good bool) {
 	}
 	i := 1
 	for ; i < len(b) && digit(b[i]); i++ {
-		if n = n*10 + int(b[i]-'0'); n > 1<<29 { // the most that a string may have
+		if n > 1<<26 { // a string has 1<<29 bytes at most
 			return 0, nil, false
 		}
+		n = n*10 + int(b[i]-'0')
 	}
 	if i == 1 || len(b) < i+2 || b[i] != '\r' || b[i+1] != '\n' {
 		return 0, nil, false
