@@ -29,7 +29,7 @@ func template(dst, method, target []byte, cut bool) []byte {
 		if last {
 			end = len(path)
 		}
-		segment := path[:end]
+		segment, _, _ := bytes.Cut(path[:end], []byte{';'}) // parameters, RFC 3986 §3.3
 		path = path[end:]
 		switch {
 		case last && cut, depth == maxDepth:
@@ -38,9 +38,6 @@ func template(dst, method, target []byte, cut bool) []byte {
 			continue
 		}
 		depth++
-		if semicolon := bytes.IndexByte(segment, ';'); semicolon >= 0 {
-			segment = segment[:semicolon] // parameters, RFC 3986 §3.3
-		}
 		if len(segment) > 0 && !word(segment) {
 			segment = []byte(anyID)
 		}

@@ -41,6 +41,7 @@ func TestTemplate(t *testing.T) {
 		"/a%2Fb/c":                         "/{id}/c",
 		"/mail/joe@example.com":            "/mail/{id}",
 		"/a;jsessionid=1A530637289A03B0/b": "/a/b",
+		"/;a/b/;c":                         "/b/",
 		"/v1/books:batch":                  "/v1/books:batch",
 		"/caf\xc3\xa9/\xff\x00":            "/{id}/{id}",
 		"/a b":                             "/{id}",
