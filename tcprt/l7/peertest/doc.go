@@ -1,0 +1,2 @@
+// Package peertest tests package l7 with servers and clients that others wrote.
+package peertest
