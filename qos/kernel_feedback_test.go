@@ -82,7 +82,7 @@ func TestKernelSlowServiceHoldsBestEffortBack(t *testing.T) {
 	room := func() float64 { return r.Totals().Room }
 	said := func(g *groups.Group) string { return fmt.Sprint(r.of(g).Slow) }
 	rec := r.record(func() {
-		r.until("best-effort work at work", func() bool { return r.of(be).Used > 0.5 && be.Quota() > 70_000 })
+		r.until("best-effort work at work", func() bool { return r.of(be).Used > 0.5 && be.Quota() > 120_000 })
 		r.set(func(p *Policy) { p.Control.Deadband = 1 }) // whatever else runs moves the cap no more
 		before := be.Quota()
 		for range 20 {
