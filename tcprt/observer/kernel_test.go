@@ -180,6 +180,28 @@ func TestKernelObserver(t *testing.T) {
 	}
 }
 
+// Somebody who looks at requests under way all the time, as a console does, and the
+// Observer's own looks at them, do not wait for each other.
+func TestKernelLooksDoNotLock(t *testing.T) {
+	r := observe(t, nil)
+	if _, err := fmt.Fprintln(r.dial(), 60_000); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+			_, _, _ = r.o.Inflight(Filter{}, 10)
+			r.o.Status()
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		panic("each waits for the other") // nothing could be cleaned up
+	}
+}
+
 // A service that becomes slow is found, and the program is to blame.
 func TestKernelAnomaly(t *testing.T) {
 	r := observe(t, nil)

@@ -113,25 +113,20 @@ func (o *Observer) Slow(f Filter, most int) []Record {
 // Inflight gives the requests under way, the oldest first, most of them at most, and
 // how many there are.
 func (o *Observer) Inflight(f Filter, most int) (out []Record, all int, err error) {
+	// Not under the Observer's lock: whoever holds that asks the kernel too.
 	var found []tcprt.Pending
-	err = o.c.Pending(func(p *tcprt.Pending) {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if f.AtLeast > 0 && p.Age() < f.AtLeast {
-			return
-		}
-		g := f
-		g.AtLeast = 0
-		if g.match(o, &p.Record) {
+	if err := o.c.Pending(func(p *tcprt.Pending) {
+		if p.Age() >= f.AtLeast {
 			found = append(found, *p)
 		}
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, 0, err
 	}
-	slices.SortFunc(found, func(a, b tcprt.Pending) int { return cmp.Compare(b.Age(), a.Age()) })
+	f.AtLeast = 0 // which is of their age
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	found = slices.DeleteFunc(found, func(p tcprt.Pending) bool { return !f.match(o, &p.Record) })
+	slices.SortFunc(found, func(a, b tcprt.Pending) int { return cmp.Compare(b.Age(), a.Age()) })
 	for i := range found[:min(most, len(found))] {
 		p := &found[i]
 		v := o.view(&p.Record)
