@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"os/exec"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/benchfmt"
 	"github.com/anole-os/anole/internal/lab"
@@ -71,8 +74,15 @@ func (b *bencher) scan(ctx context.Context) ([]benchfmt.Result, error) {
 				return err
 			}
 		}
-		ln, err = net.Listen("tcp", "127.0.0.1:0")
-		return err
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		// Package net asks for a backlog once, in another namespace maybe.
+		raw, err := ln.(*net.TCPListener).SyscallConn()
+		if err != nil {
+			return err
+		}
+		return errors.Join(raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), 65535) }), err)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen for many: %w", err)
