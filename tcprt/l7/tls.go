@@ -57,10 +57,10 @@ func fitTLS(b []byte) score {
 // that the server chose, where it is seen, or the alert that it sent.
 func parseTLS(h *tcprt.Hint, request, answer []byte) (f tcprt.Flags) {
 	if r, good := readTLS(answer); good {
-		switch {
-		case r.kind == alert:
+		switch r.kind {
+		case alert:
 			h.Status = alertName(r.body, r.length)
-		case r.kind == handshake:
+		case handshake:
 			h.Status = chosenVersion(r.body)
 		}
 	}
