@@ -65,7 +65,6 @@ func TestLose(t *testing.T) {
 	testkit.Need(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	testkit.Need(t, l.Node.Lose(Uplink, 0))
-	testkit.Need(t, l.Node.Lose(Uplink, 0.3))
 	var in, out net.Conn
 	if err := l.World.Do(func() (err error) {
 		in, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(WorldAddr), Port: 7})
@@ -78,12 +77,22 @@ func TestLose(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
+	// The neighbour is asked for before anything is lost: a lost question is asked again
+	// only a second later.
+	if _, err := out.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	_ = in.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := in.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Need(t, l.Node.Lose(Uplink, 0.3))
 	const sent = 2000
 	got := make(chan int)
 	go func() {
 		n, b := 0, make([]byte, 100)
 		for {
-			_ = in.SetReadDeadline(time.Now().Add(time.Second))
+			_ = in.SetReadDeadline(time.Now().Add(3 * time.Second))
 			if _, err := in.Read(b); err != nil {
 				got <- n
 				return
