@@ -261,10 +261,6 @@ func TestKernelAborts(t *testing.T) {
 		}
 		return c
 	}
-	reset := func(c *net.TCPConn) {
-		_ = c.SetLinger(0)
-		_ = c.Close()
-	}
 	// Before anything was answered.
 	c := ask()
 	time.Sleep(50 * time.Millisecond)

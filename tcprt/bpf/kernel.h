@@ -159,6 +159,8 @@ struct tcp_sock {
 	__u32 write_seq;
 	__u32 srtt_us; /* eight times the smoothed RTT */
 	struct minmax rtt_min;
+	__u64 bytes_received;
+	__u64 bytes_acked; /* the SYN too, on the side that sent it first */
 	__u32 total_retrans;
 	__u32 rcv_ooopack;
 	__u32 mss_cache;

@@ -492,6 +492,7 @@ static __always_inline struct conn *open(struct sock *sk, __u32 role)
 
 	if (!(roles & 1 << role) || !wanted(port) || (skip_mask && bpf_get_prandom_u32() & skip_mask) || (filter && !passes(sk))) {
 		bpf_sk_storage_get(&ignored, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		bpf_sk_storage_delete(&conns, sk); /* the socket may have had a connection before */
 		return 0;
 	}
 	c = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -757,6 +758,15 @@ static __always_inline void answered(struct conn *c, struct tcp_sock *tp, __u64 
 		c->read = 0;
 }
 
+/*
+ * The program ends its half, which sends what was held back (TCP_CORK, Nagle) right
+ * after this.
+ */
+static __always_inline __u64 flushed(struct conn *c, struct tcp_sock *tp, __u64 from, __u64 now)
+{
+	return tp->snd_nxt == c->snd_from ? now : left_at(c, tp, from, now);
+}
+
 /* The last packet of the answer left when the last one of all did. */
 static __always_inline void sent(struct conn *c, struct tcp_sock *tp, __u64 now)
 {
@@ -766,7 +776,7 @@ static __always_inline void sent(struct conn *c, struct tcp_sock *tp, __u64 now)
 }
 
 /* Segments came in that were not seen: with the handshake, or left out. */
-static __always_inline void unseen(struct conn *c, struct tcp_sock *tp, __u64 now)
+static __always_inline void unseen(struct conn *c, struct tcp_sock *tp, __u32 end, __u64 now)
 {
 	__u64 at = c->state == IDLE && !c->number && c->t0 ? c->t0 : now;
 	__u32 snd = tp->snd_una;
@@ -785,7 +795,7 @@ static __always_inline void unseen(struct conn *c, struct tcp_sock *tp, __u64 no
 		c->snd_done = 0;
 		c->flags |= at == now ? GUESSED : 0;
 	}
-	c->rcv_seen = tp->rcv_nxt;
+	c->rcv_seen = end;
 }
 
 static __always_inline void server(struct conn *c, struct tcp_sock *tp, __u32 end, __u32 ack, __u64 now)
@@ -793,7 +803,7 @@ static __always_inline void server(struct conn *c, struct tcp_sock *tp, __u32 en
 	int fresh = after(end, tp->rcv_nxt);
 
 	if (after(tp->rcv_nxt, c->rcv_seen))
-		unseen(c, tp, now);
+		unseen(c, tp, tp->rcv_nxt, now);
 	answered(c, tp, now);
 	if (c->state == ANSWER && ack == tp->snd_nxt && tp->write_seq == tp->snd_nxt && (!c->t3 || c->snd_done != ack)) {
 		c->t3 = now;
@@ -928,8 +938,6 @@ int segment(__u64 *ctx)
 		server(c, tp, end, ack, now);
 	else
 		client(c, tp, end, ack, now);
-	if (flags & 1 && c->role == SERVER && c->state == REQUEST)
-		c->flags |= HALF_CLOSED;
 	return 0;
 }
 
@@ -939,38 +947,97 @@ static __always_inline __u32 done(struct sock *sk)
 	return sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1;
 }
 
-static __always_inline void closing(struct conn *c, struct sock *sk, struct tcp_sock *tp, int from, int to, __u64 now)
+/*
+ * 1 if our FIN is in snd_nxt, which it leaves with the last data: in write_seq it is
+ * only after the state changed to one of these.
+ */
+static __always_inline __u32 fin_sent(struct tcp_sock *tp, int state)
 {
-	/* A FIN has a number, but is no data. */
-	__u32 fin_out = from == TCP_FIN_WAIT1 || from == TCP_FIN_WAIT2 || from == TCP_CLOSING || from == TCP_LAST_ACK;
+	return (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK) &&
+	       tp->snd_nxt == tp->write_seq;
+}
+
+/*
+ * In these states tcp_probe is not called. What came in is seen by rcv_nxt: when the
+ * program reads, or when the other side's FIN came.
+ */
+static __always_inline void client_got(struct conn *c, struct sock *sk, struct tcp_sock *tp, int state, __u64 now)
+{
 	__u32 rcv_end = tp->rcv_nxt - done(sk);
 
-	if (c->role == CLIENT) {
-		/* A request that nothing came in after. */
-		if (c->state != REQUEST && tp->snd_nxt != c->snd_from && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT)) {
-			__u64 at = c->state == ANSWER ? c->t3 : 0;
+	if (c->state == IDLE || !after(rcv_end, c->rcv_seen))
+		return;
+	if (c->state == REQUEST) {
+		c->state = ANSWER;
+		c->flags |= GUESSED;
+		c->t2 = now;
+		if (!c->t1)
+			c->t1 = now;
+		c->rcv_answer = c->rcv_seen;
+		c->snd_from = tp->snd_nxt - fin_sent(tp, state);
+	}
+	c->t3 = now;
+	c->rcv_seen = rcv_end;
+}
 
-			if (c->state == ANSWER)
-				finish(c, tp, rcv_end - c->rcv_answer, c->snd_from - c->snd_done, now);
-			c->snd_done = c->snd_from;
-			begin(c, tp, 0);
-			c->t0 = left_at(c, tp, at, now);
-		}
-		if (to != TCP_CLOSE || c->state == IDLE)
-			return;
-		c->flags |= CLOSED | (c->state == REQUEST ? ABORT_REQ : 0);
-		finish(c, tp, c->state == ANSWER ? rcv_end - c->rcv_answer : 0,
-		       (c->state == ANSWER ? c->snd_from : tp->snd_nxt - fin_out) - c->snd_done, now);
+static __always_inline void client_closing(struct conn *c, struct sock *sk, struct tcp_sock *tp, int from, int to, __u64 now)
+{
+	__u32 rcv_end = tp->rcv_nxt - done(sk);
+	int open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
+	int ends = to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK; /* the program does */
+
+	/* A request that nothing came in after. */
+	if (open && c->state != REQUEST && (ends ? tp->write_seq : tp->snd_nxt) != c->snd_from) {
+		__u64 at = c->state == ANSWER ? c->t3 : 0;
+
+		if (c->state == ANSWER)
+			finish(c, tp, rcv_end - c->rcv_answer, c->snd_from - c->snd_done, now);
+		c->snd_done = c->snd_from;
+		begin(c, tp, 0);
+		c->t0 = flushed(c, tp, at, now);
+	}
+	if (to == TCP_FIN_WAIT1 && c->state == REQUEST)
+		c->flags |= HALF_CLOSED;
+	/* All of the request is acknowledged. */
+	if (to == TCP_FIN_WAIT2 && c->state == REQUEST && !c->t1)
+		c->t1 = now;
+	client_got(c, sk, tp, from, now);
+	if (to == TCP_CLOSE_WAIT && c->state == REQUEST) { /* nothing more can come */
+		c->flags |= CLOSED | ABORT_REQ;
+		c->snd_from = tp->write_seq;
+		finish(c, tp, 0, tp->snd_nxt - c->snd_done, now);
 		return;
 	}
+	if (to != TCP_CLOSE || c->state == IDLE)
+		return;
+	c->flags |= CLOSED | (c->state == REQUEST ? ABORT_REQ : 0);
+	finish(c, tp, c->state == ANSWER ? rcv_end - c->rcv_answer : 0,
+	       (c->state == ANSWER ? c->snd_from : tp->snd_nxt - fin_sent(tp, from)) - c->snd_done, now);
+}
+
+static __always_inline void server_closing(struct conn *c, struct sock *sk, struct tcp_sock *tp, int from, int to, __u64 now)
+{
+	__u32 rcv_end = tp->rcv_nxt - done(sk);
+	int ends = to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK; /* the program does */
+
 	/* A FIN of our own is counted by snd_nxt only after this. */
 	if (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) {
 		if (after(rcv_end, c->rcv_seen))
-			unseen(c, tp, now);
-		answered(c, tp, now);
+			unseen(c, tp, rcv_end, now);
+		if (c->state == REQUEST && (ends ? tp->write_seq : tp->snd_nxt) != c->snd_from) {
+			c->state = ANSWER;
+			c->t2 = flushed(c, tp, c->t1, now);
+			if (c->read > c->t2)
+				c->read = 0;
+			/* The kernel's time is of the first packet of the last flight. */
+			if (tp->snd_una != c->snd_from && tp->snd_nxt - c->snd_from > tp->mss_cache)
+				c->flags |= GUESSED;
+		}
+		if (to == TCP_CLOSE_WAIT && c->state == REQUEST)
+			c->flags |= HALF_CLOSED;
 		if (c->state == ANSWER && !c->t3) {
-			sent(c, tp, now);
-			/* tcp_probe is of ESTABLISHED only. */
+			if (tp->write_seq == tp->snd_nxt) /* else the last packet is to leave yet */
+				sent(c, tp, now);
 			if (from == TCP_CLOSE_WAIT && tp->snd_una == tp->write_seq) {
 				c->t3 = now;
 				c->flags |= GUESSED;
@@ -978,9 +1045,11 @@ static __always_inline void closing(struct conn *c, struct sock *sk, struct tcp_
 		}
 	}
 	/* All that was sent is acknowledged, our FIN too. */
-	if (c->state == ANSWER && !c->t3 && (to == TCP_FIN_WAIT2 || (to == TCP_CLOSE && (from == TCP_LAST_ACK || from == TCP_FIN_WAIT2 || from == TCP_CLOSING)))) {
-		if (tp->snd_una == tp->write_seq)
-			c->t3 = now;
+	if (c->state == ANSWER && !c->t3 && tp->snd_una == tp->write_seq &&
+	    (to == TCP_FIN_WAIT2 || (to == TCP_CLOSE && (from == TCP_LAST_ACK || from == TCP_FIN_WAIT2 || from == TCP_CLOSING)))) {
+		c->t3 = now;
+		if (!c->last)
+			sent(c, tp, now);
 	}
 	if (to != TCP_CLOSE || c->state == IDLE)
 		return;
@@ -989,7 +1058,7 @@ static __always_inline void closing(struct conn *c, struct sock *sk, struct tcp_
 		c->flags |= ABORT_REQ;
 	else if (!c->t3)
 		c->flags |= ABORT_ANSWER;
-	finish_server(c, tp, rcv_end, tp->snd_nxt - fin_out, now);
+	finish_server(c, tp, rcv_end, tp->snd_nxt - fin_sent(tp, from), now);
 }
 
 /* The connection is over. */
@@ -1051,13 +1120,25 @@ int state(__u64 *ctx)
 		start(c, tp);
 		/* Its SYNs count for a client's first request; what the handshake of a
 		 * server's took is of no connection yet, see synack. */
-		if (c->role == CLIENT)
+		if (c->role == CLIENT) {
 			c->retrans = 0;
-		c->t0 = bpf_ktime_get_ns(); /* of a request that came with the handshake */
+			c->snd_from = tp->snd_una - (__u32)tp->bytes_acked + 1; /* the SYN, and what it had */
+			return 0;
+		}
+		/* Of a request that came with the handshake: after it, or in the SYN (TFO),
+		 * which was a round trip ago. */
+		c->t0 = bpf_ktime_get_ns();
+		if (tp->bytes_received) {
+			c->t0 -= (__u64)(tp->srtt_us >> 3) * 1000;
+			c->rcv_from = c->rcv_seen -= (__u32)tp->bytes_received;
+		}
 		return 0;
 	}
 	if (c) {
-		closing(c, sk, tp, from, to, bpf_ktime_get_ns());
+		if (c->role == SERVER)
+			server_closing(c, sk, tp, from, to, bpf_ktime_get_ns());
+		else
+			client_closing(c, sk, tp, from, to, bpf_ktime_get_ns());
 		if (to == TCP_CLOSE)
 			closed(c, tp, from);
 		return 0;
@@ -1097,6 +1178,12 @@ int reads(__u64 *ctx)
 		owned(c, pid);
 	if (c->role == SERVER && c->state == REQUEST && !c->read)
 		c->read = bpf_ktime_get_ns();
+	if (c->role == CLIENT && c->flags & HALF_CLOSED) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+		if (tp)
+			client_got(c, sk, tp, sk->__sk_common.skc_state, bpf_ktime_get_ns());
+	}
 	return 0;
 }
 
@@ -1188,29 +1275,29 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
+	/* Read here, so that no load is of either pointer. */
+	rcv = tp->rcv_nxt;
+	barrier_var(rcv);
+	snd = tp->snd_nxt - fin_sent(tp, sk->__sk_common.skc_state);
+	barrier_var(snd);
+	rcv -= done(sk);
 	if (wait) {
 		__u64 now = bpf_ktime_get_ns();
 
 		if (c->state != ANSWER || !c->t3 || c->t3 + wait > now)
 			return 0;
-		if (c->role == SERVER ? c->snd_done != tp->snd_nxt : tp->snd_nxt != c->snd_from)
+		if (c->role == SERVER ? c->snd_done != snd : snd != c->snd_from)
 			return 0;
 		if (__sync_val_compare_and_swap(&c->told, 0, 1))
 			return 0;
 		wait = now;
-	} else if (c->role == SERVER ? c->state == IDLE || c->t3 : c->state != REQUEST && tp->snd_nxt == c->snd_from) {
+	} else if (c->role == SERVER ? c->state == IDLE || c->t3 : c->state != REQUEST && snd == c->snd_from) {
 		return 0; /* most are idle */
 	}
 	__builtin_memset(&r, 0, sizeof(r));
 	r.end = wait;
 	look(tp, &s);
 	fill(&r, c, &s);
-	/* Read here, so that no load is of either pointer. */
-	rcv = tp->rcv_nxt;
-	barrier_var(rcv);
-	snd = tp->snd_nxt;
-	barrier_var(snd);
-	rcv -= done(sk);
 	if (c->role == SERVER) {
 		request = rcv - c->rcv_from;
 		if (c->t3) {
