@@ -126,7 +126,7 @@ struct conn {
 	__u32 told; /* it was told of for being idle, before it ended */
 	__u64 t0, t1, t2, t3, read, last; /* ns, CLOCK_MONOTONIC; 0 is not yet */
 	__u32 rcv_from;  /* rcv_nxt when the request began */
-	__u32 snd_from;  /* snd_nxt when it began (server), when its answer began (client) */
+	__u32 snd_from;  /* snd_nxt when it began (server), when its answer began, or what t1 is of (client) */
 	__u32 snd_done;  /* snd_nxt that t3 is of */
 	__u32 rcv_answer; /* client: rcv_nxt when the answer began */
 	__u32 rcv_seen; /* the end of what was seen to come in */
@@ -882,8 +882,10 @@ static __always_inline void client(struct conn *c, struct tcp_sock *tp, __u32 en
 		begin(c, tp, 0);
 		c->t0 = left_at(c, tp, from, now);
 	}
-	if (c->state == REQUEST && !c->t1 && ack == tp->snd_nxt)
+	if (c->state == REQUEST && ack == tp->snd_nxt && tp->write_seq == ack && c->snd_from != ack) {
 		acked(c, tp, fresh, now);
+		c->snd_from = ack;
+	}
 	if (!fresh)
 		return;
 	if (after(end, c->rcv_seen))
@@ -891,7 +893,7 @@ static __always_inline void client(struct conn *c, struct tcp_sock *tp, __u32 en
 	if (c->state == REQUEST) {
 		c->state = ANSWER;
 		c->t2 = now;
-		if (!c->t1)
+		if (c->snd_from != tp->snd_nxt) /* it is answered before it was acknowledged */
 			c->t1 = now;
 		c->rcv_answer = tp->rcv_nxt;
 		c->snd_from = tp->snd_nxt;
