@@ -129,35 +129,86 @@ func TestKernelRefused(t *testing.T) {
 	})
 }
 
-// A SYN that is sent again counts for the first request, and the times are those
-// after the handshake.
-func TestKernelSYNLost(t *testing.T) {
+// afar is a server at the other end of a link that can lose packets.
+func afar(t *testing.T, port uint16, serve func(*net.TCPConn)) (*lab.Lab, *kit, func() net.Conn) {
+	t.Helper()
 	testkit.NeedRoot(t)
 	l, err := lab.Open()
 	testkit.Need(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	k := collect(t, Options{Ports: []uint16{7778}})
+	k := collect(t, Options{Ports: []uint16{port}})
+	addr := netip.AddrPortFrom(netip.MustParseAddr(lab.WorldAddr), port).String()
 	var server net.Listener
-	if err := l.World.Do(func() (err error) { server, err = net.Listen("tcp", lab.WorldAddr+":7778"); return err }); err != nil {
+	if err := l.World.Do(func() (err error) { server, err = net.Listen("tcp", addr); return err }); err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	t.Cleanup(func() { _ = server.Close() })
 	go func() {
 		for {
 			c, err := server.Accept()
 			if err != nil {
 				return
 			}
-			go echo(c.(*net.TCPConn))
+			go serve(c.(*net.TCPConn))
 		}
 	}()
 	connect := func() (c net.Conn) {
-		if err := l.Node.Do(func() (err error) { c, err = net.Dial("tcp", lab.WorldAddr+":7778"); return err }); err != nil {
+		if err := l.Node.Do(func() (err error) { c, err = net.Dial("tcp", addr); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	_ = connect().Close() // else the question for the neighbour is what is lost
+	_ = connect().Close() // else the question for the neighbour is what is lost first
+	return l, k, connect
+}
+
+// A request, or an answer, whose first segment comes after its second.
+func TestKernelFirstSegmentLost(t *testing.T) {
+	const first, second = 100, 50
+	for _, role := range []Role{Server, Client} {
+		t.Run("seen by the "+role.String(), func(t *testing.T) {
+			done := make(chan net.Conn, 2)
+			l, k, connect := afar(t, 7780, func(c *net.TCPConn) { done <- c })
+			_ = (<-done).Close()
+			client := connect()
+			server := <-done
+			from, to, space, name := client, server, l.Node, lab.Uplink
+			if role == Client {
+				send(t, client, 3)
+				read(t, server, 3)
+				from, to, space, name = server, client, l.World, lab.Remote
+			}
+			testkit.Need(t, space.Lose(name, 1))
+			send(t, from, first)
+			time.Sleep(time.Millisecond) // less than it takes to be sent again
+			testkit.Need(t, space.Lose(name, 0))
+			send(t, from, second)
+			read(t, to, first+second)
+			request, answer := 3, first+second
+			if role == Server {
+				send(t, server, 5)
+				read(t, client, 5)
+				request, answer = first+second, 5
+			}
+			_ = client.Close()
+			_ = server.Close()
+			for _, side := range []Role{Server, Client} {
+				r := k.of(side, 1)[0]
+				if !r.Complete() || r.RequestBytes != uint32(request) || r.AnswerBytes != uint32(answer) {
+					t.Errorf("%s: %+v", side, r)
+				}
+				if side == role && (r.OutOfOrder != 1 || r.Flags&Reordered == 0) || side != role && r.Retransmits == 0 {
+					t.Errorf("%s: %d out of order, %d sent again: %+v", side, r.OutOfOrder, r.Retransmits, r)
+				}
+			}
+		})
+	}
+}
+
+// A SYN that is sent again counts for the first request, and the times are those
+// after the handshake.
+func TestKernelSYNLost(t *testing.T) {
+	l, k, connect := afar(t, 7778, echo)
 	testkit.Need(t, l.Node.Lose(lab.Uplink, 1))
 	time.AfterFunc(500*time.Millisecond, func() { _ = l.Node.Lose(lab.Uplink, 0) })
 	c := connect()

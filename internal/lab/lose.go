@@ -11,9 +11,9 @@ import (
 
 // Lose drops a share of the segments that leave by an interface, from 0 to 1, by
 // chance, until it is called again or the interface goes. From then on they leave one
-// by one, as on a wire.
+// by one, as on a wire. The sender is not told: a stack that is sends again at once.
 func (s *Space) Lose(name string, share float64) error {
-	const drop, pass = 2, 0 // TC_ACT_SHOT, TC_ACT_OK
+	const drop, pass = 4, 0 // TC_ACT_STOLEN, which is a success to the sender, and TC_ACT_OK
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.SchedCLS, License: "MIT",
 		Instructions: asm.Instructions{
