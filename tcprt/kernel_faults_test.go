@@ -205,6 +205,39 @@ func TestKernelFirstSegmentLost(t *testing.T) {
 	}
 }
 
+// A FIN that was lost leaves a gap before the acknowledgements after it, which are no
+// requests.
+func TestKernelFINLost(t *testing.T) {
+	done := make(chan net.Conn, 2)
+	l, k, connect := afar(t, 7781, func(c *net.TCPConn) { done <- c })
+	_ = (<-done).Close()
+	client := connect()
+	server := <-done
+	send(t, client, 3)
+	read(t, server, 3)
+	send(t, server, 5)
+	read(t, client, 5)
+	testkit.Need(t, l.Node.Lose(lab.Uplink, 1))
+	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Millisecond) // less than it takes to be sent again
+	testkit.Need(t, l.Node.Lose(lab.Uplink, 0))
+	send(t, server, 7) // whose acknowledgement is of after the FIN
+	read(t, client, 7)
+	if b, err := io.ReadAll(server); len(b) > 0 || err != nil {
+		t.Fatal(b, err)
+	}
+	_ = server.Close()
+	_ = client.Close()
+	for _, role := range []Role{Server, Client} {
+		r := k.of(role, 1)[0]
+		if !r.Complete() || r.RequestBytes != 3 || r.AnswerBytes != 12 {
+			t.Errorf("%s: %+v", role, r)
+		}
+	}
+}
+
 // A SYN that is sent again counts for the first request, and the times are those
 // after the handshake.
 func TestKernelSYNLost(t *testing.T) {

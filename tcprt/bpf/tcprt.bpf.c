@@ -930,6 +930,9 @@ int segment(__u64 *ctx)
 	ack = *(__u32 *)(skb->cb + bpf_core_field_offset(struct tcp_skb_cb, ack_seq));
 	flags = *(__u8 *)(skb->cb + bpf_core_field_offset(struct tcp_skb_cb, tcp_flags));
 	end -= flags & 1; /* a FIN has a number, but is no data */
+	/* An acknowledgement brings nothing, not even where it comes after what was lost. */
+	if (end == *(__u32 *)(skb->cb + bpf_core_field_offset(struct tcp_skb_cb, seq)))
+		end = tp->rcv_nxt;
 	if (!tp->snd_wnd || !tp->rcv_wnd) {
 		c->zero_windows += !c->shut;
 		c->shut = 1;
