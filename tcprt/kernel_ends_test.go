@@ -249,6 +249,32 @@ func TestKernelServerCloses(t *testing.T) {
 	}
 }
 
+// An answer in pieces, the first of which are acknowledged before the last goes out
+// with the end.
+func TestKernelServerClosesAfterPieces(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier Tier) {
+		s := stage(t, tier)
+		client, server := s.connect()
+		send(t, client, 4)
+		read(t, server, 4)
+		send(t, server, 10)
+		read(t, client, 10)
+		time.Sleep(pause) // until it is acknowledged
+		if p := s.pending(); len(p) != 0 {
+			t.Errorf("%+v", p)
+		}
+		send(t, server, 20)
+		_ = server.Close()
+		if b, err := io.ReadAll(client); err != nil || len(b) != 20 {
+			t.Error(len(b), err)
+		}
+		_ = client.Close()
+		for _, role := range []Role{Server, Client} {
+			s.whole(role, 4, 30, pause)
+		}
+	})
+}
+
 // A request that the client gives up before it is answered, in good order.
 func TestKernelGivenUp(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier Tier) {

@@ -1,7 +1,6 @@
 package tcprt
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ import (
 // A side that does not read for a while, and then does: the answer of one that takes
 // too much, the request of one that brings too much.
 func TestKernelWindowShutAndOpened(t *testing.T) {
-	const big, stall = 8 << 20, 300 * time.Millisecond
+	const big, stall = 8 << 20, 700 * time.Millisecond // longer than it takes until the window is probed
 	eachTier(t, func(t *testing.T, tier Tier) {
 		for _, c := range []struct {
 			what            string
@@ -592,7 +591,6 @@ func TestKernelMPTCP(t *testing.T) {
 
 // A body that waits for 100 Continue is a turn of its own.
 func TestKernelContinue(t *testing.T) {
-	curl := testkit.NeedTool(t, "curl")
 	eachTier(t, func(t *testing.T, tier Tier) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -607,12 +605,21 @@ func TestKernelContinue(t *testing.T) {
 		go func() { _ = srv.Serve(l) }()
 		defer srv.Close()
 		k := collect(t, Options{Ports: []uint16{port.Port()}, Tier: tier})
-		cmd := exec.Command(curl, "-sS", "-H", "Expect: 100-continue", "--data-binary", "@-", "http://"+port.String())
-		cmd.Stdin = strings.NewReader(strings.Repeat("x", 50_000))
-		out, err := cmd.CombinedOutput()
-		if err != nil || !bytes.Equal(out, []byte("50000")) {
-			t.Fatalf("%s, %v", out, err)
+		tr := &http.Transport{ExpectContinueTimeout: 10 * time.Second}
+		req, err := http.NewRequest("POST", "http://"+port.String(), strings.NewReader(strings.Repeat("x", 50_000)))
+		if err != nil {
+			t.Fatal(err)
 		}
+		req.Header.Set("Expect", "100-continue")
+		answer, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(answer.Body); string(b) != "50000" || err != nil {
+			t.Fatalf("%s, %v", b, err)
+		}
+		_ = answer.Body.Close()
+		tr.CloseIdleConnections()
 		for _, role := range []Role{Server, Client} {
 			r := k.of(role, 2)
 			if r[0].AnswerBytes != uint32(len("HTTP/1.1 100 Continue\r\n\r\n")) || r[0].Phase(Processing) < pause || r[1].RequestBytes != 50_000 || !r[1].Complete() {

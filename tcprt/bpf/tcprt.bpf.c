@@ -559,7 +559,7 @@ static __always_inline __u64 left_at(struct conn *c, struct tcp_sock *tp, __u64 
 	__u64 at = tp->first_tx_mstamp * 1000;
 
 	/* It is of microseconds, and may so be just before. */
-	if (at + 1000 >= from && at <= now)
+	if (at && at + 1000 >= from && at <= now)
 		return at > from ? at : from;
 	c->flags |= GUESSED;
 	return now;
@@ -1040,6 +1040,9 @@ static __always_inline void server_closing(struct conn *c, struct sock *sk, stru
 		}
 		if (to == TCP_CLOSE_WAIT && c->state == REQUEST)
 			c->flags |= HALF_CLOSED;
+		/* More was sent since all was acknowledged. */
+		if (c->state == ANSWER && c->t3 && c->snd_done != (ends ? tp->write_seq : tp->snd_nxt))
+			c->t3 = c->snd_done = 0;
 		if (c->state == ANSWER && !c->t3) {
 			if (tp->write_seq == tp->snd_nxt) /* else the last packet is to leave yet */
 				sent(c, tp, now);
@@ -1111,8 +1114,10 @@ int state(__u64 *ctx)
 		return 0;
 	if (to == TCP_SYN_SENT) { /* a program makes it */
 		c = open(sk, CLIENT);
-		if (c)
+		if (c) {
 			owned(c, bpf_get_current_pid_tgid() >> 32);
+			c->t0 = bpf_ktime_get_ns();
+		}
 		return 0;
 	}
 	c = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -1128,6 +1133,10 @@ int state(__u64 *ctx)
 		if (c->role == CLIENT) {
 			c->retrans = 0;
 			c->snd_from = tp->snd_una - (__u32)tp->bytes_acked + 1; /* the SYN, and what it had */
+			if (tp->snd_nxt != c->snd_from) { /* a request (TFO) */
+				c->snd_done = c->snd_from;
+				begin(c, tp, c->t0);
+			}
 			return 0;
 		}
 		/* Of a request that came with the handshake: after it, or in the SYN (TFO),
@@ -1296,7 +1305,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 		if (__sync_val_compare_and_swap(&c->told, 0, 1))
 			return 0;
 		wait = now;
-	} else if (c->role == SERVER ? c->state == IDLE || c->t3 : c->state != REQUEST && snd == c->snd_from) {
+	} else if (c->role == SERVER ? c->state == IDLE || (c->t3 && c->snd_done == snd) : c->state != REQUEST && snd == c->snd_from) {
 		return 0; /* most are idle */
 	}
 	__builtin_memset(&r, 0, sizeof(r));
@@ -1305,10 +1314,8 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	fill(&r, c, &s);
 	if (c->role == SERVER) {
 		request = rcv - c->rcv_from;
-		if (c->t3) {
-			snd = c->snd_done;
-			barrier_var(snd);
-		}
+		if (!wait)
+			r.t3 = 0;
 		answer = snd - c->snd_from;
 		if (c->state == REQUEST && answer) /* nothing was heard of the answer yet */
 			r.t2 = tp->first_tx_mstamp * 1000;
