@@ -42,6 +42,12 @@ type Options struct {
 	// Stamp is one of how many connections TxStamp has the times of writes of, a power
 	// of two. All when 0.
 	Stamp uint32
+	// Hints, when there is one, is given the first bytes of each request that there is
+	// a record of, 256 at most, and of its answer, 64 at most, to set the record's Hint
+	// and to add flags; package l7 has one. Either may be missing. It must not keep
+	// them: they are the programs' own data, and are nowhere else. There is one call
+	// at a time.
+	Hints func(r *Record, request, answer []byte)
 	// Root is put before /proc and /sys, "/" when empty.
 	Root string
 }
@@ -71,6 +77,7 @@ type Collector struct {
 	short  error
 	slots  slots
 	scan   sync.Mutex // guards the variable settle
+	hints  hints
 
 	mu     sync.Mutex // guards what follows
 	links  map[string]link.Link
@@ -124,6 +131,13 @@ func open(o *Options, t Tier) (*Collector, error) {
 	if t < TxStamp {
 		delete(spec.Programs, "stamp")
 	}
+	if o.Hints == nil {
+		delete(spec.Programs, "head_in")
+		delete(spec.Programs, "head_out")
+		spec.Maps["heads"].MaxEntries = 1
+	} else if err := spec.Variables["l7"].Set(uint32(1)); err != nil {
+		return nil, fmt.Errorf("have heads read: %w", err)
+	}
 	if err := o.constants(spec); err != nil {
 		return nil, err
 	}
@@ -133,6 +147,7 @@ func open(o *Options, t Tier) (*Collector, error) {
 		return nil, fmt.Errorf("ask for the clock's tick: %w", err)
 	}
 	c.tick = time.Duration(res.Nano())
+	c.hints.tell = o.Hints
 	if c.coll, err = ebpf.NewCollection(spec); err != nil {
 		return nil, t.explain("load bpf programs", err)
 	}
@@ -200,7 +215,12 @@ func (c *Collector) start(o *Options) error {
 		}
 	}
 	if c.tier == TxStamp {
-		return c.stamp(o)
+		if err := c.stamp(o); err != nil {
+			return err
+		}
+	}
+	if o.Hints != nil {
+		return c.readHeads(o)
 	}
 	return nil
 }

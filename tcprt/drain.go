@@ -29,6 +29,7 @@ func (c *Collector) Drain(d time.Duration, f func(*Record)) error {
 			return fmt.Errorf("read records: one of %d bytes, want %d", len(c.raw.RawSample), recordSize)
 		}
 		c.take(&c.record, (*bpf.TcprtRecord)(ptr(c.raw.RawSample)))
+		c.hints.add(&c.record, c.raw.RawSample)
 		f(&c.record)
 	}
 }

@@ -30,8 +30,9 @@ func (c *Collector) Pending(f func(*Pending)) error {
 		return err
 	}
 	var p Pending
-	return c.list(0, func(k *bpf.TcprtRecord) {
+	return c.list(0, func(k *bpf.TcprtRecord, raw []byte) {
 		c.take(&p.Record, k)
+		c.hints.add(&p.Record, raw)
 		p.End = now
 		f(&p)
 	})
@@ -43,14 +44,15 @@ func (c *Collector) Pending(f func(*Pending)) error {
 // nothing. They are in no totals of Services.
 func (c *Collector) Settle(idle time.Duration, f func(*Record)) error {
 	var r Record
-	return c.list(max(1, idle), func(k *bpf.TcprtRecord) {
+	return c.list(max(1, idle), func(k *bpf.TcprtRecord, raw []byte) {
 		c.take(&r, k)
+		c.hints.add(&r, raw)
 		f(&r)
 	})
 }
 
 // list runs the iterator.
-func (c *Collector) list(settle time.Duration, f func(*bpf.TcprtRecord)) error {
+func (c *Collector) list(settle time.Duration, f func(*bpf.TcprtRecord, []byte)) error {
 	c.scan.Lock()
 	defer c.scan.Unlock()
 	if err := c.set("settle", uint64(settle)); err != nil {
@@ -72,14 +74,18 @@ func (c *Collector) list(settle time.Duration, f func(*bpf.TcprtRecord)) error {
 		return fmt.Errorf("list requests: %w", err)
 	}
 	defer r.Close()
-	k := make([]bpf.TcprtRecord, 256)
-	raw := unsafe.Slice((*byte)(unsafe.Pointer(&k[0])), len(k)*recordSize)
+	size := recordSize
+	if c.hints.tell != nil {
+		size = wholeSize
+	}
+	words := make([]uint64, 256*size/8) // as each is aligned
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 256*size)
 	for {
-		n, err := io.ReadAtLeast(r, raw, recordSize)
-		for i := range n / recordSize {
-			f(&k[i])
+		n, err := io.ReadAtLeast(r, raw, size)
+		for at := 0; at+size <= n; at += size {
+			f((*bpf.TcprtRecord)(ptr(raw[at:])), raw[at:at+size])
 		}
-		switch rest := n % recordSize; {
+		switch rest := n % size; {
 		case rest > 0 && err == nil: // the kernel gives whole ones
 			return fmt.Errorf("list requests: %d bytes too many", rest)
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

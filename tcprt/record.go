@@ -148,6 +148,8 @@ type Record struct {
 	// Queued is how long any write of this side lay in the qdisc (tier TxStamp).
 	Queued time.Duration
 	MSS    uint32
+	// Hint is what it was, where Options.Hints told.
+	Hint Hint
 }
 
 // Phase is a part of a request's time.

@@ -92,7 +92,7 @@ func (c *Collector) stamp(o *Options) error {
 	if err := c.set("stamp_mask", every-1); err != nil {
 		return err
 	}
-	mount, err := cgroup2(o.Root)
+	mount, err := cgroup2(o.Root, "times of writes")
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (c *Collector) stamp(o *Options) error {
 }
 
 // cgroup2 is where the hierarchy is mounted that sockets belong to.
-func cgroup2(root string) (string, error) {
+func cgroup2(root, what string) (string, error) {
 	for _, at := range []string{"sys/fs/cgroup", "sys/fs/cgroup/unified"} {
 		mount := filepath.Join("/", root, at)
 		var st unix.Statfs_t
@@ -114,7 +114,7 @@ func cgroup2(root string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("find the root cgroup: %w", &feature.UnsupportedError{
-		Feature: "times of writes", Reason: feature.NoKernel, Need: "a mounted cgroup2 hierarchy", Fix: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
+		Feature: what, Reason: feature.NoKernel, Need: "a mounted cgroup2 hierarchy", Fix: "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified",
 	})
 }
 

@@ -5,4 +5,4 @@
 // interface; use package tcprt.
 package bpf
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel -cflags "-O2 -mcpu=v3 -g -Wall -Werror" -type record -type total -type service -type count -type owner Tcprt tcprt.bpf.c
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel -cflags "-O2 -mcpu=v3 -g -Wall -Werror" -type record -type whole -type total -type service -type count -type owner Tcprt tcprt.bpf.c

@@ -137,6 +137,7 @@ struct conn {
 	__u32 queued;     /* ns that any write was in the qdisc, since; 4 s at most */
 	__u32 inside;     /* how many are; one that is dropped never leaves */
 	/* The rest is of records, and of what hardly comes. */
+	__u64 id;         /* its key in heads */
 	__u64 sched;      /* since when writes are in the qdisc */
 	__u64 cgroup; /* id in the cgroup2 hierarchy */
 	__u32 pid;
@@ -310,6 +311,8 @@ struct {
 
 /* Keeps types in BTF. */
 const struct record *record_anchor __attribute__((unused));
+
+#include "heads.h"
 
 static __always_inline int after(__u32 a, __u32 b)
 {
@@ -501,6 +504,12 @@ static __always_inline struct conn *open(struct sock *sk, __u32 role)
 	name(&c->tuple, sk);
 	c->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
 	c->role = role;
+	if (l7) {
+		__u64 id = (__u64)sk;
+
+		c->id = id;
+		bpf_map_delete_elem(&heads, &id); /* of a socket that was there before */
+	}
 	c->slot = slot_of(c, port);
 	n = bpf_map_lookup_elem(&counts, &c->slot);
 	if (n)
@@ -630,6 +639,21 @@ static __always_inline void tell(struct conn *c, struct seen *s, __u32 answer_by
 
 	if (!sum)
 		return;
+	if (l7) {
+		struct whole *w = bpf_ringbuf_reserve(&records, sizeof(*w), 0);
+
+		if (!w) {
+			sum->dropped++;
+			return;
+		}
+		fill(&w->record, c, s);
+		w->record.end = now;
+		w->record.answer_bytes = answer_bytes;
+		w->record.request_bytes = request_bytes;
+		add_heads(w, c->id);
+		bpf_ringbuf_submit(w, ++sum->records & (WAKE - 1) ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+		return;
+	}
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 	if (!r) {
 		sum->dropped++;
@@ -1340,5 +1364,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (wait && c->role == SERVER && !(r.flags & PIGGYBACK) && !r.retrans && late(&r, &s))
 		r.flags |= DELAYED_ACK;
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	if (l7)
+		list_heads(ctx->meta->seq, &r, c->id);
 	return 0;
 }

@@ -41,6 +41,7 @@ type TcprtConn struct {
 	ZeroWindows uint32
 	Queued      uint32
 	Inside      uint32
+	Id          uint64
 	Sched       uint64
 	Cgroup      uint64
 	Pid         uint32
@@ -76,6 +77,25 @@ type TcprtCount struct {
 	Sum             [8]uint64
 	Zeros           [8]uint32
 	Buckets         [8][128]uint32
+}
+
+type TcprtHeads struct {
+	_      structs.HostLayout
+	Next   [2]uint32
+	Last   uint32
+	Latest [2]uint32
+	Asked  [2]struct {
+		_     structs.HostLayout
+		Seq   uint32
+		Len   uint32
+		Bytes [512]uint8
+	}
+	Answered [2]struct {
+		_     structs.HostLayout
+		Seq   uint32
+		Len   uint32
+		Bytes [128]uint8
+	}
 }
 
 type TcprtNetwork struct {
@@ -190,6 +210,15 @@ type TcprtTotal struct {
 	Strays  uint64
 }
 
+type TcprtWhole struct {
+	_           structs.HostLayout
+	Record      TcprtRecord
+	AskedLen    uint32
+	AnsweredLen uint32
+	Asked       [256]uint8
+	Answered    [64]uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -197,17 +226,21 @@ const (
 	TcprtMapCgroups      = "cgroups"
 	TcprtMapConns        = "conns"
 	TcprtMapCounts       = "counts"
+	TcprtMapHeads        = "heads"
 	TcprtMapIgnored      = "ignored"
 	TcprtMapLimits       = "limits"
 	TcprtMapListeners    = "listeners"
 	TcprtMapNamespaces   = "namespaces"
 	TcprtMapNetworks     = "networks"
+	TcprtMapNoHeads      = "no_heads"
 	TcprtMapOwners       = "owners"
 	TcprtMapPlaces       = "places"
 	TcprtMapPorts        = "ports"
 	TcprtMapRecords      = "records"
 	TcprtMapServices     = "services"
 	TcprtMapTotals       = "totals"
+	TcprtProgHeadIn      = "head_in"
+	TcprtProgHeadOut     = "head_out"
 	TcprtProgList        = "list"
 	TcprtProgReads       = "reads"
 	TcprtProgSegment     = "segment"
@@ -216,6 +249,7 @@ const (
 	TcprtProgSynack      = "synack"
 	TcprtVarEmit         = "emit"
 	TcprtVarFilter       = "filter"
+	TcprtVarL7           = "l7"
 	TcprtVarRecordAnchor = "record_anchor"
 	TcprtVarRoles        = "roles"
 	TcprtVarSampleMask   = "sample_mask"
@@ -224,6 +258,7 @@ const (
 	TcprtVarSince        = "since"
 	TcprtVarSkipMask     = "skip_mask"
 	TcprtVarStampMask    = "stamp_mask"
+	TcprtVarWholeAnchor  = "whole_anchor"
 )
 
 // LoadTcprt returns the embedded CollectionSpec for Tcprt.
@@ -268,6 +303,8 @@ type TcprtSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TcprtProgramSpecs struct {
+	HeadIn  *ebpf.ProgramSpec `ebpf:"head_in"`
+	HeadOut *ebpf.ProgramSpec `ebpf:"head_out"`
 	List    *ebpf.ProgramSpec `ebpf:"list"`
 	Reads   *ebpf.ProgramSpec `ebpf:"reads"`
 	Segment *ebpf.ProgramSpec `ebpf:"segment"`
@@ -283,11 +320,13 @@ type TcprtMapSpecs struct {
 	Cgroups    *ebpf.MapSpec `ebpf:"cgroups"`
 	Conns      *ebpf.MapSpec `ebpf:"conns"`
 	Counts     *ebpf.MapSpec `ebpf:"counts"`
+	Heads      *ebpf.MapSpec `ebpf:"heads"`
 	Ignored    *ebpf.MapSpec `ebpf:"ignored"`
 	Limits     *ebpf.MapSpec `ebpf:"limits"`
 	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
 	Namespaces *ebpf.MapSpec `ebpf:"namespaces"`
 	Networks   *ebpf.MapSpec `ebpf:"networks"`
+	NoHeads    *ebpf.MapSpec `ebpf:"no_heads"`
 	Owners     *ebpf.MapSpec `ebpf:"owners"`
 	Places     *ebpf.MapSpec `ebpf:"places"`
 	Ports      *ebpf.MapSpec `ebpf:"ports"`
@@ -302,6 +341,7 @@ type TcprtMapSpecs struct {
 type TcprtVariableSpecs struct {
 	Emit         *ebpf.VariableSpec `ebpf:"emit"`
 	Filter       *ebpf.VariableSpec `ebpf:"filter"`
+	L7           *ebpf.VariableSpec `ebpf:"l7"`
 	RecordAnchor *ebpf.VariableSpec `ebpf:"record_anchor"`
 	Roles        *ebpf.VariableSpec `ebpf:"roles"`
 	SampleMask   *ebpf.VariableSpec `ebpf:"sample_mask"`
@@ -310,6 +350,7 @@ type TcprtVariableSpecs struct {
 	Since        *ebpf.VariableSpec `ebpf:"since"`
 	SkipMask     *ebpf.VariableSpec `ebpf:"skip_mask"`
 	StampMask    *ebpf.VariableSpec `ebpf:"stamp_mask"`
+	WholeAnchor  *ebpf.VariableSpec `ebpf:"whole_anchor"`
 }
 
 // TcprtObjects contains all objects after they have been loaded into the kernel.
@@ -335,11 +376,13 @@ type TcprtMaps struct {
 	Cgroups    *ebpf.Map `ebpf:"cgroups"`
 	Conns      *ebpf.Map `ebpf:"conns"`
 	Counts     *ebpf.Map `ebpf:"counts"`
+	Heads      *ebpf.Map `ebpf:"heads"`
 	Ignored    *ebpf.Map `ebpf:"ignored"`
 	Limits     *ebpf.Map `ebpf:"limits"`
 	Listeners  *ebpf.Map `ebpf:"listeners"`
 	Namespaces *ebpf.Map `ebpf:"namespaces"`
 	Networks   *ebpf.Map `ebpf:"networks"`
+	NoHeads    *ebpf.Map `ebpf:"no_heads"`
 	Owners     *ebpf.Map `ebpf:"owners"`
 	Places     *ebpf.Map `ebpf:"places"`
 	Ports      *ebpf.Map `ebpf:"ports"`
@@ -353,11 +396,13 @@ func (m *TcprtMaps) Close() error {
 		m.Cgroups,
 		m.Conns,
 		m.Counts,
+		m.Heads,
 		m.Ignored,
 		m.Limits,
 		m.Listeners,
 		m.Namespaces,
 		m.Networks,
+		m.NoHeads,
 		m.Owners,
 		m.Places,
 		m.Ports,
@@ -373,6 +418,7 @@ func (m *TcprtMaps) Close() error {
 type TcprtVariables struct {
 	Emit         *ebpf.Variable `ebpf:"emit"`
 	Filter       *ebpf.Variable `ebpf:"filter"`
+	L7           *ebpf.Variable `ebpf:"l7"`
 	RecordAnchor *ebpf.Variable `ebpf:"record_anchor"`
 	Roles        *ebpf.Variable `ebpf:"roles"`
 	SampleMask   *ebpf.Variable `ebpf:"sample_mask"`
@@ -381,12 +427,15 @@ type TcprtVariables struct {
 	Since        *ebpf.Variable `ebpf:"since"`
 	SkipMask     *ebpf.Variable `ebpf:"skip_mask"`
 	StampMask    *ebpf.Variable `ebpf:"stamp_mask"`
+	WholeAnchor  *ebpf.Variable `ebpf:"whole_anchor"`
 }
 
 // TcprtPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to LoadTcprtObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TcprtPrograms struct {
+	HeadIn  *ebpf.Program `ebpf:"head_in"`
+	HeadOut *ebpf.Program `ebpf:"head_out"`
 	List    *ebpf.Program `ebpf:"list"`
 	Reads   *ebpf.Program `ebpf:"reads"`
 	Segment *ebpf.Program `ebpf:"segment"`
@@ -397,6 +446,8 @@ type TcprtPrograms struct {
 
 func (p *TcprtPrograms) Close() error {
 	return _TcprtClose(
+		p.HeadIn,
+		p.HeadOut,
 		p.List,
 		p.Reads,
 		p.Segment,
