@@ -50,6 +50,11 @@ type Record struct {
 	RTT         float64            `json:"rtt_seconds"`
 	MinRTT      float64            `json:"min_rtt_seconds"`
 	Flags       string             `json:"flags,omitempty"`
+	Protocol    string             `json:"protocol,omitempty"` // this and what follows is of hints
+	Method      string             `json:"method,omitempty"`
+	Route       string             `json:"route,omitempty"`
+	Status      string             `json:"status,omitempty"`
+	Traceparent string             `json:"traceparent,omitempty"`
 }
 
 // Of makes one. offset is added to the record's times to get Unix time.
@@ -60,6 +65,7 @@ func Of(r *tcprt.Record, n *tcprt.Names, offset time.Duration) Record {
 		Request: r.RequestBytes, Answer: r.AnswerBytes, Unacked: r.Unacked, Retransmits: r.Retransmits, OutOfOrder: r.OutOfOrder, ZeroWindows: r.ZeroWindows,
 		Busy: r.Busy.Seconds(), Window: r.WindowLimited.Seconds(), Buffer: r.BufferLimited.Seconds(), Queued: r.Queued.Seconds(),
 		RTT: r.RTT.Seconds(), MinRTT: r.MinRTT.Seconds(), Flags: r.Flags.String(),
+		Protocol: r.Hint.Protocol, Method: term.Clean(r.Hint.Method), Route: term.Clean(r.Hint.Route), Status: term.Clean(r.Hint.Status), Traceparent: r.Hint.Traceparent,
 	}
 	if v.Name == "-" && v.Command != "" {
 		v.Name = v.Command

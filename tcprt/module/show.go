@@ -3,6 +3,7 @@ package module
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +103,25 @@ func largest(r *observer.Record) string {
 	return best
 }
 
+// what is the request, as far as hints told.
+func what(r *observer.Record) string {
+	var out []string
+	for _, s := range []string{r.Method, r.Route, r.Status} {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return r.Protocol
+	}
+	return strings.Join(out, " ")
+}
+
+// hinted says whether any of the records tells what it was.
+func hinted(all []observer.Record) bool {
+	return slices.ContainsFunc(all, func(r observer.Record) bool { return r.Protocol != "" })
+}
+
 // notes is what is out of the ordinary about a record.
 func notes(r *observer.Record) string {
 	var out []string
@@ -113,7 +133,7 @@ func notes(r *observer.Record) string {
 	}
 	for f := range strings.SplitSeq(r.Flags, ",") {
 		switch f {
-		case "aborted-request", "aborted-answer", "overlap", "half-closed", "reordered":
+		case "aborted-request", "aborted-answer", "overlap", "half-closed", "reordered", "handshake", "continued":
 			out = append(out, f)
 		}
 	}
@@ -121,8 +141,12 @@ func notes(r *observer.Record) string {
 }
 
 func recordTable(all []observer.Record) *term.Table {
-	t := term.NewTable("TIME", "SERVICE", "ROLE", "PEER", "TOTAL", "UPLOAD", "QUEUE", "SERVER", "SEND", "DELIVER", "BYTES IN", "OUT", "NOTES").
-		Spare("BYTES IN", "OUT", "ROLE", "NOTES")
+	head, spare := []string{"TIME", "SERVICE", "ROLE", "PEER"}, []string{"BYTES IN", "OUT", "ROLE", "NOTES"}
+	hints := hinted(all)
+	if hints {
+		head, spare = append(head, "REQUEST"), append(spare, "PEER")
+	}
+	t := term.NewTable(append(head, "TOTAL", "UPLOAD", "QUEUE", "SERVER", "SEND", "DELIVER", "BYTES IN", "OUT", "NOTES")...).Spare(spare...)
 	for i := range all {
 		r := &all[i]
 		most := largest(r)
@@ -133,21 +157,34 @@ func recordTable(all []observer.Record) *term.Table {
 			}
 			return c
 		}
-		t.Row(r.Time.Format("15:04:05.000"), who(r), r.Role, peer(r), span(r.Total),
-			cell("upload"), cell("queue"), cell("server"), cell("send"), cell("deliver"), fmt.Sprint(r.Request), fmt.Sprint(r.Answer), notes(r))
+		row := []any{r.Time.Format("15:04:05.000"), who(r), r.Role, peer(r)}
+		if hints {
+			row = append(row, what(r))
+		}
+		t.Row(append(row, span(r.Total),
+			cell("upload"), cell("queue"), cell("server"), cell("send"), cell("deliver"), fmt.Sprint(r.Request), fmt.Sprint(r.Answer), notes(r))...)
 	}
 	return t
 }
 
 func inflightTable(all []observer.Record) *term.Table {
-	t := term.NewTable("AGE", "SERVICE", "ROLE", "PEER", "STATE", "BYTES IN", "OUT", "UNACKED", "PROCESS", "NOTES").Spare("PROCESS", "UNACKED", "NOTES")
+	head := []string{"AGE", "SERVICE", "ROLE", "PEER"}
+	hints := hinted(all)
+	if hints {
+		head = append(head, "REQUEST")
+	}
+	t := term.NewTable(append(head, "STATE", "BYTES IN", "OUT", "UNACKED", "PROCESS", "NOTES")...).Spare("PROCESS", "UNACKED", "NOTES")
 	for i := range all {
 		r := &all[i]
 		process := "-"
 		if r.PID != 0 {
 			process = fmt.Sprintf("%d (%s)", r.PID, r.Command)
 		}
-		t.Row(span(r.Age), who(r), r.Role, peer(r), r.State, fmt.Sprint(r.Request), fmt.Sprint(r.Answer), fmt.Sprint(r.Unacked), process, notes(r))
+		row := []any{span(r.Age), who(r), r.Role, peer(r)}
+		if hints {
+			row = append(row, what(r))
+		}
+		t.Row(append(row, r.State, fmt.Sprint(r.Request), fmt.Sprint(r.Answer), fmt.Sprint(r.Unacked), process, notes(r))...)
 	}
 	return t
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/anole-os/anole/tcprt"
 	"github.com/anole-os/anole/tcprt/detect"
+	"github.com/anole-os/anole/tcprt/l7"
 	"github.com/anole-os/anole/workload"
 )
 
@@ -21,6 +22,7 @@ type Config struct {
 	Sample   uint32         `yaml:"sample" doc:"Of how many requests tail takes one whatever it was like, a power of two."`
 	Keep     int            `yaml:"keep" doc:"How many of the latest records are kept in memory, 300 bytes each."`
 	CPU      float64        `yaml:"cpuPercent" doc:"What it may cost, in percent of one CPU, kernel and agent together; above it less is measured. 0 is no limit."`
+	L7       string         `yaml:"l7" doc:"What requests are, by their first bytes: off; verbs (method, route and status of HTTP, commands of Redis, first words of SQL); statements (also SQL without its values). No header and no value is kept."`
 	Series   int            `yaml:"series" doc:"How many services have series of their own in the metrics, the busiest; the others are one."`
 }
 
@@ -39,7 +41,7 @@ const Off = "off"
 
 // Default is the Config of a node that nobody configured.
 func Default() Config {
-	return Config{Tier: "auto", Stamp: 16, Records: Tail, Sample: 1024, Keep: 16384, CPU: 10, Series: 32}
+	return Config{Tier: "auto", Stamp: 16, Records: Tail, Sample: 1024, Keep: 16384, CPU: 10, Series: 32, L7: "off"}
 }
 
 // Validate says what is wrong.
@@ -48,6 +50,11 @@ func (c *Config) Validate() error {
 	if c.Tier != Off {
 		if _, err := tcprt.ParseTier(c.Tier); err != nil {
 			errs = append(errs, fmt.Errorf("tier is %q, want auto, lite, full, txstamp, sockdiag or off", c.Tier))
+		}
+	}
+	if c.L7 != Off {
+		if _, err := l7.ParseLevel(c.L7); err != nil {
+			errs = append(errs, fmt.Errorf("l7 is %q, want off, verbs or statements", c.L7))
 		}
 	}
 	switch c.Records {
@@ -85,7 +92,11 @@ func (c *Config) Validate() error {
 
 func (c *Config) collector(root string) tcprt.Options {
 	tier, _ := tcprt.ParseTier(c.Tier)
-	return tcprt.Options{Tier: tier, Ports: c.Ports, Networks: c.Networks, Emit: c.emit(), Sample: c.Sample, Stamp: c.Stamp, Root: root}
+	var hints func(*tcprt.Record, []byte, []byte)
+	if level, err := l7.ParseLevel(c.L7); err == nil {
+		hints = (&l7.Teller{Level: level}).Hints
+	}
+	return tcprt.Options{Hints: hints, Tier: tier, Ports: c.Ports, Networks: c.Networks, Emit: c.emit(), Sample: c.Sample, Stamp: c.Stamp, Root: root}
 }
 
 func (c *Config) emit() tcprt.Emit {

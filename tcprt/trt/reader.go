@@ -113,7 +113,7 @@ func (r *Reader) Each(f func(*tcprt.Record) error) error {
 // block gives the records of a frame. Its sum was right: rows that are not as they
 // should be are of another program.
 func (r *Reader) block(raw []byte, f func(*tcprt.Record) error) error {
-	r.rows = row{b: raw, conns: r.rows.conns[:0]}
+	r.rows = row{b: raw, conns: r.rows.conns[:0], words: r.rows.words[:0]}
 	var rec tcprt.Record
 	for n := r.rows.u(); n > 0; n-- {
 		if err := r.rows.next(&rec); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/anole-os/anole/tcprt"
@@ -28,12 +29,37 @@ type rows struct {
 	b     []byte
 	n     int
 	conns map[conn]uint64
+	words map[string]uint64 // of hints
 	t0    time.Duration
 }
+
+// hinted is a bit beside a row's flags: a Hint follows.
+const hinted = 1 << 40
 
 func (w *rows) reset() {
 	w.b, w.n, w.t0 = w.b[:0], 0, 0
 	clear(w.conns)
+	clear(w.words)
+}
+
+// hint writes one as places in the block's list of words, which a word is put on when
+// it is first there; the first place is "".
+func (w *rows) hint(h *tcprt.Hint) {
+	for _, s := range [...]string{h.Protocol, h.Method, h.Route, h.Status, h.Traceparent} {
+		if s = s[:min(len(s), 255)]; s == "" {
+			w.u(0)
+			continue
+		}
+		at, known := w.words[s]
+		if !known {
+			at = uint64(len(w.words)) + 1
+			w.words[s] = at
+		}
+		w.u(at)
+		if !known {
+			w.b = append(append(w.b, byte(len(s))), s...)
+		}
+	}
 }
 
 func (w *rows) u(v uint64) { w.b = binary.AppendUvarint(w.b, v) }
@@ -73,7 +99,12 @@ func (w *rows) add(r *tcprt.Record) {
 		name := c.command.String()
 		w.b = append(append(w.b, byte(len(name))), name...)
 	}
-	w.u(uint64(r.Flags))
+	if r.Hint == (tcprt.Hint{}) {
+		w.u(uint64(r.Flags))
+	} else {
+		w.u(uint64(r.Flags) | hinted)
+		w.hint(&r.Hint)
+	}
 	w.u(uint64(r.Number))
 	w.i(int64(r.T0 - w.t0))
 	w.t0 = r.T0
@@ -96,6 +127,7 @@ func (w *rows) add(r *tcprt.Record) {
 type row struct {
 	b     []byte
 	conns []conn
+	words []string
 	t0    time.Duration
 	bad   bool
 }
@@ -180,6 +212,22 @@ func (d *row) conn() (c conn) {
 	return c
 }
 
+func (d *row) hint(h *tcprt.Hint) {
+	for _, s := range [...]*string{&h.Protocol, &h.Method, &h.Route, &h.Status, &h.Traceparent} {
+		at := d.u()
+		switch {
+		case at == 0:
+			continue
+		case at == uint64(len(d.words))+1:
+			d.words = append(d.words, strings.ToValidUTF8(string(d.take(int(d.byte()))), "?"))
+		case at > uint64(len(d.words)):
+			d.bad = true
+			return
+		}
+		*s = d.words[at-1]
+	}
+}
+
 func (d *row) next(r *tcprt.Record) error {
 	index := d.u()
 	switch {
@@ -193,7 +241,14 @@ func (d *row) next(r *tcprt.Record) error {
 	}
 	c := &d.conns[index]
 	*r = tcprt.Record{Role: c.role, Local: c.local, Remote: c.remote, NetNS: c.netns, Cgroup: c.cgroup, PID: c.pid, Command: c.command}
-	r.Flags, r.Number = tcprt.Flags(d.u32()), d.u32()
+	flags := d.u()
+	if flags&hinted != 0 {
+		d.hint(&r.Hint)
+	}
+	if flags &^= hinted; flags > 1<<32-1 {
+		d.bad = true
+	}
+	r.Flags, r.Number = tcprt.Flags(flags), d.u32()
 	r.T0 = d.t0 + time.Duration(d.i())
 	d.t0 = r.T0
 	for _, t := range [...]*time.Duration{&r.T1, &r.Read, &r.T2, &r.Last, &r.T3, &r.End} {

@@ -27,6 +27,9 @@ func some(n int) []tcprt.Record {
 			RequestSeq: r.Uint32(), AnswerSeq: r.Uint32(), RequestBytes: uint32(r.IntN(500)), AnswerBytes: uint32(r.IntN(9000)), Retransmits: uint32(r.IntN(2)),
 			RTT: 100 * time.Microsecond, MinRTT: 20 * time.Microsecond, MSS: 1448,
 		}
+		if i%3 == 0 {
+			out[i].Hint = tcprt.Hint{Protocol: "http", Method: "GET", Route: "/a/{id}", Status: []string{"200", "404"}[i%2]}
+		}
 		if i%10 == 0 {
 			out[i].T2, out[i].Last, out[i].T3, out[i].Read = 0, 0, 0, 0
 			out[i].Unacked, out[i].OutOfOrder, out[i].ZeroWindows, out[i].Queued = 1, 2, 3, 4
@@ -177,7 +180,7 @@ func FuzzReader(f *testing.F) {
 }
 
 func FuzzRows(f *testing.F) {
-	w := rows{conns: map[conn]uint64{}}
+	w := rows{conns: map[conn]uint64{}, words: map[string]uint64{}}
 	for _, r := range some(5) {
 		w.add(&r)
 	}

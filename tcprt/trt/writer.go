@@ -76,7 +76,7 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	if _, err := w.Write(append(b, body...)); err != nil {
 		return nil, fmt.Errorf("write recording: %w", err)
 	}
-	return &Writer{w: w, z: z, rows: rows{conns: map[conn]uint64{}}}, nil
+	return &Writer{w: w, z: z, rows: rows{conns: map[conn]uint64{}, words: map[string]uint64{}}}, nil
 }
 
 // Add takes a record. An error is of writing, and is given from then on.
