@@ -29,7 +29,7 @@ here), queue (until the program read it), server (until its answer began), send
 (until the last of it left), deliver (until the other side had it). No program is
 changed and no port configured.`,
 	}
-	c.AddCommand(statusCommand(), topCommand(), statCommand(), watchCommand(), slowCommand(), inflightCommand(), diagnoseCommand(),
+	c.AddCommand(statusCommand(), topCommand(), statCommand(), routesCommand(), watchCommand(), slowCommand(), inflightCommand(), diagnoseCommand(),
 		recordCommand(), replayCommand(), joinCommand(), exportCommand(), benchCommand())
 	return c
 }

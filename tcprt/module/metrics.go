@@ -47,6 +47,9 @@ var (
 	under  = ofService(core.Gauge, "inflight_requests", "Requests under way, of the services with series of their own.")
 	oldest = ofService(core.Gauge, "inflight_oldest_seconds", "Age of the oldest of those.")
 
+	kindCount = ofService(core.Counter, "hinted_requests_total", "Requests that have a record, by what their first bytes told (tcprt.l7); all requests with tcprt.records: all.", "protocol", "method", "route", "status")
+	kindTime  = ofService(core.Histogram, "hinted_request_duration_seconds", "Time of those that are complete. Native buckets, and none but +Inf of the classic ones.", "protocol", "method", "route")
+
 	anomaly   = ofService(core.Gauge, "anomaly_score", "How far a service is from its usual, in standard deviations, while it is out of it.", "cause")
 	anomalies = desc(core.Counter, "anomalies_total", "Times that a service was not as usual.", "cause")
 
@@ -97,6 +100,7 @@ func (m *Module) Collect(emit func(core.Metric)) {
 		return
 	}
 	m.series.collect(o, m.cfg.Series, emit)
+	collectKinds(o.Kinds(), emit)
 	s := o.Status()
 	collectStatus(&s, emit)
 	o.Suspects(func(key tcprt.Service, n *tcprt.Names, cause blame.Cause, score float64) {

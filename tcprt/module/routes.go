@@ -43,6 +43,13 @@ type (
 	}
 )
 
+// routes is the answer of /routes: what requests are, by their hints.
+type routes struct {
+	L7      string           `json:"l7"`
+	Records observer.Records `json:"records"`
+	Routes  []observer.Kind  `json:"routes"`
+}
+
 // Routes implements core.Router.
 func (m *Module) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/tcprt/status", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
@@ -76,6 +83,9 @@ func (m *Module) Routes(mux *http.ServeMux) {
 			h.Bounds = append(h.Bounds, tcprt.UpperBound(i))
 		}
 		return h, nil
+	}))
+	mux.HandleFunc("GET /api/v1/tcprt/routes", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
+		return routes{m.cfg.L7, m.cfg.Records, o.Kinds()}, nil
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/anomalies", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
 		return found{o.Anomalies()}, nil

@@ -3,12 +3,18 @@ package observer
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -252,4 +258,42 @@ func TestKernelAnomaly(t *testing.T) {
 		t.Logf("%s: %s of %s, %.2f sure, %v: %q", a.Role, a.Cause, a.Component, a.Sure, a.Shares, a.Evidence)
 	}
 	t.Logf("found after %v", took)
+}
+
+// With l7 requests are told apart by what they are, and what they say is not kept.
+func TestKernelKinds(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/nowhere" {
+			http.NotFound(w, r)
+		}
+	}))
+	defer web.Close()
+	r := observe(t, func(c *Config) {
+		c.L7, c.Records = "verbs", All
+		c.Ports = []uint16{netip.MustParseAddrPort(web.Listener.Addr().String()).Port()}
+	})
+	const users = 30
+	for i := range users {
+		for _, path := range []string{fmt.Sprintf("/users/%d?token=secret", i), "/nowhere"} {
+			answer, err := web.Client().Get(web.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+		}
+	}
+	web.CloseClientConnections()
+	want := map[string]uint64{"server http GET /users/{id} 200": users, "client http GET /users/{id} 200": users, "server http GET other 404": users, "client http GET other 404": users}
+	r.eventually("all requests by what they are", func() bool {
+		got := map[string]uint64{}
+		for _, k := range r.o.Kinds() {
+			got[fmt.Sprint(k.Role, " ", k.Protocol, " ", k.Method, " ", k.Route, " ", k.Status)] += k.Requests
+		}
+		return maps.Equal(got, want)
+	})
+	for _, v := range r.o.Slow(Filter{}, 1000) {
+		if b, err := json.Marshal(v); err != nil || strings.Contains(string(b), "secret") || v.Protocol != "http" || v.Method != "GET" {
+			t.Fatalf("%s, %v", b, err)
+		}
+	}
 }

@@ -45,6 +45,7 @@ type Observer struct {
 	status    Status
 	budget    budget
 	judge     judge
+	kinds     kinds
 
 	// of Run alone
 	window             tcprt.Totals
@@ -210,7 +211,9 @@ func (o *Observer) count(now time.Time) error {
 			return err
 		}
 	}
-	o.attr.Forget(func(s tcprt.Service) bool { return o.services[s] != nil })
+	there := func(s tcprt.Service) bool { return o.services[s] != nil }
+	o.attr.Forget(there)
+	o.kinds.forget(there)
 	return nil
 }
 

@@ -25,6 +25,7 @@ func (o *Observer) view(r *tcprt.Record) Record {
 // keep puts a record into the ring and tells those who listen; the lock is held.
 func (o *Observer) keep(r *tcprt.Record) {
 	o.told++
+	o.kinds.add(r)
 	for t := range o.taps {
 		t.add(r)
 	}
