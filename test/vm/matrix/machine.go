@@ -33,11 +33,14 @@ var containing = []string{"-run=^(TestPodsGetTheirClassByCRI|TestAgentWithNRI|Te
 func brief() []*machine {
 	var quick []string
 	for _, p := range asking {
-		if !slices.Contains([]string{"./qos", "./qos/shape", "./qos/run", "./qos/runq", "./test/fault"}, p) {
+		if !slices.Contains([]string{"./qos", "./qos/shape", "./qos/run", "./qos/runq", "./tcprt", "./test/fault"}, p) {
 			quick = append(quick, p)
 		}
 	}
-	return []*machine{{Kernel: "6.12", Cgroup: "v2", runs: [][]string{quick, {"-run=^TestKernel(Memory|IO|Suppress|Pressure)", "./qos"}}}}
+	return []*machine{{Kernel: "6.12", Cgroup: "v2", runs: [][]string{
+		quick, {"-run=^TestKernel(Memory|IO|Suppress|Pressure)", "./qos"},
+		{"-skip=^TestKernel(StartedAndStopped|MeasurerKilled)$", "./tcprt"}, // programs are loaded a hundred times, which QEMU takes minutes for
+	}}}
 }
 
 // all are the machines. Each has the containerd of its kernel's release of Debian.
