@@ -72,6 +72,7 @@ func documented(t *testing.T) map[string][]string {
 		}
 		out[m[1]+"_bucket"] = append(slices.Clone(labels), "le")
 		out[m[1]+"_count"], out[m[1]+"_sum"] = labels, labels
+		out[m[1]] = labels // native
 	}
 	if len(out) < 50 {
 		t.Fatalf("only %d metrics are documented", len(out))
@@ -79,7 +80,7 @@ func documented(t *testing.T) map[string][]string {
 	return out
 }
 
-var variables = strings.NewReplacer("$__rate_interval", "1m", "$node", ".*")
+var variables = strings.NewReplacer("$__rate_interval", "1m", "$node", ".*", "$role", ".*", "$service", ".*")
 
 // Every query is one that Prometheus takes, names metrics and labels that there
 // are, and asks the nodes that were chosen.
@@ -100,11 +101,11 @@ func TestQueries(t *testing.T) {
 				checkExpr(t, file+": "+p.Title, expr, known, used)
 			}
 		}
-		if file != "qos.json" {
-			continue
-		}
+		room := "anole_" + strings.TrimSuffix(file, ".json") + "_"
 		for m := range known {
-			if name := strings.TrimSuffix(m, "_bucket"); strings.HasPrefix(m, "anole_qos_") && !used[m] && !unshown[name] && !strings.HasSuffix(m, "_count") && !strings.HasSuffix(m, "_sum") {
+			name := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(m, "_bucket"), "_count"), "_sum")
+			shown := slices.ContainsFunc([]string{"", "_bucket", "_count", "_sum"}, func(s string) bool { return used[name+s] })
+			if strings.HasPrefix(m, room) && !shown && !unshown[name] {
 				t.Errorf("%s shows nothing of %s: add a panel, or say here why not", file, m)
 			}
 		}
@@ -116,6 +117,8 @@ var unshown = map[string]bool{
 	"anole_qos_node_cpu_used_cores": true, "anole_qos_node_cpu_steal_cores": true, // of the node exporter too
 	"anole_qos_cpu_throttled_seconds_total": true, "anole_qos_cpu_bursts_total": true, "anole_qos_workload_throttled_periods_total": true,
 	"anole_qos_control_loop_late_total": true, "anole_qos_credit_grants_total": true, "anole_qos_rt_threads": true, "anole_qos_steered_total": true,
+	"anole_tcprt_overlaps_total": true, "anole_tcprt_connections_opened_total": true, "anole_tcprt_services": true,
+	"anole_tcprt_segments_missed_total": true, "anole_tcprt_synack_retransmits_total": true,
 	"anole_qos_rt_demotions_total": true, "anole_qos_admissions_total": true, "anole_qos_net_links": true,
 }
 
