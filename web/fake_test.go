@@ -29,12 +29,16 @@ type fakeAgent struct {
 func newFakeAgent(t testing.TB) *fakeAgent {
 	a := &fakeAgent{node: fakeDay(), began: time.Now().Add(-3*time.Hour - 12*time.Minute)}
 	mux := http.NewServeMux()
-	mux.Handle("/", Handler([]Panel{{ID: "qos", Title: "QoS", Order: 10, FS: os.DirFS("../qos/module/panel")}}))
+	mux.Handle("/", Handler([]Panel{
+		{ID: "qos", Title: "QoS", Order: 10, FS: os.DirFS("../qos/module/panel")},
+		{ID: "tcprt", Title: "Requests", Order: 20, FS: os.DirFS("../tcprt/module/panel")},
+	}))
 	mux.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, a.status()) })
 	mux.HandleFunc("GET /api/v1/features", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, map[string]any{"features": fakeFeatures}) })
 	mux.HandleFunc("GET /api/v1/qos/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, a.qos()) })
 	mux.HandleFunc("GET /api/v1/qos/explain", a.explain)
 	mux.HandleFunc("GET /api/v1/workload/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, a.containers()) })
+	a.tcprt(mux)
 	a.node.prometheus(mux)
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.gone.Load() {

@@ -19,9 +19,9 @@ func TestPictures(t *testing.T) {
 	}{{"light", 1280, 800, "light"}, {"dark", 1280, 800, "dark"}, {"mobile", 390, 844, "light"}, {"narrow", 360, 640, "dark"}, {"4k", 3840, 2160, "dark"}} {
 		t.Run(size.name, func(t *testing.T) {
 			p := openTab(t, size.width, size.height, size.scheme)
-			for _, panel := range []string{"overview", "qos", "explore"} {
+			for _, panel := range []string{"overview", "qos", "tcprt", "explore"} {
 				p.open(a.URL + "/#/" + panel)
-				p.until(`document.querySelector('.plot canvas') && document.querySelector('tbody tr')`)
+				p.until(`document.querySelector('.plot canvas, .rt-figure canvas') && document.querySelector('tbody tr')`)
 				if over := eval[float64](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 					t.Errorf("%s is %v px wider than its window: %v", panel, over, eval[string](p, widest))
 				}

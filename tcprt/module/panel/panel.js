@@ -5,6 +5,7 @@ import {mountAnomalies} from './anomalies.js';
 import {mountServices} from './services.js';
 import {mountService} from './service.js';
 import {mountRequests} from './requests.js';
+import {mountRoutes} from './routes.js';
 
 export async function mount(el, kit) {
   const {h} = kit;
@@ -14,12 +15,14 @@ export async function mount(el, kit) {
   const anomalies = h('section', {class: 'card', 'aria-labelledby': 'rt-amiss'});
   const services = h('section', {class: 'card', 'aria-labelledby': 'rt-services'});
   const one = h('section', {class: 'card', 'aria-labelledby': 'rt-one', hidden: true});
+  const routes = h('section', {class: 'card', 'aria-labelledby': 'rt-routes', hidden: true});
   const requests = h('div', {class: 'grid'});
-  kit.put(el, h('h2', {class: 'sr'}, 'Requests'), trouble, tiles, anomalies, services, one, requests);
+  kit.put(el, h('h2', {class: 'sr'}, 'Requests'), trouble, tiles, anomalies, services, one, routes, requests);
 
   const showTiles = mountTiles(tiles, kit);
   const showAnomalies = mountAnomalies(anomalies, kit, id => pick(id));
   const detail = mountService(one, kit);
+  const showRoutes = mountRoutes(routes, kit);
   const lists = mountRequests(requests, kit);
   const pick = id => {
     chosen = id;
@@ -37,6 +40,7 @@ export async function mount(el, kit) {
       showAnomalies(found.anomalies ?? []);
       showServices(status.by_service ?? []);
       detail.show(status.by_service ?? []);
+      showRoutes(await kit.fetchJSON('/api/v1/tcprt/routes', {signal}));
       await lists.tick(signal);
     } catch (err) {
       if (signal.aborted || err.status === 0) return; // the shell's banner says it
