@@ -51,6 +51,7 @@ var cases = []benchCase{
 	{"think", "a server's time of a request against its client's, with time to think", (*bencher).think},
 	{"scan", "a look at the requests under way among 20,000 connections", (*bencher).scan},
 	{"faults", "eight faults of services: found in five seconds, and told by their causes", (*bencher).faults},
+	{"kill", "traffic while its measurement is killed", (*bencher).kill},
 }
 
 // Cases names the scenarios and says what each measures.

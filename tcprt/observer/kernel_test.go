@@ -297,3 +297,61 @@ func TestKernelKinds(t *testing.T) {
 		}
 	}
 }
+
+// Of TLS it is told which turns are the handshake's, and which are requests; a body
+// that waited for 100 Continue is marked.
+func TestKernelHandshakeAndContinue(t *testing.T) {
+	answer := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	secret, plain := httptest.NewTLSServer(answer), httptest.NewServer(answer)
+	defer secret.Close()
+	defer plain.Close()
+	port := func(s *httptest.Server) uint16 { return netip.MustParseAddrPort(s.Listener.Addr().String()).Port() }
+	r := observe(t, func(c *Config) {
+		c.L7, c.Records = "verbs", All
+		c.Ports = []uint16{port(secret), port(plain)}
+	})
+	const turns = 10
+	for range turns {
+		answer, err := secret.Client().Get(secret.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+	}
+	tr := &http.Transport{ExpectContinueTimeout: 10 * time.Second}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequest("POST", plain.URL+"/upload", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Expect", "100-continue")
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	secret.CloseClientConnections()
+	tr.CloseIdleConnections()
+	for _, role := range []tcprt.Role{tcprt.Server, tcprt.Client} {
+		var shakes, asked, waited int
+		r.eventually("all turns", func() bool {
+			shakes, asked, waited = 0, 0, 0
+			for _, v := range r.o.Slow(Filter{Role: role}, 1000) {
+				flags := tcprt.ParseFlags(v.Flags)
+				switch {
+				case flags&tcprt.Handshake != 0:
+					shakes++
+				case flags&tcprt.TLS != 0:
+					asked++
+				case flags&tcprt.Continued != 0 && v.Method == "POST" && v.Route == "/upload":
+					waited++
+				}
+			}
+			return shakes+asked >= turns && waited == 1
+		})
+		// What ends the handshake may come with the first request, in one turn.
+		if asked < turns-1 || asked > turns+1 || shakes < 1 || shakes > 2 {
+			t.Errorf("%s: %d turns of the handshake, %d requests in TLS, want %d", role, shakes, asked, turns)
+		}
+	}
+}
