@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/anole-os/anole/tcprt"
@@ -83,12 +84,16 @@ func (w *Writer) Add(r *tcprt.Record, n *tcprt.Names) error {
 		end = max(end, r.End)
 	}
 	name := "request"
+	if what := r.Hint.Method + " " + r.Hint.Route; what != " " {
+		name = strings.TrimSpace(what)
+	}
 	if !r.Complete() {
 		name = "aborted"
 	}
 	slice(name, "request", r.T0, end, map[string]any{
 		"number": r.Number, "request_bytes": r.RequestBytes, "answer_bytes": r.AnswerBytes, "retransmits": r.Retransmits, "out_of_order": r.OutOfOrder,
 		"zero_windows": r.ZeroWindows, "rtt_us": r.RTT.Microseconds(), "min_rtt_us": r.MinRTT.Microseconds(), "flags": r.Flags.String(), "total_us": float64(r.Total()) / 1000,
+		"protocol": r.Hint.Protocol, "status": r.Hint.Status, "traceparent": r.Hint.Traceparent,
 	})
 	begin := r.T0
 	for _, s := range []struct {

@@ -19,6 +19,9 @@ func TestTrace(t *testing.T) {
 			t0 := time.Duration(i+1) * time.Millisecond
 			r := &tcprt.Record{Role: tcprt.Server, Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("10.0.0.2:4711"),
 				T0: t0, T1: t0 + 10, Read: t0 + 15, T2: t0 + 40, Last: t0 + 50, T3: t0 + 90, End: t0 + 100}
+			if i == 1 {
+				r.Hint = tcprt.Hint{Protocol: "http", Method: "GET", Route: "/users/{id}"}
+			}
 			if i == 2 {
 				r.Flags, r.T2, r.Last, r.T3 = tcprt.AbortedRequest, 0, 0, 0
 			}
@@ -49,7 +52,7 @@ func TestTrace(t *testing.T) {
 		if n == 0 && len(trace.TraceEvents) != 0 {
 			t.Errorf("%+v", trace)
 		}
-		if n == 3 && (count["X request request"] != 2 || count["X request aborted"] != 1 || count["X phase upload"] != 3 || count["X phase deliver"] != 2 || count["M  process_name"] != 1 || count["M  thread_name"] != 1) {
+		if n == 3 && (count["X request request"] != 1 || count["X request GET /users/{id}"] != 1 || count["X request aborted"] != 1 || count["X phase upload"] != 3 || count["X phase deliver"] != 2 || count["M  process_name"] != 1 || count["M  thread_name"] != 1) {
 			t.Errorf("%v", count)
 		}
 	}
