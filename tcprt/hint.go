@@ -10,4 +10,7 @@ package tcprt
 // W3C's Trace Context.
 type Hint struct {
 	Protocol, Method, Route, Status, Traceparent string
+	// Requests is how many requests begin in those bytes, where it is more than one: a
+	// pipeline, or streams of HTTP/2. The other fields are of the first.
+	Requests uint16
 }

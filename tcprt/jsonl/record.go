@@ -55,6 +55,7 @@ type Record struct {
 	Route       string             `json:"route,omitempty"`
 	Status      string             `json:"status,omitempty"`
 	Traceparent string             `json:"traceparent,omitempty"`
+	Requests    uint16             `json:"requests,omitempty"` // that begin in it, where they are several
 }
 
 // Of makes one. offset is added to the record's times to get Unix time.
@@ -65,7 +66,7 @@ func Of(r *tcprt.Record, n *tcprt.Names, offset time.Duration) Record {
 		Request: r.RequestBytes, Answer: r.AnswerBytes, Unacked: r.Unacked, Retransmits: r.Retransmits, OutOfOrder: r.OutOfOrder, ZeroWindows: r.ZeroWindows,
 		Busy: r.Busy.Seconds(), Window: r.WindowLimited.Seconds(), Buffer: r.BufferLimited.Seconds(), Queued: r.Queued.Seconds(),
 		RTT: r.RTT.Seconds(), MinRTT: r.MinRTT.Seconds(), Flags: r.Flags.String(),
-		Protocol: r.Hint.Protocol, Method: term.Clean(r.Hint.Method), Route: term.Clean(r.Hint.Route), Status: term.Clean(r.Hint.Status), Traceparent: r.Hint.Traceparent,
+		Protocol: r.Hint.Protocol, Method: term.Clean(r.Hint.Method), Route: term.Clean(r.Hint.Route), Status: term.Clean(r.Hint.Status), Traceparent: r.Hint.Traceparent, Requests: r.Hint.Requests,
 	}
 	if v.Name == "-" && v.Command != "" {
 		v.Name = v.Command

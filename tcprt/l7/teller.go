@@ -72,4 +72,7 @@ func (t *Teller) Hints(r *tcprt.Record, request, answer []byte) {
 	}
 	h, flags := parse(&k.options, p, request, answer)
 	r.Hint, r.Flags = h, r.Flags|flags
+	if n := Count(p, request); n > 1 {
+		r.Hint.Requests = uint16(n)
+	}
 }

@@ -3,6 +3,7 @@ package l7
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/anole-os/anole/tcprt"
@@ -35,6 +36,9 @@ func TestTeller(t *testing.T) {
 	}
 	if r := tell(9002, "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", ""); r.Flags&(tcprt.TLS|tcprt.Handshake) != tcprt.TLS|tcprt.Handshake {
 		t.Errorf("%+v", r)
+	}
+	if r := tell(9001, strings.Repeat("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 4), "$1\r\nv\r\n"); r.Hint.Requests != 4 || r.Hint.Method != "GET" {
+		t.Errorf("%+v", r.Hint)
 	}
 	if r := tell(9003, "", ""); r.Hint != (tcprt.Hint{}) {
 		t.Errorf("%+v", r.Hint)

@@ -112,7 +112,10 @@ func what(r *observer.Record) string {
 		}
 	}
 	if len(out) == 0 {
-		return r.Protocol
+		out = append(out, r.Protocol)
+	}
+	if r.Requests > 1 {
+		out = append(out, fmt.Sprintf("and %d more", r.Requests-1))
 	}
 	return strings.Join(out, " ")
 }

@@ -57,7 +57,7 @@ func (k *kinds) add(r *tcprt.Record) {
 		return
 	}
 	key := kind{r.Service(), r.Hint}
-	key.hint.Traceparent = ""
+	key.hint.Traceparent, key.hint.Requests = "", 0
 	c := k.known[key]
 	if c == nil {
 		if k.known == nil {
@@ -71,7 +71,7 @@ func (k *kinds) add(r *tcprt.Record) {
 			k.known[key] = c
 		}
 	}
-	c.requests++
+	c.requests += uint64(max(1, r.Hint.Requests))
 	if !r.Complete() {
 		c.failed++
 		return

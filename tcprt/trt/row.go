@@ -60,6 +60,7 @@ func (w *rows) hint(h *tcprt.Hint) {
 			w.b = append(append(w.b, byte(len(s))), s...)
 		}
 	}
+	w.u(uint64(h.Requests))
 }
 
 func (w *rows) u(v uint64) { w.b = binary.AppendUvarint(w.b, v) }
@@ -226,6 +227,9 @@ func (d *row) hint(h *tcprt.Hint) {
 		}
 		*s = d.words[at-1]
 	}
+	n := d.u32()
+	d.bad = d.bad || n > 1<<16-1
+	h.Requests = uint16(n)
 }
 
 func (d *row) next(r *tcprt.Record) error {

@@ -28,7 +28,7 @@ func some(n int) []tcprt.Record {
 			RTT: 100 * time.Microsecond, MinRTT: 20 * time.Microsecond, MSS: 1448,
 		}
 		if i%3 == 0 {
-			out[i].Hint = tcprt.Hint{Protocol: "http", Method: "GET", Route: "/a/{id}", Status: []string{"200", "404"}[i%2]}
+			out[i].Hint = tcprt.Hint{Protocol: "http", Method: "GET", Route: "/a/{id}", Status: []string{"200", "404"}[i%2], Requests: uint16(i % 5)}
 		}
 		if i%10 == 0 {
 			out[i].T2, out[i].Last, out[i].T3, out[i].Read = 0, 0, 0, 0
