@@ -17,11 +17,11 @@ func bounded(t *testing.T, h tcprt.Hint) {
 		most int
 	}{{h.Protocol, 10}, {h.Method, MaxMethod}, {h.Route, MaxRoute}, {h.Status, MaxStatus}, {h.Traceparent, 55}} {
 		if len(f.text) > f.most || !utf8.ValidString(f.text) || strings.ContainsFunc(f.text, func(r rune) bool { return r < ' ' || r > '~' }) {
-			t.Fatalf("%+q", h)
+			t.Fatalf("%+v", h)
 		}
 	}
 	if h.Traceparent != "" && len(h.Traceparent) != 55 {
-		t.Fatalf("%+q", h)
+		t.Fatalf("%+v", h)
 	}
 }
 
