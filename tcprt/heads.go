@@ -30,6 +30,16 @@ func (h *hints) add(r *Record, raw []byte) {
 	h.tell(r, w.Asked[:min(int(w.AskedLen), len(w.Asked))], w.Answered[:min(int(w.AnsweredLen), len(w.Answered))])
 }
 
+// ProbeHints says whether the node can have hints: nil, or an error that wraps a
+// *feature.UnsupportedError.
+func ProbeHints() error {
+	c, err := Open(Options{Ports: []uint16{1}, Tier: Lite, Hints: func(*Record, []byte, []byte) {}})
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
 // readHeads has the first bytes read of what passes the root cgroup.
 func (c *Collector) readHeads(o *Options) error {
 	mount, err := cgroup2(o.Root, "the first bytes of requests")

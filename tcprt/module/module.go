@@ -192,6 +192,7 @@ func (m *Module) Probes() []*feature.Probe {
 		tier(tcprt.Lite, "Each TCP request timed by its segments: upload, server, send, deliver"),
 		tier(tcprt.Full, "How long requests lie in their socket before the program reads them, and which program that is"),
 		tier(tcprt.TxStamp, "How long writes lie in the qdisc, and when their acknowledgement came in any state of the connection"),
+		feature.NewProbe("tcprt", "hints", "What requests are, by their first bytes: routes, commands, statements (tcprt.l7)", func() (string, error) { return "", tcprt.ProbeHints() }),
 	}
 }
 

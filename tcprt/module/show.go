@@ -200,6 +200,9 @@ func writeStatus(w io.Writer, s *stat) error {
 	if s.Short != "" {
 		line("no higher tier: %s", s.Short)
 	}
+	if s.NoHints != "" {
+		line("no hints of what requests are: %s", s.NoHints)
+	}
 	line("cost %.2f %% of a CPU: the agent %.2f %%, the kernel's programs %.2f %%", 100*s.Cost, 100*(s.Cost-s.Kernel), 100*s.Kernel)
 	line("%d services, %d records kept of %d that the kernel gave; %d lost for want of room, %d segments seen late", s.Status.Services, s.Kept, s.Records, s.Dropped, s.Missed)
 	if s.Problem != "" {

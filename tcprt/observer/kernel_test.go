@@ -355,3 +355,20 @@ func TestKernelHandshakeAndContinue(t *testing.T) {
 		}
 	}
 }
+
+// A node that cannot have hints has all else, and says why not.
+func TestKernelNoHints(t *testing.T) {
+	testkit.NeedRoot(t)
+	root := t.TempDir() // without a cgroup2 hierarchy
+	if err := os.Symlink("/proc", filepath.Join(root, "proc")); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Default()
+	cfg.L7, cfg.Ports = "verbs", []uint16{1}
+	o, err := Open(Options{Config: cfg, Root: root})
+	testkit.Need(t, err)
+	defer o.Close()
+	if s := o.Status(); s.Tier < tcprt.Lite || !strings.Contains(s.NoHints, "cgroup2") {
+		t.Errorf("%+v", s)
+	}
+}

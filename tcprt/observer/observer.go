@@ -60,8 +60,9 @@ type Observer struct {
 // Status is an Observer's condition.
 type Status struct {
 	Tier     tcprt.Tier `json:"tier"`
-	Short    string     `json:"short,omitempty"` // why there is no higher one
-	Level    string     `json:"level"`           // how far the budget lets it go
+	Short    string     `json:"short,omitempty"`    // why there is no higher one
+	NoHints  string     `json:"no_hints,omitempty"` // why requests do not tell what they are, though l7 is on
+	Level    string     `json:"level"`              // how far the budget lets it go
 	Skip     uint32     `json:"one_connection_of"`
 	Cost     float64    `json:"cpu"`        // share of a CPU: the agent's own part and the kernel's
 	Kernel   float64    `json:"cpu_kernel"` // the kernel's
@@ -85,11 +86,15 @@ func Open(o Options) (*Observer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c, err := openSource(&o)
+	c, hints, err := openSource(&o)
 	if err != nil {
 		return nil, err
 	}
-	return newObserver(&o, c), nil
+	v := newObserver(&o, c)
+	if hints != nil {
+		v.status.NoHints = hints.Error()
+	}
+	return v, nil
 }
 
 // newObserver makes an Observer of a source.

@@ -27,20 +27,26 @@ type source interface {
 }
 
 // openSource opens what a Config asks for. Where tier auto cannot have BPF,
-// connections are polled.
-func openSource(o *Options) (source, error) {
+// connections are polled; where there can be no hints, requests are timed without
+// them, and hints says why.
+func openSource(o *Options) (s source, hints, err error) {
 	if o.Tier == tcprt.SockDiag.String() {
-		return poll(o, nil), nil
+		return poll(o, nil), nil, nil
 	}
-	c, err := tcprt.Open(o.collector(o.Root))
-	if err == nil {
-		return c, nil
-	}
+	options := o.collector(o.Root)
+	c, err := tcprt.Open(options)
 	var u *feature.UnsupportedError
-	if o.Tier == tcprt.Auto.String() && errors.As(err, &u) {
-		return poll(o, err), nil
+	if err != nil && options.Hints != nil && errors.As(err, &u) {
+		hints, options.Hints = err, nil
+		c, err = tcprt.Open(options)
 	}
-	return nil, err
+	if err == nil {
+		return c, hints, nil
+	}
+	if o.Tier == tcprt.Auto.String() && errors.As(err, &u) {
+		return poll(o, err), nil, nil
+	}
+	return nil, nil, err
 }
 
 // poller makes a source of a sockdiag.Poller, which has no records.
