@@ -47,6 +47,7 @@ generate: setup ## remake generated files (BPF objects), byte for byte
 	$(GO) generate ./...
 
 bench: build ## measure a room against its peers and write the results: make bench ROOM=qos
+	@GO='$(GO)' scripts/setup.sh bench
 	bin/anole $(ROOM) bench --results test/bench/results/$(ROOM).json $(BENCH_FLAGS)
 	@$(MAKE) --no-print-directory draw
 

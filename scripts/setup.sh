@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what a build (setup.sh go), the tests (setup.sh test) or those in
-# virtual machines alone (setup.sh vm) need and is not there yet, from Debian's
-# packages, and says so. The tests' tools are
+# Installs what a build (setup.sh go), the tests (setup.sh test), those in
+# virtual machines alone (setup.sh vm) or the benches (setup.sh bench) need and is
+# not there yet, from Debian's packages, and says so. The tests' tools are
 # pinned to the releases of Debian 12; on other systems it names what is
 # missing. With ANOLE_DRY=1 it says what it would install and does not.
 set -euo pipefail
@@ -132,13 +132,19 @@ redis-benchmark redis-tools
 nginx nginx-light
 wrk wrk'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
+bench_tools='pgbench postgresql
+mysqlslap mariadb-client
+mariadbd mariadb-server
+haproxy haproxy
+h2load nghttp2-client
+curl curl'
 
 missing_packages() {
   local tool package
   while read -r tool package; do
     command -v "$tool" >/dev/null || printf '%s ' "$package"
   done <<<"$1"
-  [ "$1" = "$vm_tools" ] || [ -e /usr/include/bpf/bpf_helpers.h ] || printf 'libbpf-dev '
+  [ "$1" != "$test_tools" ] || [ -e /usr/include/bpf/bpf_helpers.h ] || printf 'libbpf-dev '
 }
 
 # need_tools LIST
@@ -153,6 +159,9 @@ need_tools() {
       case $packages in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
       case $packages in *redis-server*) systemctl disable redis-server >/dev/null 2>&1 || true ;; esac
       case $packages in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
+      case $packages in *postgresql*) systemctl disable postgresql >/dev/null 2>&1 || true ;; esac
+      case $packages in *mariadb-server*) systemctl disable mariadb >/dev/null 2>&1 || true ;; esac
+      case $packages in *haproxy*) systemctl disable haproxy >/dev/null 2>&1 || true ;; esac
       return 0
     fi
   fi
@@ -171,5 +180,6 @@ case "${1:-go}" in
   go) need_go ;;
   test) need_go; need_tools "$test_tools"; need_containers ;;
   vm) need_go; need_tools "$vm_tools" ;;
-  *) say "usage: setup.sh go|test|vm"; exit 2 ;;
+  bench) need_go; need_tools "$test_tools"; need_tools "$bench_tools" ;;
+  *) say "usage: setup.sh go|test|vm|bench"; exit 2 ;;
 esac

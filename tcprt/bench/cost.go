@@ -15,7 +15,10 @@ import (
 )
 
 // clients of a server, and of the load.
-const clients = "8"
+const (
+	clients     = "8"
+	clientCount = 8
+)
 
 // gets has redis-benchmark make n requests, and one more that asks for its
 // configuration.

@@ -20,6 +20,9 @@ type server struct {
 	cmd  *exec.Cmd
 	port uint16
 	dir  string
+	last syscall.Signal // that ends it, SIGKILL when 0
+	also func()         // what else is to be stopped
+	back uint16         // the port of a server that this one asks in turn
 }
 
 // freePort is one that nobody has.
@@ -34,9 +37,12 @@ func freePort() (uint16, error) {
 
 func tool(name string) (string, error) {
 	path, err := exec.LookPath(name)
+	if all, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name); err != nil && len(all) > 0 { // where Debian has servers that are not for everybody
+		return all[len(all)-1], nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", name, &feature.UnsupportedError{
-			Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh test", Err: err,
+			Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh bench", Err: err,
 		})
 	}
 	return path, nil
@@ -57,14 +63,17 @@ func serve(name string, args func(dir string, port uint16) ([]string, error)) (*
 	}
 	a, err := args(s.dir, s.port)
 	if err != nil {
+		_ = os.RemoveAll(s.dir)
 		return nil, err
 	}
 	s.cmd = exec.Command(path, a...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.cmd.Dir = s.dir
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: credential(s.dir)}
 	if err := s.cmd.Start(); err != nil {
+		_ = os.RemoveAll(s.dir)
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 		if err == nil {
 			return s, c.Close()
@@ -76,8 +85,24 @@ func serve(name string, args func(dir string, port uint16) ([]string, error)) (*
 	}
 }
 
+// credential is the owner of a directory, who a program in it runs as.
+func credential(dir string) *syscall.Credential {
+	var st syscall.Stat_t
+	if syscall.Stat(dir, &st) != nil || st.Uid == 0 {
+		return nil
+	}
+	return &syscall.Credential{Uid: st.Uid, Gid: st.Gid}
+}
+
 func (s *server) stop() {
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	if s.also != nil {
+		s.also()
+	}
+	if s.last != 0 { // one that cleans up
+		_ = syscall.Kill(s.cmd.Process.Pid, s.last)
+	} else {
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	}
 	_ = s.cmd.Wait()
 	_ = os.RemoveAll(s.dir)
 }
