@@ -137,6 +137,8 @@ mysqlslap mariadb-client
 mariadbd mariadb-server
 haproxy haproxy
 h2load nghttp2-client
+tcpdump tcpdump
+tshark tshark
 curl curl'
 
 missing_packages() {

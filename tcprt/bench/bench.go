@@ -51,6 +51,10 @@ var cases = []benchCase{
 	{"think", "a server's time of a request against its client's, with time to think", (*bencher).think},
 	{"scan", "a look at the requests under way among 20,000 connections", (*bencher).scan},
 	{"faults", "eight faults of services: found in five seconds, and told by their causes", (*bencher).faults},
+	{"pipeline", "CPU from the wire to a request's times, against tcpdump and tshark", (*bencher).pipeline},
+	{"statements", "a server's time against PostgreSQL's own", (*bencher).statements},
+	{"memory", "the whole agent's memory with a record of every request", (*bencher).memory},
+	{"replay", "records that a replay judges a second", (*bencher).replay},
 	{"kill", "traffic while its measurement is killed", (*bencher).kill},
 }
 

@@ -68,6 +68,13 @@ func serve(name string, args func(dir string, port uint16) ([]string, error)) (*
 	}
 	s.cmd = exec.Command(path, a...)
 	s.cmd.Dir = s.dir
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		_ = os.RemoveAll(s.dir)
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: credential(s.dir)}
 	if err := s.cmd.Start(); err != nil {
 		_ = os.RemoveAll(s.dir)
@@ -79,8 +86,9 @@ func serve(name string, args func(dir string, port uint16) ([]string, error)) (*
 			return s, c.Close()
 		}
 		if time.Now().After(end) {
+			said, _ := os.ReadFile(log.Name())
 			s.stop()
-			return nil, fmt.Errorf("start %s: it does not listen: %w", name, err)
+			return nil, fmt.Errorf("start %s: it does not listen: %w: %s", name, err, said)
 		}
 	}
 }
