@@ -65,7 +65,7 @@ func (b *bencher) memory(ctx context.Context) ([]benchfmt.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []benchfmt.Result{benchfmt.Worst("agent-rss", "memory of the whole agent at its most, with a record of each of 1,000,000 requests; the highest round", "MiB", "<=48", got)}, nil
+	return []benchfmt.Result{benchfmt.Worst("agent-rss", "memory of the whole agent at its most, with a record of each of 1,000,000 requests; the highest round", "MiB", "<=48", got[0])}, nil
 }
 
 // rss is the most that a process had in memory, in MiB.

@@ -68,7 +68,7 @@ func statementsOf(ctx context.Context, s *server, sleep string, n int) ([]float6
 	go func() {
 		ended <- c.Run(run, func(r *tcprt.Record) {
 			if r.Complete() {
-				seen = append(seen, (r.Phase(tcprt.Queue) + r.Phase(tcprt.Processing)).Seconds()*1000)
+				seen = append(seen, (r.Phase(tcprt.Queue)+r.Phase(tcprt.Processing)).Seconds()*1000)
 			}
 		})
 	}()
