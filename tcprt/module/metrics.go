@@ -50,6 +50,10 @@ var (
 	kindCount = ofService(core.Counter, "hinted_requests_total", "Requests that have a record, by what their first bytes told (tcprt.l7); all requests with tcprt.records: all.", "protocol", "method", "route", "status")
 	kindTime  = ofService(core.Histogram, "hinted_request_duration_seconds", "Time of those that are complete. Native buckets, and none but +Inf of the classic ones.", "protocol", "method", "route")
 
+	exportedRecords = desc(core.Counter, "exported_records_total", "Records that went out, by way (tcprt.export).", "exporter")
+	exportDropped   = desc(core.Counter, "export_dropped_records_total", "Records that could not be written or sent, or that the other side did not want.", "exporter")
+	exportFailures  = desc(core.Counter, "export_failures_total", "Times that something could not be written or sent.", "exporter")
+
 	anomaly   = ofService(core.Gauge, "anomaly_score", "How far a service is from its usual, in standard deviations, while it is out of it.", "cause")
 	anomalies = desc(core.Counter, "anomalies_total", "Times that a service was not as usual.", "cause")
 
@@ -101,6 +105,11 @@ func (m *Module) Collect(emit func(core.Metric)) {
 	}
 	m.series.collect(o, m.cfg.Series, emit)
 	collectKinds(o.Kinds(), emit)
+	for _, x := range m.exporting().stats() {
+		for d, v := range map[*core.Desc]uint64{exportedRecords: x.Records, exportDropped: x.Dropped, exportFailures: x.Failed} {
+			emit(core.Metric{Desc: d, Values: []string{x.Name}, Value: float64(v)})
+		}
+	}
 	s := o.Status()
 	collectStatus(&s, emit)
 	o.Suspects(func(key tcprt.Service, n *tcprt.Names, cause blame.Cause, score float64) {

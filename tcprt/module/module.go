@@ -5,6 +5,7 @@ package module
 
 import (
 	"context"
+	"errors"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -36,7 +37,11 @@ var panel embed.FS
 // Config is the section "tcprt" of the configuration file.
 type Config struct {
 	observer.Config `yaml:",inline"`
+	Export          Export `yaml:"export"`
 }
+
+// Validate says what is wrong.
+func (c *Config) Validate() error { return errors.Join(c.Config.Validate(), c.Export.validate()) }
 
 // Module is the tcprt room in the agent.
 type Module struct {
@@ -51,11 +56,12 @@ type Module struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	failed error
+	out    *exports // nil without any
 	series series
 }
 
 // New makes a Module with default configuration.
-func New() *Module { return &Module{cfg: Config{observer.Default()}} }
+func New() *Module { return &Module{cfg: Config{observer.Default(), defaultExport()}} }
 
 // Config implements core.Module.
 func (m *Module) Config() any { return &m.cfg }
@@ -88,9 +94,13 @@ func (m *Module) run() error {
 	if err != nil {
 		return err
 	}
+	out, err := openExports(&m.cfg.Export, o, m.log)
+	if err != nil {
+		return errors.Join(err, o.Close())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	m.o, m.cancel, m.done = o, cancel, done
+	m.o, m.cancel, m.done, m.out = o, cancel, done, out
 	go func() {
 		defer close(done)
 		if err := o.Run(ctx); err != nil {
@@ -106,11 +116,14 @@ func (m *Module) run() error {
 // Stop implements core.Module.
 func (m *Module) Stop(ctx context.Context) error {
 	m.mu.Lock()
-	o, cancel, done := m.o, m.cancel, m.done
-	m.o = nil
+	o, cancel, done, out := m.o, m.cancel, m.done, m.out
+	m.o, m.out = nil, nil
 	m.mu.Unlock()
 	if o == nil {
 		return nil
+	}
+	if err := out.close(ctx); err != nil { // which is no reason to go on
+		m.log.Warn("what was to be exported is not, in part", "err", err)
 	}
 	cancel()
 	select {
@@ -155,6 +168,12 @@ func (m *Module) running() *observer.Observer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.o
+}
+
+func (m *Module) exporting() *exports {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.out
 }
 
 // Status implements core.Reporter.

@@ -26,7 +26,7 @@ import (
 
 // started is a module that measures one echo server, which has answered some
 // requests.
-func started(t *testing.T) *Module {
+func started(t *testing.T, edit ...func(*Config)) *Module {
 	t.Helper()
 	testkit.NeedRoot(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,6 +46,9 @@ func started(t *testing.T) *Module {
 	m := New()
 	m.cfg.Ports = []uint16{uint16(l.Addr().(*net.TCPAddr).Port)}
 	m.cfg.Records = observer.All
+	for _, f := range edit {
+		f(&m.cfg)
+	}
 	if err := m.Provision(&core.Host{Log: slog.New(slog.DiscardHandler), Offers: &core.Offers{}}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ type (
 	// stat is that of /api/v1/tcprt/status.
 	stat struct {
 		observer.Status
+		Exports  []exported         `json:"exports,omitempty"`
 		Services []observer.Service `json:"by_service"`
 	}
 	// inflight is that of /api/v1/tcprt/inflight.
@@ -53,7 +54,7 @@ type routes struct {
 // Routes implements core.Router.
 func (m *Module) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/tcprt/status", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
-		return stat{o.Status(), o.Services()}, nil
+		return stat{o.Status(), m.exporting().stats(), o.Services()}, nil
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/slow", m.with(func(o *observer.Observer, r *http.Request) (any, error) {
 		f, most, err := filterOf(r.URL.Query())

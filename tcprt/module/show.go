@@ -205,6 +205,12 @@ func writeStatus(w io.Writer, s *stat) error {
 	}
 	line("cost %.2f %% of a CPU: the agent %.2f %%, the kernel's programs %.2f %%", 100*s.Cost, 100*(s.Cost-s.Kernel), 100*s.Kernel)
 	line("%d services, %d records kept of %d that the kernel gave; %d lost for want of room, %d segments seen late", s.Status.Services, s.Kept, s.Records, s.Dropped, s.Missed)
+	for _, x := range s.Exports {
+		line("to %s by %s: %d records, %d dropped", x.To, x.Name, x.Records, x.Dropped)
+		if x.Problem != "" {
+			fmt.Fprintln(w, term.Paint(w, term.Yellow, term.Fold(w, term.Clean("  "+x.Problem), "    ")))
+		}
+	}
 	if s.Problem != "" {
 		fmt.Fprintln(w, term.Paint(w, term.Yellow, term.Fold(w, term.Clean(s.Problem), "  ")))
 	}

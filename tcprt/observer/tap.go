@@ -13,7 +13,7 @@ import (
 var ErrBusy = errors.New("four recordings are made already")
 
 const (
-	mostTaps   = 4
+	mostTaps   = 5 // with that of the agent's exporters
 	tapBatch   = 512
 	tapBatches = 256
 )
