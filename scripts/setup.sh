@@ -130,14 +130,14 @@ fio fio
 redis-server redis-server
 redis-benchmark redis-tools
 nginx nginx-light
-wrk wrk'
+wrk wrk
+tcpdump tcpdump'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 bench_tools='pgbench postgresql
 mysqlslap mariadb-client
 mariadbd mariadb-server
 haproxy haproxy
 h2load nghttp2-client
-tcpdump tcpdump
 tshark tshark
 curl curl'
 

@@ -5,8 +5,8 @@ package module
 
 import (
 	"context"
-	"errors"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"

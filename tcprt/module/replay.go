@@ -275,8 +275,11 @@ var forms = map[string]func(w *bufio.Writer, of func() time.Duration) sink{
 }
 
 func exportCommand() *cobra.Command {
-	var to, path string
+	var to, path, capture string
+	var over time.Duration
 	names := slices.Sorted(maps.Keys(forms))
+	names = append(names, "pcapng")
+	slices.Sort(names)
 	c := &cobra.Command{
 		Use:   "export FILE",
 		Short: "Write a recording in another form: " + strings.Join(names, ", "),
@@ -284,12 +287,18 @@ func exportCommand() *cobra.Command {
   jsonl     a JSON object a line (anole tcprt export --schema prints its JSON Schema)
   perfetto  a trace for ui.perfetto.dev
   v6        the log of TCP-RT, a line per request
-  v6-stats  its file of averages per minute`,
-		Args: cobra.MaximumNArgs(1),
+  v6-stats  its file of averages per minute
+  pcapng    the packets of its requests out of a capture that was made meanwhile
+            (--capture, by tcpdump -w), each request's first packet with what became
+            of it as comment, for Wireshark`,
+		Example: "  tcpdump -i any -s 128 -w evening.pcap & anole tcprt record --for 1m evening.trt; kill %1\n  anole tcprt export evening.trt --to pcapng --capture evening.pcap --over 50ms --file slow.pcapng",
+		Args:    cobra.MaximumNArgs(1),
 	}
 	schema := c.Flags().Bool("schema", false, "print the JSON Schema of a line of jsonl")
 	c.Flags().StringVar(&to, "to", "jsonl", "form of what is written")
 	c.Flags().StringVar(&path, "file", "-", "write to this file, which must not exist; - is standard output")
+	c.Flags().StringVar(&capture, "capture", "", "capture to take the packets from, with --to pcapng")
+	c.Flags().DurationVar(&over, "over", 0, "only requests that took so long or longer")
 	_ = c.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		env := core.EnvFrom(cmd.Context())
@@ -298,6 +307,14 @@ func exportCommand() *cobra.Command {
 			return err
 		}
 		form := forms[to]
+		var notes *annotated
+		if to == "pcapng" {
+			if capture == "" {
+				return core.Exit(core.ExitUsage, errors.New("--to pcapng needs the capture that the packets are in: --capture FILE, as tcpdump -w FILE writes"))
+			}
+			notes = &annotated{capture: capture}
+			form = notes.form
+		}
 		if form == nil {
 			return core.Exit(core.ExitUsage, fmt.Errorf("--to %s: want one of %s", to, strings.Join(names, ", ")))
 		}
@@ -322,11 +339,17 @@ func exportCommand() *cobra.Command {
 		})
 		if _, err := each(cmd, args[0], func(in *trt.Reader, rec *tcprt.Record) error {
 			r = in
+			if rec.Total() < over {
+				return nil
+			}
 			return s.add(in, rec)
 		}); err != nil {
 			return err
 		}
-		return s.done()
+		if err := s.done(); err != nil || notes == nil {
+			return err
+		}
+		return notes.say(env.Err)
 	}
 	return c
 }
