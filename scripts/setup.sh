@@ -130,7 +130,14 @@ fio fio
 redis-server redis-server
 redis-benchmark redis-tools
 nginx nginx-light
-wrk wrk'
+wrk wrk
+h2load nghttp2-client
+pg_ctlcluster postgresql
+mariadbd mariadb-server
+mysqlslap mariadb-client
+haproxy haproxy
+tcpdump tcpdump
+tshark tshark'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 
 missing_packages() {
@@ -153,6 +160,9 @@ need_tools() {
       case $packages in *prometheus*) systemctl disable prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;; esac
       case $packages in *redis-server*) systemctl disable redis-server >/dev/null 2>&1 || true ;; esac
       case $packages in *nginx*) systemctl disable nginx >/dev/null 2>&1 || true ;; esac
+      case $packages in *postgresql*) systemctl disable postgresql >/dev/null 2>&1 || true ;; esac
+      case $packages in *mariadb-server*) systemctl disable mariadb >/dev/null 2>&1 || true ;; esac
+      case $packages in *haproxy*) systemctl disable haproxy >/dev/null 2>&1 || true ;; esac
       return 0
     fi
   fi

@@ -2,10 +2,12 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ type server struct {
 	cmd  *exec.Cmd
 	port uint16
 	dir  string
+	as   *syscall.Credential // nil is this process's user
 }
 
 // freePort is one that nobody has.
@@ -44,23 +47,44 @@ func tool(name string) (string, error) {
 
 // serve starts a program and waits until it listens.
 func serve(name string, args func(dir string, port uint16) ([]string, error)) (*server, error) {
+	return serveAs(nil, name, args)
+}
+
+// serveAs does so as another user, whose the directory is then.
+func serveAs(as *syscall.Credential, name string, args func(dir string, port uint16) ([]string, error)) (s *server, err error) {
 	path, err := tool(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{}
+	s = &server{as: as}
 	if s.port, err = freePort(); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(s.dir)
+		}
+	}()
+	if as != nil {
+		if err := os.Chown(s.dir, int(as.Uid), int(as.Gid)); err != nil {
+			return nil, fmt.Errorf("make a directory: %w", err)
+		}
+	}
 	a, err := args(s.dir, s.port)
 	if err != nil {
 		return nil, err
 	}
+	log, err := os.Create(s.log())
+	if err != nil {
+		return nil, fmt.Errorf("make a log: %w", err)
+	}
+	defer log.Close()
 	s.cmd = exec.Command(path, a...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, log, log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: as}
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -70,11 +94,15 @@ func serve(name string, args func(dir string, port uint16) ([]string, error)) (*
 			return s, c.Close()
 		}
 		if time.Now().After(end) {
+			said, _ := os.ReadFile(s.log())
 			s.stop()
-			return nil, fmt.Errorf("start %s: it does not listen: %w", name, err)
+			return nil, fmt.Errorf("start %s: it does not listen: %w: %s", name, err, said)
 		}
 	}
 }
+
+// log is the file that has what the server says.
+func (s *server) log() string { return filepath.Join(s.dir, "log") }
 
 func (s *server) stop() {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
@@ -143,13 +171,45 @@ func (s *server) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
+// userOf is a system user, that a server is to run as.
+func userOf(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("find the user of a server: %w", err)
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
+}
+
+// prepare runs a program as the server's user, before it starts.
+func prepare(as *syscall.Credential, name string, args ...string) error {
+	path, err := tool(name)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Dir = "/" // one that the user may be in
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run %s: %w: %s", name, err, out)
+	}
+	return nil
+}
+
 // ask runs a client to its end and gives the CPU that it took.
 func ask(ctx context.Context, name string, args ...string) (out string, cpu time.Duration, err error) {
+	return askWith(ctx, nil, name, args...)
+}
+
+// askWith does so with more in its environment.
+func askWith(ctx context.Context, env []string, name string, args ...string) (out string, cpu time.Duration, err error) {
 	path, err := tool(name)
 	if err != nil {
 		return "", 0, err
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), env...)
 	b, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", 0, fmt.Errorf("run %s: %w: %s", name, err, b)
