@@ -23,6 +23,7 @@ type Options struct {
 	Requests int  // of each of the counts; a million when 0
 	Short    bool // brief, to see that it works: the results mean nothing
 	Say      func(string)
+	Agent    []string // command of an agent, but for its verb
 	Hold     []string // command of HoldMain
 	Victim   []string // command of VictimMain
 	// Save is given the results of each case when it is done.
@@ -50,6 +51,10 @@ var cases = append(countCases(), []benchCase{
 	{"redis", "CPU of a redis GET, server and client, with and without", (*bencher).redis},
 	{"nginx", "CPU of an nginx request, server and client, with and without", (*bencher).nginx},
 	{"agent", "CPU and allocations per record", (*bencher).agent},
+	{"resident", "memory and CPU of a whole agent that records each request of a busy server", (*bencher).resident},
+	{"replay", "records of a recording read, and judged, for a second of CPU", (*bencher).replay},
+	{"capture", "CPU and times against tcpdump, which keeps all packets, and tshark, which finds the requests in them", (*bencher).capture},
+	{"durations", "a statement's time at the server against the duration that PostgreSQL logs", (*bencher).durations},
 	{"accuracy", "time of a download by curl, on a slow path that loses packets", (*bencher).accuracy},
 	{"think", "a server's time of a request against its client's, with time to think", (*bencher).think},
 	{"scan", "a look at the requests under way among 20,000 connections", (*bencher).scan},

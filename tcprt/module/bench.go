@@ -45,7 +45,7 @@ func benchCommand() *cobra.Command {
 			}
 			var all []benchfmt.Result
 			err = bench.Bench(cmd.Context(), bench.Options{
-				Cases: only, Rounds: rounds, Requests: requests, Short: short, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
+				Cases: only, Rounds: rounds, Requests: requests, Short: short, Agent: []string{self}, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
 				Save: func(r []benchfmt.Result) error {
 					all = append(all, r...)
 					if results == "" || short {
