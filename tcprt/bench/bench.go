@@ -16,12 +16,16 @@ import (
 
 // Options choose what is measured.
 type Options struct {
-	Cases  []string // names of Cases; all when empty
-	Rounds int      // interleaved rounds; 7 when 0
-	Short  bool     // brief, to see that it works: the results mean nothing
-	Say    func(string)
-	Hold   []string // command of HoldMain
-	Victim []string // command of VictimMain
+	// Cases are names of Cases, or what begins some of them before a dash; all when
+	// empty.
+	Cases    []string
+	Rounds   int  // interleaved rounds; 7 when 0
+	Requests int  // of each of the counts; a million when 0
+	Short    bool // brief, to see that it works: the results mean nothing
+	Say      func(string)
+	Agent    []string // command of an agent, but for its verb
+	Hold     []string // command of HoldMain
+	Victim   []string // command of VictimMain
 	// Save is given the results of each case when it is done.
 	Save func([]benchfmt.Result) error
 }
@@ -34,6 +38,7 @@ func (e *NotJudgedError) Error() string { return "not judged: " + e.Why }
 type bencher struct {
 	Options
 	kernel, date string
+	lost         []float64 // records, by each of the counts
 }
 
 type benchCase struct {
@@ -41,21 +46,25 @@ type benchCase struct {
 	run       func(*bencher, context.Context) ([]benchfmt.Result, error)
 }
 
-var cases = []benchCase{
-	{"counts", "a record of each of a million requests, against the server's own count", (*bencher).counts},
+var cases = append(countCases(), []benchCase{
 	{"kernel", "time of the kernel's programs per request and side, by tier", (*bencher).kernelTime},
 	{"redis", "CPU of a redis GET, server and client, with and without", (*bencher).redis},
 	{"nginx", "CPU of an nginx request, server and client, with and without", (*bencher).nginx},
 	{"agent", "CPU and allocations per record", (*bencher).agent},
+	{"resident", "memory and CPU of a whole agent that records each request of a busy server", (*bencher).resident},
+	{"replay", "records of a recording read, and judged, for a second of CPU", (*bencher).replay},
+	{"capture", "CPU and times against tcpdump, which keeps all packets, and tshark, which finds the requests in them", (*bencher).capture},
+	{"durations", "a statement's time at the server against the duration that PostgreSQL logs", (*bencher).durations},
 	{"accuracy", "time of a download by curl, on a slow path that loses packets", (*bencher).accuracy},
 	{"think", "a server's time of a request against its client's, with time to think", (*bencher).think},
 	{"scan", "a look at the requests under way among 20,000 connections", (*bencher).scan},
 	{"faults", "eight faults of services: found in five seconds, and told by their causes", (*bencher).faults},
-	{"pipeline", "CPU from the wire to a request's times, against tcpdump and tshark", (*bencher).pipeline},
-	{"statements", "a server's time against PostgreSQL's own", (*bencher).statements},
-	{"memory", "the whole agent's memory with a record of every request", (*bencher).memory},
-	{"replay", "records that a replay judges a second", (*bencher).replay},
 	{"kill", "traffic while its measurement is killed", (*bencher).kill},
+}...)
+
+// chosen says whether the case is one of those, or they name a group that it is in.
+func (c *benchCase) chosen(names []string) bool {
+	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return c.name == n || strings.HasPrefix(c.name, n+"-") })
 }
 
 // Cases names the scenarios and says what each measures.
@@ -71,7 +80,7 @@ func Cases() [][2]string {
 // the others have run; Save is not called for it.
 func Bench(ctx context.Context, o Options) error {
 	for _, name := range o.Cases {
-		if !slices.ContainsFunc(cases, func(c benchCase) bool { return c.name == name }) {
+		if !slices.ContainsFunc(cases, func(c benchCase) bool { return c.chosen([]string{name}) }) {
 			return fmt.Errorf("no case %q: there are %v", name, Cases())
 		}
 	}
@@ -90,7 +99,7 @@ func Bench(ctx context.Context, o Options) error {
 	b.kernel, _, _ = strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
 	var failed []error
 	for _, c := range cases {
-		if len(o.Cases) > 0 && !slices.Contains(o.Cases, c.name) {
+		if !c.chosen(o.Cases) {
 			continue
 		}
 		b.Say(c.name + ": " + c.doc)

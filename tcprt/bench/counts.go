@@ -9,147 +9,188 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/anole-os/anole/internal/benchfmt"
 	"github.com/anole-os/anole/tcprt"
 )
 
-// counted is traffic whose requests are counted by somebody else too.
-type counted struct {
-	id, what, by string
-	serve        func() (*server, error)
-	load         func(ctx context.Context, port uint16, n int) error
-	// truth counts, after the load; nil has a proxy before the server do it.
-	truth func(s *server) (int, error)
-	// server: only the server's side is exact, as clients end with requests under way.
-	server bool
-}
-
-func countedLoads() []counted {
-	pgbench := func(protocol string) counted {
-		return counted{"count-pgbench-" + protocol, "records of 1,000,000 transactions of pgbench -S, " + protocol + " protocol", "a proxy that counts turns", postgresServer, func(ctx context.Context, port uint16, n int) error {
-			_, _, err := ask(ctx, "pgbench", "-S", "-n", "-M", protocol, "-c", clients, "-j", "1", "-t", strconv.Itoa(n/clientCount), "-h", "127.0.0.1", "-p", strconv.Itoa(int(port)), "-U", "me", "postgres")
-			return err
-		}, nil, false}
-	}
-	h2load := func(ctx context.Context, port uint16, n int) error {
-		out, _, err := ask(ctx, "h2load", "--h1", "-n", strconv.Itoa(n), "-c", clients, fmt.Sprintf("http://127.0.0.1:%d/", port))
-		if err == nil && !strings.Contains(out, fmt.Sprintf("%d succeeded", n)) {
-			return fmt.Errorf("not all of its requests succeeded: %s", out)
-		}
-		return err
-	}
-	return []counted{
-		{"count-redis", "records of 1,000,000 redis GETs", "the server", redisServer, func(ctx context.Context, port uint16, n int) error {
-			_, err := gets(ctx, port, n)
-			return err
-		}, redisTruth, false},
-		{"count-nginx", "records of wrk's requests to nginx, 1,000,000 and more", "the server", nginxServer, func(ctx context.Context, port uint16, n int) error {
-			_, _, err := ask(ctx, "wrk", "-t1", "-c"+clients, "-d"+strconv.Itoa(max(1, n*30/1_000_000))+"s", fmt.Sprintf("http://127.0.0.1:%d/", port))
-			return err
-		}, nginxTruth, true},
-		{"count-h2load", "records of 1,000,000 requests of h2load --h1 to nginx", "the server", nginxServer, h2load, nginxTruth, false},
-		{"count-haproxy", "records of 1,000,000 requests of h2load --h1 at haproxy, which has them from nginx", "nginx", haproxyServer, h2load, haproxyTruth, false},
-		pgbench("simple"), pgbench("extended"), pgbench("prepared"),
-		{"count-mysqlslap", "records of 1,000,000 queries of mysqlslap to MariaDB", "a proxy that counts turns", mariadbServer, func(ctx context.Context, port uint16, n int) error {
-			_, _, err := ask(ctx, "mysqlslap", "--no-defaults", "--skip-ssl", "-uroot", "-h127.0.0.1", "-P"+strconv.Itoa(int(port)), "--concurrency="+clients, "--number-of-queries="+strconv.Itoa(n), "--query=select 1", "--create-schema=mysql")
-			return err
-		}, nil, false},
-	}
-}
-
-// counts has a record made of every one of a million requests, of each kind of
-// traffic, and compares their number with that of somebody else.
-func (b *bencher) counts(ctx context.Context) ([]benchfmt.Result, error) {
-	var out []benchfmt.Result
-	var dropped []float64
-	for _, c := range countedLoads() {
-		records, truth, lost, err := b.countOne(ctx, &c)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.id, err)
-		}
-		dropped = append(dropped, float64(lost))
-		b.Say(fmt.Sprintf("  %s: %d records, %d requests were counted, %d records were lost", c.id, records, truth, lost))
-		out = append(out, benchfmt.Pairs(c.id, c.what, "requests", c.by, "=1", []float64{float64(records)}, []float64{float64(truth)}))
-	}
-	return append(out, benchfmt.Worst("count-dropped", "records lost for want of room in all of that", "records", "<=0", dropped)), nil
-}
-
-// countOne counts what both sides of the server's connections have records of, and
-// of those that it makes in turn, and gives the count that is farthest from the truth.
-func (b *bencher) countOne(ctx context.Context, c *counted) (records, truth int, lost uint64, err error) {
-	s, err := c.serve()
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer s.stop()
-	n, port := b.count(1_000_000), s.port
-	var p *proxy
-	if c.truth == nil {
-		if p, err = newProxy(s.port); err != nil {
-			return 0, 0, 0, err
-		}
-		port = p.port()
-	}
-	ports := []uint16{s.port}
-	if s.back != 0 {
-		ports = append(ports, s.back)
-	}
-	seen, lost, err := tally(ctx, ports, func() error {
-		err := c.load(ctx, port, n)
-		if p != nil {
-			truth = p.count()
-		}
-		return err
-	})
-	if err == nil && c.truth != nil {
-		truth, err = c.truth(s)
-	}
-	records = truth
-	for _, port := range ports {
-		for _, role := range []tcprt.Role{tcprt.Server, tcprt.Client} {
-			if role == tcprt.Client && c.server {
-				continue
-			}
-			if n := seen[side{role, port}]; abs(n-truth) >= abs(records-truth) {
-				records = n
-			}
-		}
-	}
-	return records, truth, lost, err
-}
-
-func abs(n int) int { return max(n, -n) }
-
-// side is that of a server's port, or of those that ask it.
+// side is one end of connections whose requests somebody else counts too.
 type side struct {
-	role tcprt.Role
-	port uint16
+	id, what, by string
+	role         tcprt.Role
+	port         uint16 // the server's
+	truth        func(context.Context) (int, error)
 }
 
-// tally counts the records of some servers' ports while something goes on.
-func tally(ctx context.Context, ports []uint16, do func() error) (n map[side]int, dropped uint64, err error) {
-	c, err := tcprt.Open(tcprt.Options{Ports: ports})
+// census is a load, and the sides that see it.
+type census struct {
+	load  func(context.Context) error
+	sides []side
+	stop  func()
+}
+
+// censuses are the cases counts-…
+var censuses = []struct {
+	name, doc string
+	open      func(b *bencher, ctx context.Context, n int) (*census, error)
+}{
+	{"redis", "redis-benchmark, against redis's own count", redisCensus},
+	{"wrk", "wrk to nginx, 30 s, against nginx's own count", wrkCensus},
+	{"h2load", "h2load to nginx, against nginx's own count", h2loadCensus},
+	{"pgbench-simple", "pgbench's simple protocol, against pg_stat_statements and the log", pgbenchCensus("simple")},
+	{"pgbench-extended", "pgbench's extended protocol, against the same", pgbenchCensus("extended")},
+	{"pgbench-prepared", "pgbench's prepared statements, against the same", pgbenchCensus("prepared")},
+	{"mysqlslap", "mysqlslap to MariaDB, against the server's status", mysqlslapCensus},
+	{"haproxy", "h2load to nginx through haproxy, both sides of it, against both counts", haproxyCensus},
+}
+
+func countCases() (out []benchCase) {
+	for _, c := range censuses {
+		out = append(out, benchCase{countsName + "-" + c.name, "a record of each of a million requests: " + c.doc, func(b *bencher, ctx context.Context) ([]benchfmt.Result, error) {
+			s, err := c.open(b, ctx, b.requests())
+			if err != nil {
+				return nil, err
+			}
+			defer s.stop()
+			return b.census(ctx, s)
+		}})
+	}
+	return out
+}
+
+const countsName = "counts"
+
+// requests is how many a census is of, about.
+func (b *bencher) requests() int {
+	if b.Requests > 0 {
+		return b.Requests
+	}
+	return b.count(1_000_000)
+}
+
+// census has a record made of every request, and compares their number with that of
+// those who must know.
+func (b *bencher) census(ctx context.Context, s *census) ([]benchfmt.Result, error) {
+	seen, lost, err := s.tally(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []benchfmt.Result
+	for i, x := range s.sides {
+		truth, err := x.truth(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b.Say(fmt.Sprintf("  %s: %d records, %s counted %d requests, %d records were lost", x.id, seen[i], x.by, truth, lost))
+		out = append(out, benchfmt.Pairs(x.id, "records of "+x.what, "requests", x.by, "=1", []float64{float64(seen[i])}, []float64{float64(truth)}))
+	}
+	// One row for all of them, and none of a part: it would hide what another lost.
+	if b.lost = append(b.lost, float64(lost)); len(b.lost) == len(censuses) {
+		out = append(out, benchfmt.Worst("count-dropped", "records lost for want of room in all of those", "records", "<=0", b.lost))
+	}
+	return out, nil
+}
+
+// tally counts the records of each side during the load.
+func (s *census) tally(ctx context.Context) (seen []int, dropped uint64, err error) {
+	var o tcprt.Options
+	for _, x := range s.sides {
+		o.Ports, o.Roles = append(o.Ports, x.port), append(o.Roles, x.role)
+	}
+	c, err := tcprt.Open(o)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer c.Close()
-	n = map[side]int{}
 	run, cancel := context.WithCancel(ctx)
-	ended := make(chan error)
+	defer cancel()
+	seen = make([]int, len(s.sides))
+	ended := make(chan error, 1)
 	go func() {
-		ended <- c.Run(run, func(r *tcprt.Record) { n[side{r.Role, r.Service().Port}]++ })
+		ended <- c.Run(run, func(r *tcprt.Record) {
+			of := r.Service()
+			for i := range s.sides {
+				if x := &s.sides[i]; x.role == of.Role && x.port == of.Port {
+					seen[i]++
+				}
+			}
+		})
 	}()
-	err = do()
-	time.Sleep(500 * time.Millisecond) // the last connections close
+	err = s.load(ctx)
+	if err == nil {
+		err = pause(ctx, 500*time.Millisecond) // the last connections close
+	}
 	cancel()
 	if err := errors.Join(err, <-ended); err != nil {
 		return nil, 0, err
 	}
 	st, err := c.Stats()
-	return n, st.Dropped, err
+	return seen, st.Dropped, err
+}
+
+// of makes the census of one server, on its own side.
+func (s *server) census(id, what, by string, load func(context.Context) error, truth func(context.Context, *server) (int, error)) *census {
+	return &census{load: load, stop: s.stop, sides: []side{{
+		id: id, what: what + " against " + by + "'s own count", by: by, role: tcprt.Server, port: s.port,
+		truth: func(ctx context.Context) (int, error) { return truth(ctx, s) },
+	}}}
+}
+
+func redisCensus(_ *bencher, _ context.Context, n int) (*census, error) {
+	s, err := redisServer()
+	if err != nil {
+		return nil, err
+	}
+	return s.census("count-redis", "redis-benchmark's GETs", "redis", func(ctx context.Context) error {
+		_, err := gets(ctx, s.port, n)
+		return err
+	}, redisTruth), nil
+}
+
+// wrkCensus is of a time, as wrk cannot be told how many.
+func wrkCensus(_ *bencher, _ context.Context, n int) (*census, error) {
+	s, err := nginxServer()
+	if err != nil {
+		return nil, err
+	}
+	seconds := min(max(1, n/30_000), 30)
+	return s.census("count-nginx", "wrk's requests to nginx", "nginx", func(ctx context.Context) error {
+		_, _, err := ask(ctx, "wrk", "-t1", "-c"+clients, fmt.Sprintf("-d%ds", seconds), fmt.Sprintf("http://127.0.0.1:%d/", s.port))
+		return err
+	}, nginxTruth), nil
+}
+
+func h2loadCensus(_ *bencher, _ context.Context, n int) (*census, error) {
+	s, err := nginxServer()
+	if err != nil {
+		return nil, err
+	}
+	return s.census("count-h2load", "h2load's requests of HTTP/1.1 to nginx", "nginx", func(ctx context.Context) error {
+		return h2load(ctx, s.port, n)
+	}, nginxTruth), nil
+}
+
+var h2loadDone = regexp.MustCompile(`requests: (\d+) total, \d+ started, \d+ done, (\d+) succeeded`)
+
+// h2load has n requests made of the server at a port, all of which must succeed.
+func h2load(ctx context.Context, port uint16, n int) error {
+	out, _, err := ask(ctx, "h2load", "--h1", "-n"+strconv.Itoa(n), "-c"+clients, "-t1", fmt.Sprintf("http://127.0.0.1:%d/", port))
+	if err != nil {
+		return err
+	}
+	if done, err := h2loadSucceeded(out); err != nil || done != n {
+		return fmt.Errorf("h2load made %d of %d requests: %w", done, n, err)
+	}
+	return nil
+}
+
+func h2loadSucceeded(out string) (int, error) {
+	m := h2loadDone.FindStringSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("read what h2load says: %q", out)
+	}
+	return strconv.Atoi(m[2])
 }
 
 var (
@@ -169,7 +210,7 @@ func figure(re *regexp.Regexp, in string) (int, error) {
 // redisTruth is how many turns there were: redis-benchmark asks for two settings at
 // once before it begins, which are two commands. This INFO is counted after it
 // answered.
-func redisTruth(s *server) (int, error) {
+func redisTruth(_ context.Context, s *server) (int, error) {
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 	if err != nil {
 		return 0, fmt.Errorf("ask redis: %w", err)
@@ -188,8 +229,13 @@ func redisTruth(s *server) (int, error) {
 }
 
 // nginxTruth is without the request that asks for it.
-func nginxTruth(s *server) (int, error) {
-	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/status", s.port))
+func nginxTruth(ctx context.Context, s *server) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/status", s.port), http.NoBody)
+	if err != nil {
+		return 0, fmt.Errorf("ask nginx: %w", err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("ask nginx: %w", err)
 	}

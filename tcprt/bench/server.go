@@ -2,10 +2,12 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,9 +22,7 @@ type server struct {
 	cmd  *exec.Cmd
 	port uint16
 	dir  string
-	last syscall.Signal // that ends it, SIGKILL when 0
-	also func()         // what else is to be stopped
-	back uint16         // the port of a server that this one asks in turn
+	as   *syscall.Credential // nil is this process's user
 }
 
 // freePort is one that nobody has.
@@ -37,9 +37,6 @@ func freePort() (uint16, error) {
 
 func tool(name string) (string, error) {
 	path, err := exec.LookPath(name)
-	if all, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name); err != nil && len(all) > 0 { // where Debian has servers that are not for everybody
-		return all[len(all)-1], nil
-	}
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", name, &feature.UnsupportedError{
 			Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh bench", Err: err,
@@ -50,67 +47,65 @@ func tool(name string) (string, error) {
 
 // serve starts a program and waits until it listens.
 func serve(name string, args func(dir string, port uint16) ([]string, error)) (*server, error) {
+	return serveAs(nil, name, args)
+}
+
+// serveAs does so as another user, whose the directory is then.
+func serveAs(as *syscall.Credential, name string, args func(dir string, port uint16) ([]string, error)) (s *server, err error) {
 	path, err := tool(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{}
+	s = &server{as: as}
 	if s.port, err = freePort(); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(s.dir)
+		}
+	}()
+	if as != nil {
+		if err := os.Chown(s.dir, int(as.Uid), int(as.Gid)); err != nil {
+			return nil, fmt.Errorf("make a directory: %w", err)
+		}
+	}
 	a, err := args(s.dir, s.port)
 	if err != nil {
-		_ = os.RemoveAll(s.dir)
 		return nil, err
 	}
-	s.cmd = exec.Command(path, a...)
-	s.cmd.Dir = s.dir
-	log, err := os.Create(filepath.Join(s.dir, "log"))
+	log, err := os.Create(s.log())
 	if err != nil {
-		_ = os.RemoveAll(s.dir)
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("make a log: %w", err)
 	}
 	defer log.Close()
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: credential(s.dir)}
+	s.cmd = exec.Command(path, a...)
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, log, log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: as}
 	if err := s.cmd.Start(); err != nil {
-		_ = os.RemoveAll(s.dir)
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 		if err == nil {
 			return s, c.Close()
 		}
 		if time.Now().After(end) {
-			said, _ := os.ReadFile(log.Name())
+			said, _ := os.ReadFile(s.log())
 			s.stop()
 			return nil, fmt.Errorf("start %s: it does not listen: %w: %s", name, err, said)
 		}
 	}
 }
 
-// credential is the owner of a directory, who a program in it runs as.
-func credential(dir string) *syscall.Credential {
-	var st syscall.Stat_t
-	if syscall.Stat(dir, &st) != nil || st.Uid == 0 {
-		return nil
-	}
-	return &syscall.Credential{Uid: st.Uid, Gid: st.Gid}
-}
+// log is the file that has what the server says.
+func (s *server) log() string { return filepath.Join(s.dir, "log") }
 
 func (s *server) stop() {
-	if s.also != nil {
-		s.also()
-	}
-	if s.last != 0 { // one that cleans up
-		_ = syscall.Kill(s.cmd.Process.Pid, s.last)
-	} else {
-		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-	}
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	_ = s.cmd.Wait()
 	_ = os.RemoveAll(s.dir)
 }
@@ -176,13 +171,45 @@ func (s *server) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
+// userOf is a system user, that a server is to run as.
+func userOf(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("find the user of a server: %w", err)
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
+}
+
+// prepare runs a program as the server's user, before it starts.
+func prepare(as *syscall.Credential, name string, args ...string) error {
+	path, err := tool(name)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Dir = "/" // one that the user may be in
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run %s: %w: %s", name, err, out)
+	}
+	return nil
+}
+
 // ask runs a client to its end and gives the CPU that it took.
 func ask(ctx context.Context, name string, args ...string) (out string, cpu time.Duration, err error) {
+	return askWith(ctx, nil, name, args...)
+}
+
+// askWith does so with more in its environment.
+func askWith(ctx context.Context, env []string, name string, args ...string) (out string, cpu time.Duration, err error) {
 	path, err := tool(name)
 	if err != nil {
 		return "", 0, err
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), env...)
 	b, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", 0, fmt.Errorf("run %s: %w: %s", name, err, b)

@@ -22,16 +22,16 @@ const (
 func benchCommand() *cobra.Command {
 	var only []string
 	var results string
-	var rounds int
+	var rounds, requests int
 	var short bool
 	list := ""
 	for _, c := range bench.Cases() {
-		list += fmt.Sprintf("  %-10s %s\n", c[0], c[1])
+		list += fmt.Sprintf("  %-23s %s\n", c[0], c[1])
 	}
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the room on this node, with real servers and clients",
-		Long:  "Runs interleaved rounds and prints the ratios. On a busy node it refuses to judge.\nIt needs root, redis, nginx, wrk and curl, and about 25 minutes.\n\nCases:\n" + list,
+		Long:  "Runs interleaved rounds and prints the ratios. On a busy node it refuses to judge.\nIt needs root, the servers and clients that scripts/setup.sh bench installs, and about an\nhour.\n\nCases, counts for all that begin with it:\n" + list,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env := core.EnvFrom(cmd.Context())
@@ -45,7 +45,7 @@ func benchCommand() *cobra.Command {
 			}
 			var all []benchfmt.Result
 			err = bench.Bench(cmd.Context(), bench.Options{
-				Cases: only, Rounds: rounds, Short: short, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
+				Cases: only, Rounds: rounds, Requests: requests, Short: short, Agent: []string{self}, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
 				Save: func(r []benchfmt.Result) error {
 					all = append(all, r...)
 					if results == "" || short {
@@ -74,6 +74,7 @@ func benchCommand() *cobra.Command {
 	fl.StringSliceVar(&only, "case", nil, "only these cases")
 	fl.StringVar(&results, "results", "", "merge the results into this JSON `file`")
 	fl.IntVar(&rounds, "rounds", 7, "interleaved rounds")
+	fl.IntVar(&requests, "requests", 0, "requests of each of the counts (default 1000000)")
 	fl.BoolVar(&short, "short", false, "brief, to see that it works: the figures mean nothing and are not written")
 	return c
 }

@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/anole-os/anole/internal/benchfmt"
+	"github.com/anole-os/anole/internal/procfs"
+)
+
+// program is a whole agent, as an operator runs it, with directories of its own.
+type program struct {
+	cmd    *exec.Cmd
+	dir    string
+	errs   strings.Builder
+	client *http.Client
+}
+
+// startProgram waits until it is ready.
+func (b *bencher) startProgram(config string) (p *program, err error) {
+	p = &program{}
+	if p.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
+		return nil, fmt.Errorf("make a directory: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(p.dir)
+		}
+	}()
+	file := filepath.Join(p.dir, "anole.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("write the agent's configuration: %w", err)
+	}
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(p.dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		return nil, fmt.Errorf("listen for the agent: %w", err)
+	}
+	defer notify.Close()
+	argv := append(b.Agent[:len(b.Agent):len(b.Agent)], "up", "--config", file, "--state-dir", filepath.Join(p.dir, "state"), "--run-dir", filepath.Join(p.dir, "run"))
+	p.cmd = exec.Command(argv[0], argv[1:]...)
+	p.cmd.Stderr = &p.errs
+	p.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(p.dir, "notify"))
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start an agent: %w", err)
+	}
+	if err := ready(notify); err != nil {
+		_ = p.stop()
+		return nil, fmt.Errorf("start an agent: %w: %s", err, strings.TrimSpace(p.errs.String()))
+	}
+	socket := filepath.Join(p.dir, "run", "anole.sock")
+	p.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	return p, nil
+}
+
+// ready waits for READY=1, sd_notify(3).
+func ready(notify *net.UnixConn) error {
+	if err := notify.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
+	for buf := make([]byte, 4096); ; {
+		n, err := notify.Read(buf)
+		if err != nil {
+			return fmt.Errorf("wait until it is ready: %w", err)
+		}
+		if strings.Contains(string(buf[:n]), "READY=1") {
+			return nil
+		}
+	}
+}
+
+// stop ends it as an operator would, so that it puts the node back.
+func (p *program) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	var late atomic.Bool
+	kill := time.AfterFunc(15*time.Second, func() { late.Store(true); _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait()
+	kill.Stop()
+	if late.Load() {
+		// Its journal is what puts the node back; it is not thrown away.
+		argv := p.cmd.Args
+		return fmt.Errorf("the agent did not stop and was killed; put the node back with: %s revert %s", argv[0], strings.Join(argv[len(argv)-4:], " "))
+	}
+	return os.RemoveAll(p.dir)
+}
+
+// record has it record all requests to a file until stop.
+func (p *program) record(ctx context.Context, path string) (stop func() error, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/tcprt/record?all=true", http.NoBody)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("ask the agent for a recording: %w", err)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("ask the agent for a recording: %w", err)
+	}
+	f, err := os.Create(path)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("ask the agent for a recording: %s", resp.Status)
+	}
+	if err != nil {
+		cancel()
+		_ = resp.Body.Close()
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(f, resp.Body)
+		_ = resp.Body.Close()
+		if ctx.Err() != nil {
+			err = nil // it was to end
+		}
+		ended <- errors.Join(err, f.Close())
+	}()
+	return func() error { cancel(); return <-ended }, nil
+}
+
+// resident measures a whole agent that keeps, and gives to a recording, a record of
+// each request that redis can answer: the most memory that it has at any time, and its
+// CPU, which is that of all its rooms.
+func (b *bencher) resident(ctx context.Context) ([]benchfmt.Result, error) {
+	s, err := redisServer()
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	n := b.count(1_000_000)
+	var rss, cpu []float64
+	rounds := min(b.Rounds, 5) // each takes half a minute
+	_, err = b.rounds(ctx, rounds, func() (float64, error) {
+		mib, us, err := b.residentOnce(ctx, s, n)
+		rss, cpu = append(rss, mib), append(cpu, us)
+		return 0, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []benchfmt.Result{
+		benchfmt.Worst("agent-rss", "the whole agent's resident memory while it records a million redis GETs, both sides; the most at any time", "MiB", "<=48", rss),
+		benchfmt.Single("agent-cpu-record", "the whole agent's CPU per record in that: read, counted, kept, compressed and sent", "µs", "<=0.5", cpu),
+	}, nil
+}
+
+func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us float64, err error) {
+	// Its own bound of cost would leave requests out.
+	p, err := b.startProgram(fmt.Sprintf("version: 1\nagent:\n  console: {enabled: false}\ntcprt: {records: all, cpuPercent: 0, ports: [%d]}\n", s.port))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	path := filepath.Join(p.dir, "bench.trt")
+	stop, err := p.record(ctx, path)
+	if err != nil {
+		return 0, 0, err
+	}
+	watched, end := context.WithCancel(ctx)
+	most := make(chan int64, 1)
+	go func() { most <- peak(watched, p.cmd.Process.Pid) }()
+	from, err := procfs.CPUTime(p.cmd.Process.Pid)
+	if err == nil {
+		_, err = gets(ctx, s.port, n)
+	}
+	if err == nil {
+		err = pause(ctx, 3*time.Second) // the last are told of when they fell silent
+	}
+	end()
+	mib = float64(<-most) / (1 << 20)
+	to, err1 := procfs.CPUTime(p.cmd.Process.Pid)
+	if err := errors.Join(err, err1, stop()); err != nil {
+		return 0, 0, err
+	}
+	all, err := recorded(path)
+	if err == nil && len(all) < 2*n {
+		err = fmt.Errorf("record %d requests, both sides: there are %d records", n, len(all))
+	}
+	return mib, float64(to-from) / 1000 / float64(max(1, len(all))), err
+}
+
+// peak is the most resident memory of a process until ctx ends.
+func peak(ctx context.Context, pid int) (most int64) {
+	for pause(ctx, 50*ms) == nil {
+		if n, err := procfs.RSS(pid); err == nil {
+			most = max(most, n)
+		}
+	}
+	return most
+}
