@@ -42,7 +42,7 @@ func TestKernelCapture(t *testing.T) {
 	defer c.Close()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.pcap")
-	cmd := exec.Command(tcpdump, "-i", "lo", "-s", "128", "-U", "-w", path, "-Z", "root", fmt.Sprintf("tcp port %d or tcp port 9", port))
+	cmd := exec.Command(tcpdump, "-i", "lo", "-s", "128", "--immediate-mode", "-U", "-w", path, "-Z", "root", fmt.Sprintf("tcp port %d or tcp port 9", port))
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -51,15 +51,19 @@ func TestKernelCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill() }()
-	first := make([]byte, 256)
-	if n, err := said.Read(first); err != nil || !strings.Contains(string(first[:n]), "listening on") {
-		t.Fatalf("%s, %v", first[:n], err)
+	for text := ""; !strings.Contains(text, "listening on"); {
+		b := make([]byte, 256)
+		n, err := said.Read(b)
+		if text += string(b[:n]); err != nil {
+			t.Fatalf("%s, %v", text, err)
+		}
 	}
 	const turns = 20
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(20 * ms) // so that the handshake is of no request
 	for i := range turns {
 		_, _ = conn.Write(make([]byte, 10+i))
 		if _, err := io.ReadFull(conn, make([]byte, 10+i)); err != nil {

@@ -21,7 +21,7 @@ export async function mount(el, kit) {
 
   const showTiles = mountTiles(tiles, kit);
   const showAnomalies = mountAnomalies(anomalies, kit, id => pick(id));
-  const detail = mountService(one, kit);
+  const detail = mountService(one, kit, () => pick(''));
   const showRoutes = mountRoutes(routes, kit);
   const lists = mountRequests(requests, kit);
   const pick = id => {

@@ -1,13 +1,13 @@
 // One service over time: its phases stacked, a heat map of its latency, its rate.
 import {PHASES, who} from './phases.js';
 
-export function mountService(el, kit) {
+export function mountService(el, kit, onclose) {
   const {h, fmt} = kit;
   const title = h('h3', {id: 'rt-one'});
-  const close = h('button', {type: 'button', class: 'more', onclick: () => pick('')}, 'close');
+  const close = h('button', {type: 'button', class: 'more', onclick: onclose}, 'close');
   const figures = {stack: drawing(kit, 'Mean time of a request by phase'), heat: drawing(kit, 'Latency: how many requests took how long'), rate: drawing(kit, 'Requests per second')};
   el.append(h('header', {class: 'card-head'}, title, close), h('div', {class: 'rt-figures'}, Object.values(figures).map(f => f.el)));
-  let id = '', history = null;
+  let id = '', history = null, known = [];
 
   const draw = () => {
     if (!id || !history) return;
@@ -28,15 +28,20 @@ export function mountService(el, kit) {
   };
   kit.onTick(fetch, 'history');
   kit.listen(window, 'resize', draw);
+  const name = () => {
+    const s = known.find(x => x.id === id);
+    kit.text(title, s ? `${who(s)} (${s.role}), the last 15 minutes` : id);
+  };
   function pick(next) {
     id = next;
     history = null;
     el.hidden = !id;
+    name();
     if (id) fetch(new AbortController().signal).catch(() => {});
   }
   return {pick, show(all) {
-    const s = all.find(x => x.id === id);
-    if (s) kit.text(title, `${who(s)} (${s.role}), the last 15 minutes`);
+    known = all;
+    name();
   }};
 }
 
