@@ -106,23 +106,26 @@ func (s *census) tally(ctx context.Context) (seen []int, dropped uint64, err err
 	run, cancel := context.WithCancel(ctx)
 	defer cancel()
 	seen = make([]int, len(s.sides))
-	ended := make(chan error, 1)
-	go func() {
-		ended <- c.Run(run, func(r *tcprt.Record) {
-			of := r.Service()
-			for i := range s.sides {
-				if x := &s.sides[i]; x.role == of.Role && x.port == of.Port {
-					seen[i]++
-				}
+	count := func(r *tcprt.Record) {
+		of := r.Service()
+		for i := range s.sides {
+			if x := &s.sides[i]; x.role == of.Role && x.port == of.Port {
+				seen[i]++
 			}
-		})
-	}()
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(run, count) }()
 	err = s.load(ctx)
 	if err == nil {
 		err = pause(ctx, 500*time.Millisecond) // the last connections close
 	}
 	cancel()
 	if err := errors.Join(err, <-ended); err != nil {
+		return nil, 0, err
+	}
+	// The last requests of connections that stay, as a proxy keeps them.
+	if err := c.Settle(0, count); err != nil {
 		return nil, 0, err
 	}
 	st, err := c.Stats()

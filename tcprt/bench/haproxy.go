@@ -23,6 +23,7 @@ func haproxyServer(to uint16) (*server, error) {
   stats socket %[1]s/stats mode 600
 defaults
   mode http
+  option http-ignore-probes
   timeout connect 10s
   timeout client 60s
   timeout server 60s

@@ -140,7 +140,7 @@ func (b *bencher) resident(ctx context.Context) ([]benchfmt.Result, error) {
 		return nil, err
 	}
 	defer s.stop()
-	n := b.count(1_000_000)
+	n := b.requests()
 	var rss, cpu []float64
 	rounds := min(b.Rounds, 5) // each takes half a minute
 	_, err = b.rounds(ctx, rounds, func() (float64, error) {
@@ -176,12 +176,12 @@ func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us f
 	if err == nil {
 		_, err = gets(ctx, s.port, n)
 	}
+	to, err1 := procfs.CPUTime(p.cmd.Process.Pid)
 	if err == nil {
-		err = pause(ctx, 3*time.Second) // the last are told of when they fell silent
+		err = pause(ctx, time.Second) // the last connections close
 	}
 	end()
 	mib = float64(<-most) / (1 << 20)
-	to, err1 := procfs.CPUTime(p.cmd.Process.Pid)
 	if err := errors.Join(err, err1, stop()); err != nil {
 		return 0, 0, err
 	}
