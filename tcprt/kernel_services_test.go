@@ -234,6 +234,33 @@ func TestKernelSettle(t *testing.T) {
 	}
 }
 
+// However many fell silent, and with their heads or without, each is told of once: the
+// kernel hands them over in pieces.
+func TestKernelSettleMany(t *testing.T) {
+	for _, hints := range []func(*Record, []byte, []byte){nil, heads} {
+		port := listen(t, "127.0.0.1:0", echo)
+		k := collect(t, Options{Ports: []uint16{port.Port()}, Hints: hints})
+		const connections = 700
+		for range connections {
+			ask(t, dial(t, port), 10)
+		}
+		time.Sleep(300 * time.Millisecond) // the acknowledgement may be delayed
+		told := map[Role]int{}
+		asked := 0
+		if err := k.Settle(10*time.Millisecond, func(r *Record) {
+			told[r.Role]++
+			if r.Hint.Route == "10\n" {
+				asked++
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if told[Server] != connections || told[Client] != connections || hints != nil && asked != 2*connections {
+			t.Errorf("of %d connections %v were told, %d with what they asked", connections, told, asked)
+		}
+	}
+}
+
 // Connections outside of what was chosen leave no trace.
 func TestKernelFilters(t *testing.T) {
 	port := listen(t, "127.0.0.1:0", echo)

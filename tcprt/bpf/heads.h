@@ -200,8 +200,8 @@ static __always_inline void add_heads(struct whole *w, __u64 id)
 	}
 }
 
-/* Likewise after a record of list. */
-static __always_inline void list_heads(struct seq_file *seq, struct record *r, __u64 id)
+/* Likewise after a record of list; not 0 if there was no room. */
+static __always_inline long list_heads(struct seq_file *seq, struct record *r, __u64 id)
 {
 	struct heads *none = nothing(), *h = bpf_map_lookup_elem(&heads, &id);
 	struct { __u32 asked, answered; } len = {};
@@ -209,7 +209,7 @@ static __always_inline void list_heads(struct seq_file *seq, struct record *r, _
 	struct asked *a = 0;
 
 	if (!none)
-		return;
+		return 0;
 	if (h) {
 		a = asked_of(h, r->request_seq);
 		b = r->answer_bytes ? answered_of(h, r->answer_seq) : 0;
@@ -222,9 +222,7 @@ static __always_inline void list_heads(struct seq_file *seq, struct record *r, _
 		len.answered = b->len;
 	else
 		b = &none->answered[0];
-	bpf_seq_write(seq, &len, sizeof(len));
-	bpf_seq_write(seq, a->bytes, ASKED);
-	bpf_seq_write(seq, b->bytes, ANSWERED);
+	return bpf_seq_write(seq, &len, sizeof(len)) || bpf_seq_write(seq, a->bytes, ASKED) || bpf_seq_write(seq, b->bytes, ANSWERED);
 }
 
 #endif

@@ -273,6 +273,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct tcp_sock *tp;
 	__u32 request, answer, rcv, snd;
 	__u64 wait = settle;
+	long full;
 
 	if (!c || !sk)
 		return 0;
@@ -329,8 +330,11 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	r.answer_bytes = answer;
 	if (wait && c->role == SERVER && !(r.flags & PIGGYBACK) && !r.retrans && late(&r, &s))
 		r.flags |= DELAYED_ACK;
-	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
-	if (l7)
-		list_heads(ctx->meta->seq, &r, c->id);
+	full = bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	if (l7 && !full)
+		full = list_heads(ctx->meta->seq, &r, c->id);
+	/* What has no room any more is dropped, and the kernel comes again with it. */
+	if (full && wait)
+		__sync_lock_test_and_set(&c->told, 0);
 	return 0;
 }
