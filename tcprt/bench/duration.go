@@ -99,7 +99,7 @@ func statementTimes(log string) (all []timed, err error) {
 		if err1 != nil || err2 != nil {
 			return nil, fmt.Errorf("read PostgreSQL's log: %q", m[0])
 		}
-		all = append(all, timed{uint16(port), time.Duration(took * float64(ms))})
+		all = append(all, timed{uint16(port), time.Duration(math.Round(took * float64(ms)))})
 	}
 	return all, nil
 }

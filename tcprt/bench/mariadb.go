@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -47,6 +49,8 @@ func mysqlslapCensus(_ *bencher, ctx context.Context, n int) (*census, error) {
 	if err != nil {
 		return nil, err
 	}
+	sessions, _ := strconv.Atoi(clients)
+	n = (n + sessions - 1) / sessions * sessions // it gives each client as many
 	// What it takes to ask is found by asking twice.
 	var before, own int
 	first, err := s.mariadbTurns(ctx)
@@ -59,13 +63,36 @@ func mysqlslapCensus(_ *bencher, ctx context.Context, n int) (*census, error) {
 	}
 	own = before - first
 	return s.census("count-mysqlslap", "mysqlslap's SELECTs, logins and good-byes", "MariaDB", func(ctx context.Context) error {
-		_, _, err := ask(ctx, "mysqlslap", "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(int(s.port)), "--user=root", "--create-schema=bench", "--no-drop",
+		out, _, err := ask(ctx, "mysqlslap", "--no-defaults", "--host=127.0.0.1", "--port="+strconv.Itoa(int(s.port)), "--user=root", "--create-schema=bench", "--no-drop",
 			"--concurrency="+clients, "--number-of-queries="+strconv.Itoa(n), "--query=SELECT 1")
+		if err != nil {
+			return err
+		}
+		// Of clients that cannot connect it says so and goes on.
+		done, err := slapped(out)
+		if err == nil && done < n {
+			err = fmt.Errorf("mysqlslap made %d of %d queries", done, n)
+		}
 		return err
 	}, func(ctx context.Context, s *server) (int, error) {
 		after, err := s.mariadbTurns(ctx)
 		return after - before - own, err
 	}), nil
+}
+
+var (
+	slapClients = regexp.MustCompile(`Number of clients running queries: (\d+)`)
+	slapEach    = regexp.MustCompile(`Average number of queries per client: (\d+)`)
+)
+
+// slapped is how many queries mysqlslap says that there were.
+func slapped(out string) (int, error) {
+	if strings.Contains(out, "Error ") {
+		return 0, fmt.Errorf("read what mysqlslap says: %q", out)
+	}
+	all, err1 := figure(slapClients, out)
+	each, err2 := figure(slapEach, out)
+	return all * each, errors.Join(err1, err2)
 }
 
 // mariadbTurns is how many turns there were until now, this question included.

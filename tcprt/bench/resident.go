@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -164,6 +165,12 @@ func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us f
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+	if !b.Short {
+		// What it takes to start is another case's.
+		if err := pause(ctx, 5*time.Second); err != nil {
+			return 0, 0, err
+		}
+	}
 	path := filepath.Join(p.dir, "bench.trt")
 	stop, err := p.record(ctx, path)
 	if err != nil {
@@ -180,6 +187,7 @@ func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us f
 	if err == nil {
 		err = pause(ctx, time.Second) // the last connections close
 	}
+	b.Say("    " + memory(p.cmd.Process.Pid))
 	end()
 	mib = float64(<-most) / (1 << 20)
 	if err := errors.Join(err, err1, stop()); err != nil {
@@ -200,4 +208,27 @@ func peak(ctx context.Context, pid int) (most int64) {
 		}
 	}
 	return most
+}
+
+// memory says what a process's resident memory is of. Of the ring of records there is
+// one copy, which is mapped twice one after the other and counts twice but in Pss.
+func memory(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return err.Error()
+	}
+	kib := rollup(string(b))
+	return fmt.Sprintf("%.1f MiB resident: %.1f of its own, %.1f of files and rings; proportional set size %.1f MiB",
+		kib["Rss"]/1024, kib["Anonymous"]/1024, (kib["Rss"]-kib["Anonymous"])/1024, kib["Pss"]/1024)
+}
+
+// rollup reads /proc/PID/smaps_rollup, in KiB.
+func rollup(of string) map[string]float64 {
+	out := map[string]float64{}
+	for line := range strings.Lines(of) {
+		if f := strings.Fields(line); len(f) == 3 && f[2] == "kB" {
+			out[strings.TrimSuffix(f[0], ":")], _ = strconv.ParseFloat(f[1], 64)
+		}
+	}
+	return out
 }
