@@ -21,6 +21,8 @@ type Case struct {
 	// the role of the client.
 	Downstream []Pair
 	Host       *Host
+	// Rate is of requests a second, now; 0 is not known.
+	Rate float64
 }
 
 // Pair is a service that the case's own asks, with its Now and Baseline of the same
@@ -37,6 +39,8 @@ type Host struct{ Now, Baseline Pressure }
 type Pressure struct {
 	Throttled float64 // of its periods: nr_throttled by nr_periods, or throttled time by time
 	RunDelay  float64 // that its threads waited for a CPU, by the time that they ran or waited
+	// Waited is that in seconds a second, of all threads together; 0 is not known.
+	Waited float64
 	// As PSI has them: avg10 of cpu.pressure, memory.pressure and io.pressure, by 100.
 	CPUSome, CPUFull       float64
 	MemorySome, MemoryFull float64
@@ -65,6 +69,6 @@ func (c *Case) name() string {
 }
 
 // Fields lists all shares, in a fixed order.
-func (p *Pressure) Fields() [8]*float64 {
-	return [...]*float64{&p.Throttled, &p.RunDelay, &p.CPUSome, &p.CPUFull, &p.MemorySome, &p.MemoryFull, &p.IOSome, &p.IOFull}
+func (p *Pressure) Fields() [9]*float64 {
+	return [...]*float64{&p.Throttled, &p.RunDelay, &p.Waited, &p.CPUSome, &p.CPUFull, &p.MemorySome, &p.MemoryFull, &p.IOSome, &p.IOFull}
 }

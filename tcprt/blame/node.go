@@ -53,6 +53,17 @@ func strength(now, usual float64) float64 {
 	return 0
 }
 
+// delayed is the strength of waits for a CPU. They are a share of the time that the
+// threads wanted one, which is much of little where a program does hardly anything:
+// so they explain no more than twice the time that was waited.
+func (x *trial) delayed(n, u *Pressure) float64 {
+	s := strength(n.RunDelay, u.RunDelay)
+	if excess := x.Rate * (x.more[tcprt.Queue] + x.more[tcprt.Processing]); n.Waited > 0 && excess > 0 {
+		s *= min(1, 2*n.Waited/excess)
+	}
+	return s
+}
+
 // host takes what the node holds up: as much as the strongest pressure says, and
 // of that each its part. A throttled cgroup is under CPU pressure too, and one that
 // waits for memory waits for a disk: only what is left counts for the second.
@@ -62,7 +73,7 @@ func (x *trial) host() {
 	}
 	n, u := &x.Host.Now, &x.Host.Baseline
 	throttled := strength(n.Throttled, u.Throttled)
-	contended := max(0, strength(max(n.RunDelay, n.CPUSome), max(u.RunDelay, u.CPUSome))-throttled)
+	contended := max(0, max(x.delayed(n, u), strength(n.CPUSome, u.CPUSome))-throttled)
 	memory := strength(max(n.MemorySome, n.MemoryFull), max(u.MemorySome, u.MemoryFull))
 	io := max(0, strength(max(n.IOSome, n.IOFull), max(u.IOSome, u.IOFull))-memory)
 	sum := throttled + contended + memory + io

@@ -140,6 +140,7 @@ func (c *Counters) Since(was *Counters) (p blame.Pressure) {
 	p.Throttled = ratio(grown(c.Throttle, was.Throttle), grown(c.Periods, was.Periods))
 	waited := grown(c.Waited, was.Waited)
 	p.RunDelay = ratio(waited, waited+grown(c.Ran, was.Ran))
+	p.Waited = float64(waited) / float64(took)
 	us := uint64(took.Microseconds())
 	some := func(i int) float64 { return ratio(grown(c.Some[i], was.Some[i]), us) }
 	full := func(i int) float64 { return ratio(grown(c.Full[i], was.Full[i]), us) }

@@ -48,8 +48,8 @@ func TestSince(t *testing.T) {
 			}
 			a := put("100", "10", "1000", "0", "1000", "500")
 			b := put("110", "14", "501000", "250000", "4000", "1500")
-			got, want := b.Since(&a), blame.Pressure{Throttled: 0.4, RunDelay: 0.25, IOSome: 0.5, IOFull: 0.25}
-			for i, d := range []float64{got.Throttled - want.Throttled, got.RunDelay - want.RunDelay, got.IOSome - want.IOSome, got.IOFull - want.IOFull, got.CPUSome, got.MemoryFull} {
+			got, want := b.Since(&a), blame.Pressure{Throttled: 0.4, RunDelay: 0.25, Waited: 1e-6, IOSome: 0.5, IOFull: 0.25}
+			for i, d := range []float64{got.Throttled - want.Throttled, got.RunDelay - want.RunDelay, got.Waited - want.Waited, got.IOSome - want.IOSome, got.IOFull - want.IOFull, got.CPUSome, got.MemoryFull} {
 				if math.Abs(d) > 1e-9 {
 					t.Errorf("%d: %+v, want %+v", i, got, want)
 				}
