@@ -38,11 +38,15 @@ func freePort() (uint16, error) {
 func tool(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w", name, &feature.UnsupportedError{
-			Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh test", Err: err,
-		})
+		return "", missing(name, err)
 	}
 	return path, nil
+}
+
+func missing(name string, err error) error {
+	return fmt.Errorf("find %s: %w", name, &feature.UnsupportedError{
+		Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh test", Err: err,
+	})
 }
 
 // serve starts a program and waits until it listens.
@@ -175,7 +179,7 @@ func (s *server) cpu() (time.Duration, error) {
 func userOf(name string) (*syscall.Credential, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		return nil, fmt.Errorf("find the user of a server: %w", err)
+		return nil, missing("the user "+name, err)
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
