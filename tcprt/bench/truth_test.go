@@ -11,9 +11,6 @@ import (
 // are known to ask: so many requests, and with each connection its greeting and its
 // good-bye where the protocol has them. Nothing is measured here.
 func TestTruth(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts servers")
-	}
 	testkit.NeedRoot(t)
 	const n, conns = 800, 8
 	// pgbench and mysqlslap make a connection more, before all others; pgbench asks
