@@ -30,14 +30,15 @@ type program struct {
 }
 
 // startProgram waits until it is ready.
-func (b *bencher) startProgram(config string) (p *program, err error) {
-	p = &program{}
+func (b *bencher) startProgram(config string) (*program, error) {
+	p, err := &program{}, error(nil)
 	if p.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
+	dir, ran := p.dir, false
 	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(p.dir)
+		if !ran {
+			_ = os.RemoveAll(dir)
 		}
 	}()
 	file := filepath.Join(p.dir, "anole.yaml")
@@ -57,14 +58,14 @@ func (b *bencher) startProgram(config string) (p *program, err error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start an agent: %w", err)
 	}
-	if err := ready(notify); err != nil {
-		_ = p.stop()
-		return nil, fmt.Errorf("start an agent: %w: %s", err, strings.TrimSpace(p.errs.String()))
-	}
+	ran = true // from here on stop knows whether all may go
 	socket := filepath.Join(p.dir, "run", "anole.sock")
 	p.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
+	if err := ready(notify); err != nil {
+		return nil, errors.Join(fmt.Errorf("start an agent: %w", err), p.stop(), errors.New(strings.TrimSpace(p.errs.String())))
+	}
 	return p, nil
 }
 

@@ -67,9 +67,10 @@ func serveAs(as *syscall.Credential, name string, args func(dir string, port uin
 	if s.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
+	dir := s.dir
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(s.dir)
+			_ = os.RemoveAll(dir)
 		}
 	}()
 	if as != nil {
