@@ -20,7 +20,7 @@ type Options struct {
 	// empty.
 	Cases    []string
 	Rounds   int  // interleaved rounds; 7 when 0
-	Requests int  // of each of the counts; a million when 0
+	Requests int  // of each of the counts, and of resident; a million when 0
 	Short    bool // brief, to see that it works: the results mean nothing
 	Say      func(string)
 	Agent    []string // command of an agent, but for its verb

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/netip"
 	"os"
@@ -166,6 +167,21 @@ func TestChosen(t *testing.T) {
 	}
 	if err := Bench(context.Background(), Options{Cases: []string{"count"}, Say: func(string) {}}); err == nil {
 		t.Error("a case that there is not was run")
+	}
+}
+
+// What a server that does not start leaves behind is nothing.
+func TestServerThatFails(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	if s, err := serve("false", func(string, uint16) ([]string, error) { return nil, errors.New("no configuration") }); err == nil || s != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+	b := &bencher{Options: Options{Agent: []string{filepath.Join(t.TempDir(), "none")}}}
+	if p, err := b.startProgram(""); err == nil {
+		t.Errorf("%v", p)
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -278,7 +278,7 @@ func (b *bencher) faults(ctx context.Context) ([]benchfmt.Result, error) {
 	for i := range runs {
 		for j := range s.faults {
 			f := &s.faults[j]
-			// What the last run did is over, while others' faults came and went.
+			// Faults that come more often than each minute or two are what is usual.
 			if err := f.quiet(ctx, o); err != nil {
 				b.Say(fmt.Sprintf("  run %d, %v", i+1, err))
 				if ctx.Err() != nil {
@@ -287,8 +287,14 @@ func (b *bencher) faults(ctx context.Context) ([]benchfmt.Result, error) {
 				continue // which is none that was right
 			}
 			t, said, err := f.run(ctx, o)
+			if err == nil {
+				err = f.quiet(ctx, o)
+			}
 			if err != nil {
-				return nil, err
+				b.Say(fmt.Sprintf("  run %d, %v", i+1, err))
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
 			}
 			if said != "" {
 				found[j]++

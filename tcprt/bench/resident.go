@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,14 +30,15 @@ type program struct {
 }
 
 // startProgram waits until it is ready.
-func (b *bencher) startProgram(config string) (p *program, err error) {
-	p = &program{}
+func (b *bencher) startProgram(config string) (*program, error) {
+	p, err := &program{}, error(nil)
 	if p.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
+	dir, ran := p.dir, false
 	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(p.dir)
+		if !ran {
+			_ = os.RemoveAll(dir)
 		}
 	}()
 	file := filepath.Join(p.dir, "anole.yaml")
@@ -48,7 +50,7 @@ func (b *bencher) startProgram(config string) (p *program, err error) {
 		return nil, fmt.Errorf("listen for the agent: %w", err)
 	}
 	defer notify.Close()
-	argv := append(b.Agent[:len(b.Agent):len(b.Agent)], "up", "--config", file, "--state-dir", filepath.Join(p.dir, "state"), "--run-dir", filepath.Join(p.dir, "run"))
+	argv := slices.Concat(b.Agent, []string{"up", "--config", file, "--state-dir", filepath.Join(p.dir, "state"), "--run-dir", filepath.Join(p.dir, "run")})
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Stderr = &p.errs
 	p.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(p.dir, "notify"))
@@ -56,14 +58,14 @@ func (b *bencher) startProgram(config string) (p *program, err error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start an agent: %w", err)
 	}
-	if err := ready(notify); err != nil {
-		_ = p.stop()
-		return nil, fmt.Errorf("start an agent: %w: %s", err, strings.TrimSpace(p.errs.String()))
-	}
+	ran = true // from here on stop knows whether all may go
 	socket := filepath.Join(p.dir, "run", "anole.sock")
 	p.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
+	if err := ready(notify); err != nil {
+		return nil, errors.Join(fmt.Errorf("start an agent: %w", err), p.stop(), errors.New(strings.TrimSpace(p.errs.String())))
+	}
 	return p, nil
 }
 
@@ -100,36 +102,42 @@ func (p *program) stop() error {
 
 // record has it record all requests to a file until stop.
 func (p *program) record(ctx context.Context, path string) (stop func() error, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("create recording: %w", err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- errors.Join(p.stream(ctx, f, begun), f.Close()) }()
+	stop = func() error { cancel(); return <-ended }
+	select {
+	case <-begun:
+		return stop, nil
+	case err := <-ended:
+		cancel()
+		return nil, err
+	}
+}
+
+// stream takes a recording until ctx ends.
+func (p *program) stream(ctx context.Context, to io.Writer, begun chan<- struct{}) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://anole/api/v1/tcprt/record?all=true", http.NoBody)
 	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("ask the agent for a recording: %w", err)
+		return fmt.Errorf("ask the agent for a recording: %w", err)
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("ask the agent for a recording: %w", err)
+		return fmt.Errorf("ask the agent for a recording: %w", err)
 	}
-	f, err := os.Create(path)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("ask the agent for a recording: %s", resp.Status)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask the agent for a recording: %s", resp.Status)
 	}
-	if err != nil {
-		cancel()
-		_ = resp.Body.Close()
-		return nil, err
+	close(begun)
+	if _, err = io.Copy(to, resp.Body); ctx.Err() != nil {
+		return nil // it was to end
 	}
-	ended := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(f, resp.Body)
-		_ = resp.Body.Close()
-		if ctx.Err() != nil {
-			err = nil // it was to end
-		}
-		ended <- errors.Join(err, f.Close())
-	}()
-	return func() error { cancel(); return <-ended }, nil
+	return errors.Join(err, errors.New("the agent ended the recording"))
 }
 
 // resident measures a whole agent that keeps, and gives to a recording, a record of

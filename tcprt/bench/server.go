@@ -38,11 +38,15 @@ func freePort() (uint16, error) {
 func tool(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w", name, &feature.UnsupportedError{
-			Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh bench", Err: err,
-		})
+		return "", missing(name, err)
 	}
 	return path, nil
+}
+
+func missing(name string, err error) error {
+	return fmt.Errorf("find %s: %w", name, &feature.UnsupportedError{
+		Feature: "benches of TCP request timing", Reason: feature.NoPeer, Need: name, Fix: "install it: scripts/setup.sh bench", Err: err,
+	})
 }
 
 // serve starts a program and waits until it listens.
@@ -63,9 +67,10 @@ func serveAs(as *syscall.Credential, name string, args func(dir string, port uin
 	if s.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
+	dir := s.dir
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(s.dir)
+			_ = os.RemoveAll(dir)
 		}
 	}()
 	if as != nil {
@@ -175,7 +180,7 @@ func (s *server) cpu() (time.Duration, error) {
 func userOf(name string) (*syscall.Credential, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		return nil, fmt.Errorf("find the user of a server: %w", err)
+		return nil, missing("the user "+name, err)
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)

@@ -31,7 +31,7 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the room on this node, with real servers and clients",
-		Long:  "Runs interleaved rounds and prints the ratios. On a busy node it refuses to judge.\nIt needs root, the servers and clients that scripts/setup.sh bench installs, and about an\nhour.\n\nCases, counts for all that begin with it:\n" + list,
+		Long:  "Runs interleaved rounds and prints the ratios. On a busy node it refuses to judge.\nIt needs root, the servers and clients that scripts/setup.sh bench installs, and about one\nand a half hours.\n\nCases, counts for all that begin with it:\n" + list,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env := core.EnvFrom(cmd.Context())
@@ -74,7 +74,7 @@ func benchCommand() *cobra.Command {
 	fl.StringSliceVar(&only, "case", nil, "only these cases")
 	fl.StringVar(&results, "results", "", "merge the results into this JSON `file`")
 	fl.IntVar(&rounds, "rounds", 7, "interleaved rounds")
-	fl.IntVar(&requests, "requests", 0, "requests of each of the counts (default 1000000)")
+	fl.IntVar(&requests, "requests", 0, "requests of each of the counts, and of resident (default 1000000)")
 	fl.BoolVar(&short, "short", false, "brief, to see that it works: the figures mean nothing and are not written")
 	return c
 }
