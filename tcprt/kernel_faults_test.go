@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/lab"
+	"github.com/anole-os/anole/internal/sys"
 	"github.com/anole-os/anole/internal/testkit"
 )
 
@@ -296,4 +297,71 @@ func TestKernelContinue(t *testing.T) {
 			}
 		}
 	})
+}
+
+// One socket that tries again after a connection that never was counts each SYN once.
+func TestKernelConnectAgain(t *testing.T) {
+	l, k, connect := afar(t, 7782, echo)
+	_ = connect().Close()
+	testkit.Need(t, l.Node.Lose(lab.Uplink, 1))
+	var fd int
+	if err := l.Node.Do(func() (err error) { fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_SYNCNT, 1); err != nil {
+		t.Fatal(err)
+	}
+	to := &unix.SockaddrInet4{Port: 7782, Addr: netip.MustParseAddr(lab.WorldAddr).As4()}
+	if err := unix.Connect(fd, to); err != unix.ETIMEDOUT {
+		t.Fatal(err)
+	}
+	again := nstat(t, l.Node, "RetransSegs")
+	testkit.Need(t, l.Node.Lose(lab.Uplink, 0))
+	if err := unix.Connect(fd, to); err != nil {
+		t.Fatal(err)
+	}
+	if err := sys.Disconnect(fd); err != nil {
+		t.Fatal(err)
+	}
+	to.Port++ // where nobody listens, and which does not count
+	if err := unix.Connect(fd, to); err != unix.ECONNREFUSED {
+		t.Fatal(err)
+	}
+	got := k.services()[Client]
+	if again == 0 || got.Retransmits != again || got.Unconnected != 1 || got.Requests != 0 {
+		t.Errorf("%d SYNs were sent again: %+v", again, got)
+	}
+}
+
+// What is sent again after a request was told of, as its connection was silent, is
+// counted too.
+func TestKernelRetransmitsAfterSettle(t *testing.T) {
+	done := make(chan net.Conn, 2)
+	l, k, connect := afar(t, 7783, func(c *net.TCPConn) { done <- c })
+	_ = (<-done).Close()
+	client := connect()
+	server := <-done
+	send(t, client, 3)
+	read(t, server, 3)
+	send(t, server, 5)
+	read(t, client, 5)
+	time.Sleep(100 * time.Millisecond)
+	told := 0
+	if err := k.Settle(10*time.Millisecond, func(*Record) { told++ }); err != nil || told != 2 {
+		t.Fatal(told, err)
+	}
+	testkit.Need(t, l.World.Lose(lab.Remote, 1))
+	send(t, server, 7) // an event that nobody asked for
+	time.Sleep(50 * time.Millisecond)
+	testkit.Need(t, l.World.Lose(lab.Remote, 0))
+	read(t, client, 7)
+	again := nstat(t, l.World, "RetransSegs")
+	_ = server.Close()
+	_ = client.Close()
+	for end := time.Now().Add(10 * time.Second); k.services()[Server].Closed < 2 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	}
+	if got := k.services()[Server]; again == 0 || got.Retransmits != again {
+		t.Errorf("%d segments were sent again: %+v", again, got)
+	}
 }

@@ -86,7 +86,8 @@ func (s *slots) read(now time.Time, tick time.Duration, f func(Service, *Totals,
 		if e.add(s.each, tick) {
 			e.changed = now
 		}
-		if e.totals.Requests+e.totals.Opened > 0 {
+		// One that is being forgotten may have come again, in another place.
+		if e.totals.Requests+e.totals.Opened > 0 && e.retired.IsZero() {
 			f(e.service, &e.totals, s.owner(at))
 		}
 		if err := s.retire(at, e, now); err != nil {

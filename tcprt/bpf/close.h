@@ -140,6 +140,11 @@ static __always_inline void closed(struct conn *c, struct tcp_sock *tp, int from
 {
 	struct count *n = bpf_map_lookup_elem(&counts, &c->slot);
 
+	if (l7) { /* nothing of what it said stays */
+		__u64 id = c->id;
+
+		bpf_map_delete_elem(&heads, &id);
+	}
 	if (!n)
 		return;
 	n->closed++;

@@ -215,8 +215,14 @@ __noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 req
 		return 0;
 	retrans = s->retrans - c->retrans;
 	reorder = s->reorder - c->reorder;
-	if (__sync_lock_test_and_set(&c->told, 0)) /* list was first */
+	if (__sync_lock_test_and_set(&c->told, 0)) { /* list was first */
+		n->retrans += retrans;
+		n->reorder += reorder;
+		n->chrono[0] += s->chrono[0] - c->chrono[0];
+		n->chrono[1] += s->chrono[1] - c->chrono[1];
+		n->chrono[2] += s->chrono[2] - c->chrono[2];
 		goto over;
+	}
 	upload = span(c->t0, c->t1);
 	queue = span(c->t1, c->read);
 	processing = span(c->read > c->t1 ? c->read : c->t1, c->t2);

@@ -113,6 +113,7 @@ static __always_inline void start(struct conn *c, struct tcp_sock *tp)
 	c->retrans = tp->total_retrans;
 	c->reorder = tp->rcv_ooopack;
 	limited(tp, c->chrono);
+	c->zero_windows = c->shut = c->queued = c->inside = 0;
 }
 
 /*

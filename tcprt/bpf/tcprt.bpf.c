@@ -106,6 +106,7 @@ int state(__u64 *ctx)
 		c = open(sk, CLIENT);
 		if (c) {
 			owned(c, bpf_get_current_pid_tgid() >> 32);
+			start(c, tp);
 			c->t0 = bpf_ktime_get_ns();
 		}
 		return 0;
@@ -334,7 +335,14 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (l7 && !full)
 		full = list_heads(ctx->meta->seq, &r, c->id);
 	/* What has no room any more is dropped, and the kernel comes again with it. */
-	if (full && wait)
+	if (full && wait) {
 		__sync_lock_test_and_set(&c->told, 0);
+	} else if (wait) { /* what comes on top of it is counted when the next request begins */
+		c->retrans = s.retrans;
+		c->reorder = s.reorder;
+		c->chrono[0] = s.chrono[0];
+		c->chrono[1] = s.chrono[1];
+		c->chrono[2] = s.chrono[2];
+	}
 	return 0;
 }

@@ -11,6 +11,7 @@ static __always_inline int after(__u32 a, __u32 b)
 static __always_inline void begin(struct conn *c, struct tcp_sock *tp, __u64 t0)
 {
 	c->flags &= MIDWAY;
+	c->told = 0; /* list may have been late */
 	c->t0 = t0;
 	c->t1 = c->t2 = c->t3 = c->read = c->last = 0;
 	c->rcv_from = tp->rcv_nxt;

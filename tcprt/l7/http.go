@@ -123,7 +123,7 @@ func parseHTTP(h *tcprt.Hint, o *Options, request, answer []byte) (f tcprt.Flags
 	}
 	h.Method = knownMethod(l.method)
 	var room [MaxRoute]byte
-	h.Route = o.route(template(room[:0], l.method, l.target, l.cut), !stray(code))
+	h.Route = o.route(template(room[:0], l.method, l.target, l.cut), code != 0 && !stray(code))
 	if l.whole {
 		h.Traceparent = string(findTraceparent(l.rest))
 	}

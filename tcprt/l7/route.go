@@ -79,17 +79,17 @@ func word(b []byte) bool {
 	if len(b) > maxSegment {
 		return false
 	}
-	var digits, upper, lower, turns, hex int
+	var digits, upper, turns, hex int
 	var last byte
-	for _, c := range b {
-		if !named[c] {
+	for i, c := range b {
+		// What follows a colon is a verb, as in things:batchGet, or a secret.
+		if !named[c] || c == ':' && bytes.ContainsFunc(b[i+1:], func(r rune) bool { return r > 'z' || !letter(byte(r)) }) {
 			return false
 		}
 		switch {
 		case digit(c):
 			digits++
 		case c >= 'a' && c <= 'z':
-			lower++
 		case c >= 'A' && c <= 'Z':
 			upper++
 		default:
@@ -114,7 +114,7 @@ func word(b []byte) bool {
 	switch n := len(b); {
 	case hex >= 8, digits >= 4, digits == n:
 		return false
-	case n >= 12 && digits >= 2 && upper > 0 && lower > 0:
+	case n >= 7 && digits >= 2 && upper > 0: // a code, in one case or in both
 		return false
 	case n >= 16 && turns > n/3:
 		return false

@@ -6,7 +6,7 @@ import (
 	"github.com/anole-os/anole/tcprt"
 )
 
-// maxServices bounds how many services a Teller knows apart.
+// maxServices bounds how many services a Teller knows; then it begins anew.
 const maxServices = 1024
 
 // Teller gives records their hints, see tcprt.Options.Hints. It keeps what each
@@ -18,7 +18,6 @@ type Teller struct {
 
 	mu       sync.Mutex
 	services map[tcprt.Service]*spoken
-	rest     *spoken // of the services beyond
 }
 
 // spoken is what is known of a service.
@@ -31,17 +30,10 @@ func (t *Teller) of(s tcprt.Service) *spoken {
 	if k := t.services[s]; k != nil {
 		return k
 	}
-	k := &spoken{options: Options{Level: t.Level, Routes: &Routes{Max: t.MaxRoutes}}}
-	switch {
-	case t.services == nil:
-		t.services = map[tcprt.Service]*spoken{}
-	case len(t.services) >= maxServices:
-		if t.rest == nil {
-			t.rest = k
-		}
-		t.rest.protocol = Unknown
-		return t.rest
+	if t.services == nil || len(t.services) >= maxServices {
+		t.services = map[tcprt.Service]*spoken{} // they tell again what they speak
 	}
+	k := &spoken{options: Options{Level: t.Level, Routes: &Routes{Max: t.MaxRoutes}}}
 	t.services[s] = k
 	return k
 }

@@ -51,12 +51,15 @@ func TestTellerIsBounded(t *testing.T) {
 	routes := map[string]bool{}
 	for i := range 3 * maxServices {
 		r := served(uint16(1 + i))
+		if i > 2*maxServices {
+			r = served(80)
+		}
 		teller.Hints(&r, fmt.Appendf(nil, "GET /%c/list HTTP/1.1\r\n\r\n", 'a'+i%26), []byte("HTTP/1.1 200 OK\r\n\r\n"))
 		if i > 2*maxServices {
 			routes[r.Hint.Route] = true
 		}
 	}
-	if len(teller.services) != maxServices || len(routes) > 6 || !routes[Other] {
+	if n := len(teller.services); n == 0 || n > maxServices || len(routes) > 6 || !routes[Other] {
 		t.Errorf("%d services, routes %v", len(teller.services), routes)
 	}
 }

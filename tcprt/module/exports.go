@@ -59,8 +59,10 @@ func defaultExport() Export {
 func (e *Export) validate() error {
 	var errs []error
 	if e.OTLP.Endpoint != "" {
-		if err := otlp.CheckEndpoint(e.OTLP.Endpoint); err != nil {
-			errs = append(errs, fmt.Errorf("export.otlp: %w", err))
+		for _, err := range []error{otlp.CheckEndpoint(e.OTLP.Endpoint), otlp.CheckHeaders(e.OTLP.Headers)} {
+			if err != nil {
+				errs = append(errs, fmt.Errorf("export.otlp: %w", err))
+			}
 		}
 		if e.OTLP.Interval.Std() < time.Second {
 			errs = append(errs, fmt.Errorf("export.otlp: interval is %v, want 1s or more", e.OTLP.Interval))
@@ -214,7 +216,7 @@ func (x *exports) run(ctx context.Context) {
 	for {
 		select {
 		case batch := <-x.tap.C():
-			if len(batch) > 0 && known[batch[0].Service()] == nil {
+			if slices.ContainsFunc(batch, func(r tcprt.Record) bool { return known[r.Service()] == nil }) {
 				learn()
 			}
 			carry(batch)
@@ -247,9 +249,24 @@ func (x *exports) meter(ctx context.Context, every time.Duration) {
 	}
 }
 
+// services has those of the same names, port and network as one: points have no more
+// to tell them apart by.
 func (x *exports) services() (all []otlp.Service) {
+	type key struct {
+		s tcprt.Service
+		n tcprt.Names
+	}
+	at := map[key]int{}
 	x.o.Totals(func(t *observer.Told) {
-		all = append(all, otlp.Service{Service: t.Service, Names: *t.Names, Totals: *t.Totals})
+		s := t.Service
+		s.Cgroup = 0
+		k := key{s, *t.Names}
+		if i, there := at[k]; there {
+			all[i].Totals.Merge(t.Totals)
+			return
+		}
+		at[k] = len(all)
+		all = append(all, otlp.Service{Service: s, Names: *t.Names, Totals: *t.Totals})
 	})
 	return all
 }
@@ -258,8 +275,11 @@ func (x *exports) stats() (out []exported) {
 	if x == nil {
 		return nil
 	}
+	lost := x.tap.Lost() // before any way was asked
 	for _, w := range x.ways {
-		out = append(out, w.stat())
+		s := w.stat()
+		s.Dropped += lost
+		out = append(out, s)
 	}
 	return out
 }
@@ -271,7 +291,16 @@ func (x *exports) close(ctx context.Context) error {
 	}
 	err := x.tap.Close()
 	x.cancel()
-	x.done.Wait()
+	ended := make(chan struct{})
+	go func() {
+		x.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done(): // a disk that hangs
+		return errors.Join(err, fmt.Errorf("end the exports: %w", ctx.Err()))
+	}
 	for _, w := range x.ways {
 		err = errors.Join(err, w.close(ctx))
 	}

@@ -122,14 +122,14 @@ func (m *Module) Stop(ctx context.Context) error {
 	if o == nil {
 		return nil
 	}
-	if err := out.close(ctx); err != nil { // which is no reason to go on
-		m.log.Warn("what was to be exported is not, in part", "err", err)
-	}
 	cancel()
 	select {
 	case <-done:
 	case <-ctx.Done():
 		return fmt.Errorf("stop request timing: %w", ctx.Err())
+	}
+	if err := out.close(ctx); err != nil { // which is no reason to go on
+		m.log.Warn("what was to be exported is not, in part", "err", err)
 	}
 	return o.Close()
 }
@@ -168,6 +168,12 @@ func (m *Module) running() *observer.Observer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.o
+}
+
+func (m *Module) config() Config {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cfg
 }
 
 func (m *Module) exporting() *exports {

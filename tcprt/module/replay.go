@@ -321,6 +321,12 @@ func exportCommand() *cobra.Command {
 		if len(args) == 0 {
 			return core.Exit(core.ExitUsage, errors.New("name the recording to export; anole tcprt record makes one"))
 		}
+		// What can fail comes before the file is there.
+		for _, in := range []string{args[0], capture} {
+			if _, err := os.Stat(in); err != nil && in != "" && in != "-" {
+				return core.Exit(core.ExitUsage, fmt.Errorf("open: %w", err))
+			}
+		}
 		w := env.Out
 		if path != "-" {
 			f, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

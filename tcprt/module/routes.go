@@ -86,7 +86,8 @@ func (m *Module) Routes(mux *http.ServeMux) {
 		return h, nil
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/routes", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
-		return routes{m.cfg.L7, m.cfg.Records, o.Kinds()}, nil
+		cfg := m.config()
+		return routes{cfg.L7, cfg.Records, o.Kinds()}, nil
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/anomalies", m.with(func(o *observer.Observer, _ *http.Request) (any, error) {
 		return found{o.Anomalies()}, nil

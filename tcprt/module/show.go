@@ -144,12 +144,12 @@ func notes(r *observer.Record) string {
 }
 
 func recordTable(all []observer.Record) *term.Table {
-	head, spare := []string{"TIME", "SERVICE", "ROLE", "PEER"}, []string{"BYTES IN", "OUT", "ROLE", "NOTES"}
+	head, spare := []string{"TIME", "SERVICE", "ROLE", "PEER"}, []string{"ASKED", "ANSWERED", "ROLE", "NOTES"}
 	hints := hinted(all)
 	if hints {
 		head, spare = append(head, "REQUEST"), append(spare, "PEER")
 	}
-	t := term.NewTable(append(head, "TOTAL", "UPLOAD", "QUEUE", "SERVER", "SEND", "DELIVER", "BYTES IN", "OUT", "NOTES")...).Spare(spare...)
+	t := term.NewTable(append(head, "TOTAL", "UPLOAD", "QUEUE", "SERVER", "SEND", "DELIVER", "ASKED", "ANSWERED", "NOTES")...).Spare(spare...)
 	for i := range all {
 		r := &all[i]
 		most := largest(r)
@@ -176,7 +176,7 @@ func inflightTable(all []observer.Record) *term.Table {
 	if hints {
 		head = append(head, "REQUEST")
 	}
-	t := term.NewTable(append(head, "STATE", "BYTES IN", "OUT", "UNACKED", "PROCESS", "NOTES")...).Spare("PROCESS", "UNACKED", "NOTES")
+	t := term.NewTable(append(head, "STATE", "ASKED", "ANSWERED", "UNACKED", "PROCESS", "NOTES")...).Spare("PROCESS", "UNACKED", "NOTES")
 	for i := range all {
 		r := &all[i]
 		process := "-"

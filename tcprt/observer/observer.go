@@ -133,7 +133,7 @@ func (o *Observer) Run(ctx context.Context) error {
 			next = now.Add(tick)
 		}
 	}
-	return nil
+	return o.c.Drain(0, o.take)
 }
 
 func (o *Observer) take(r *tcprt.Record) {
@@ -242,7 +242,7 @@ func (o *Observer) settle(r *tcprt.Record) {
 	if s := o.services[r.Service()]; s != nil {
 		s.settled.Add(r)
 	}
-	if o.cfg.Records != None {
+	if o.cfg.Records != None || o.wantAll() {
 		o.keep(r)
 	}
 }

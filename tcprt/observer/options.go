@@ -21,8 +21,8 @@ type Config struct {
 	Records  Records        `yaml:"records" doc:"Requests that are kept one by one: tail (slow, failed and sampled ones), all, or none. All are counted in any case."`
 	Sample   uint32         `yaml:"sample" doc:"Of how many requests tail takes one whatever it was like, a power of two."`
 	Keep     int            `yaml:"keep" doc:"How many of the latest records are kept in memory, 300 bytes each."`
-	CPU      float64        `yaml:"cpuPercent" doc:"What it may cost, in percent of one CPU, kernel and agent together; above it less is measured. 0 is no limit."`
-	L7       string         `yaml:"l7" doc:"What requests are, by their first bytes: off; verbs (method, route and status of HTTP, commands of Redis, first words of SQL); statements (also SQL without its values). No header and no value is kept."`
+	CPU      float64        `yaml:"cpuPercent" doc:"What it may cost, in percent of one CPU, kernel and the agent's reading together, what exports and recordings take not; above it less is measured. 0 is no limit."`
+	L7       string         `yaml:"l7" doc:"What requests are, by their first bytes: off; verbs (method, route and status of HTTP, commands of Redis, first words of SQL); statements (also SQL without its values). No header but traceparent, no query, key or value is kept; names in a path are part of its route."`
 	Series   int            `yaml:"series" doc:"How many services have series of their own in the metrics, the busiest; the others are one."`
 }
 

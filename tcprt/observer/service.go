@@ -36,6 +36,9 @@ type service struct {
 
 // take brings the kernel's counts in and gives what came since the last time.
 func (s *service) take(t *tcprt.Totals, now time.Time, window *tcprt.Totals) {
+	if t.Requests < s.kernel.Requests || t.Opened < s.kernel.Opened { // it was forgotten, and came again
+		s.kernel = tcprt.Totals{}
+	}
 	*window = *t
 	window.Sub(&s.kernel)
 	s.kernel = *t

@@ -46,13 +46,14 @@ func (t *Tap) C() <-chan []tcprt.Record { return t.c }
 // Lost is how many records were dropped because C was not read.
 func (t *Tap) Lost() uint64 { return t.lost.Load() }
 
-// Close ends it.
+// Close ends it. What it was given until then is in C.
 func (t *Tap) Close() error {
 	t.o.mu.Lock()
 	defer t.o.mu.Unlock()
 	if !t.o.taps[t] {
 		return nil
 	}
+	t.flush()
 	delete(t.o.taps, t)
 	return t.o.apply(t.o.budget.at)
 }

@@ -46,20 +46,30 @@ func CheckEndpoint(s string) error {
 		return fmt.Errorf("endpoint is %q, want http:// or https:// and a host, as http://localhost:4318", s)
 	case u.Port() == "4317":
 		return fmt.Errorf("endpoint is %q, whose port is that of OTLP over gRPC; want the one over HTTP, 4318 as a rule", s)
+	case u.User != nil:
+		return errors.New("endpoint has a name or a password in it; put them into headers, as Authorization")
 	case u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("endpoint is %q, want it without what follows ? or #", s)
 	}
 	return nil
 }
 
-func newClient(endpoint string, headers map[string]string) (*client, error) {
-	if err := CheckEndpoint(endpoint); err != nil {
-		return nil, err
-	}
-	for name := range headers {
+// CheckHeaders says what is wrong with the headers of messages.
+func CheckHeaders(headers map[string]string) error {
+	for name, value := range headers {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) {
-			return nil, fmt.Errorf("headers has %q, which is no name of a header", name)
+			return fmt.Errorf("headers has %q, which is no name of a header", name)
 		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			return fmt.Errorf("the value of header %s has a control character", name)
+		}
+	}
+	return nil
+}
+
+func newClient(endpoint string, headers map[string]string) (*client, error) {
+	if err := errors.Join(CheckEndpoint(endpoint), CheckHeaders(headers)); err != nil {
+		return nil, err
 	}
 	c := &client{base: strings.TrimRight(endpoint, "/"), headers: maps.Clone(headers), gap: firstGap}
 	c.http.Timeout = attempt

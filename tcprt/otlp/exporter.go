@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,6 +57,7 @@ type Exporter struct {
 	mu     sync.Mutex
 	queue  []*trace.Span
 	stats  Stats
+	wrong  [2]string // of spans, of metrics: how the last time went
 	closed bool
 	idle   *sync.Cond // nothing is queued, or being sent
 	busy   bool
@@ -138,7 +141,7 @@ func (e *Exporter) batch(ctx context.Context) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rejected := uint64(max(0, min(reply.GetPartialSuccess().GetRejectedSpans(), int64(n))))
-	if e.note(err, rejected, reply.GetPartialSuccess().GetErrorMessage()) {
+	if e.note(0, err, rejected, reply.GetPartialSuccess().GetErrorMessage()) {
 		e.stats.Spans += uint64(n) - rejected
 		e.stats.Rejected += rejected
 	} else {
@@ -148,18 +151,17 @@ func (e *Exporter) batch(ctx context.Context) bool {
 }
 
 // note keeps how it went; the lock is held.
-func (e *Exporter) note(err error, rejected uint64, said string) bool {
+func (e *Exporter) note(signal int, err error, rejected uint64, said string) bool {
 	switch {
 	case err != nil:
 		e.stats.Failed++
-		e.stats.Problem = err.Error()
-		return false
+		said = err.Error()
 	case rejected > 0:
-		e.stats.Problem = fmt.Sprintf("the collector did not want %d: %s", rejected, said)
-	default:
-		e.stats.Problem = said // a warning, or nothing
+		said = fmt.Sprintf("the collector did not want %d: %s", rejected, said)
 	}
-	return true
+	e.wrong[signal] = said // an error, a warning, or nothing
+	e.stats.Problem = strings.Join(slices.DeleteFunc(slices.Clone(e.wrong[:]), func(s string) bool { return s == "" }), "; ")
+	return err == nil
 }
 
 // Metrics sends what services did since they were first seen.
@@ -178,7 +180,7 @@ func (e *Exporter) Metrics(ctx context.Context, all []Service, now time.Time) er
 		n += uint64(len(m.GetSum().GetDataPoints()) + len(m.GetExponentialHistogram().GetDataPoints()))
 	}
 	rejected := uint64(max(0, reply.GetPartialSuccess().GetRejectedDataPoints()))
-	if e.note(err, rejected, reply.GetPartialSuccess().GetErrorMessage()) {
+	if e.note(1, err, rejected, reply.GetPartialSuccess().GetErrorMessage()) {
 		e.stats.Points += n - min(n, rejected)
 	}
 	return err

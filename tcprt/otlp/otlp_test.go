@@ -162,8 +162,13 @@ func TestSpans(t *testing.T) {
 	for _, r := range []tcprt.Record{whole, hinted, cut} {
 		e.Add(&r, &tcprt.Names{Namespace: "shop", Pod: "web-1", Command: "nginx\xff"}, wall)
 	}
+	thinking, failed := record(), record()
+	thinking.Flags, thinking.T3 = tcprt.Piggyback, time.Minute // with the next request
+	failed.Hint = tcprt.Hint{Protocol: "http", Status: "503", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"}
+	e.Add(&thinking, &tcprt.Names{}, wall)
+	e.Add(&failed, &tcprt.Names{}, wall)
 	closed(t, e)
-	if len(c.spans) != 3 || c.header.Get("Authorization") != "Bearer x" || e.Stats().Spans != 3 {
+	if len(c.spans) != 5 || c.header.Get("Authorization") != "Bearer x" || e.Stats().Spans != 5 {
 		t.Fatalf("%d spans, %+v", len(c.spans), e.Stats())
 	}
 	a, b, x := c.spans[0], c.spans[1], c.spans[2]
@@ -183,6 +188,12 @@ func TestSpans(t *testing.T) {
 	}
 	if attribute(b.GetAttributes(), "http.response.status_code") != int64(200) || attribute(b.GetAttributes(), "server.port") != int64(40122) {
 		t.Errorf("%v", b)
+	}
+	if s := c.spans[3]; s.GetEndTimeUnixNano() != uint64(wall+thinking.T0+thinking.Total()) {
+		t.Errorf("the time until the next request is in the span: %v", s)
+	}
+	if s := c.spans[4]; s.GetStatus().GetCode() != trace.Status_STATUS_CODE_ERROR || len(s.GetParentSpanId()) > 0 {
+		t.Errorf("503, in a trace that nobody keeps: %v", s)
 	}
 	if x.GetStatus().GetCode() != trace.Status_STATUS_CODE_ERROR || x.GetEndTimeUnixNano() != uint64(wall+cut.End) || string(a.GetSpanId()) == string(x.GetSpanId()) {
 		t.Errorf("%v", x)
@@ -310,7 +321,7 @@ func TestNobodyThere(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://localhost:4318": "", "https://otel.example/prefix/": "",
-		"localhost:4318": "want http:// or https://", "http://": "and a host", "http://h:4317": "gRPC", "http://h/?x=1": "without what follows", "http://h:x": "no URL",
+		"localhost:4318": "want http:// or https://", "http://": "and a host", "http://h:4317": "gRPC", "http://h/?x=1": "without what follows", "http://h:x": "no URL", "http://me:pw@h:4318": "put them into headers",
 	} {
 		err := CheckEndpoint(in)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -44,7 +44,8 @@ func parent(s string) (traceID, spanID []byte, ok bool) {
 	}
 	traceID, err1 := hex.DecodeString(f[1])
 	spanID, err2 := hex.DecodeString(f[2])
-	return traceID, spanID, err1 == nil && err2 == nil
+	sampled := len(f[3]) == 2 && strings.IndexByte("13579bdf", f[3][1]) >= 0
+	return traceID, spanID, err1 == nil && err2 == nil && sampled
 }
 
 func random(n int) []byte {
@@ -59,14 +60,13 @@ func random(n int) []byte {
 	return b
 }
 
-// end is when the request was over: when its last time was, or when it was told of
-// where it never ended.
+// end is when the request was over, without what an acknowledgement waited for
+// something to ride on; where it never ended, when it was told of.
 func end(r *tcprt.Record) time.Duration {
-	e := max(r.T0, r.T1, r.T2, r.T3)
-	if !r.Complete() {
-		e = max(e, r.End)
+	if r.Complete() {
+		return r.T0 + r.Total()
 	}
-	return e
+	return max(r.T0, r.T1, r.T2, r.T3, r.End)
 }
 
 // span makes one of a record. offset is added to its times to get Unix time.
@@ -79,7 +79,7 @@ func span(r *tcprt.Record, n *tcprt.Names, offset time.Duration) *trace.Span {
 	if r.Role == tcprt.Client {
 		s.Kind, server = trace.Span_SPAN_KIND_CLIENT, r.Remote
 	}
-	if id, from, ok := parent(r.Hint.Traceparent); ok {
+	if id, from, ok := parent(r.Hint.Traceparent); ok { // which is in a trace that somebody keeps
 		s.TraceId, s.ParentSpanId = id, from
 	} else {
 		s.TraceId = random(16)
@@ -105,6 +105,10 @@ func span(r *tcprt.Record, n *tcprt.Names, offset time.Duration) *trace.Span {
 		s.Attributes = append(s.Attributes, text("anole.tcprt.flags", r.Flags.String()))
 	}
 	s.Attributes = append(s.Attributes, hints(&r.Hint)...)
+	if code, _ := strconv.Atoi(r.Hint.Status); strings.HasPrefix(r.Hint.Protocol, "http") && (code >= 500 || code >= 400 && r.Role == tcprt.Client) {
+		s.Status = &trace.Status{Code: trace.Status_STATUS_CODE_ERROR}
+		s.Attributes = append(s.Attributes, text("error.type", r.Hint.Status))
+	}
 	if !r.Complete() {
 		s.Status = &trace.Status{Code: trace.Status_STATUS_CODE_ERROR, Message: "the connection ended before all was answered"}
 	}

@@ -29,8 +29,13 @@ import (
 	"github.com/anole-os/anole/tcprt"
 )
 
-// slack is how far the clock of a capture and that of a request may be apart.
-const slack = 200 * time.Microsecond
+// slack is how far the clock of a capture and that of a request may be apart; early is
+// how long before it was seen a request's first packet may have come: it waits while
+// the program is at the socket.
+const (
+	slack = 200 * time.Microsecond
+	early = 10 * time.Millisecond
+)
 
 // mostRequests bounds what is kept of a recording.
 const mostRequests = 2 << 20
@@ -75,7 +80,7 @@ func (n *Notes) Add(r *tcprt.Record, name string, offset time.Duration) error {
 	if !r.Complete() {
 		end = max(end, r.End)
 	}
-	n.all[p] = append(n.all[p], request{from: r.T0 + offset - slack, to: end + offset + slack, seq: r.RequestSeq, comment: comment(r, name)})
+	n.all[p] = append(n.all[p], request{from: r.T0 + offset - early, to: end + offset + slack, seq: r.RequestSeq, comment: comment(r, name)})
 	n.sorted = false
 	return nil
 }
@@ -224,11 +229,11 @@ func (n *Notes) look(d *decoder, data []byte, at time.Duration) (keep bool, note
 		if at > r.to {
 			continue
 		}
-		keep = true
 		if asks && payload && seq == r.seq && !r.noted {
-			r.noted = true
+			r.noted, keep = true, true
 			notes = append(notes, r.comment)
 		}
+		keep = keep || at >= r.from+early-slack
 	}
 	return keep, notes
 }

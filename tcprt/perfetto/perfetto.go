@@ -79,9 +79,9 @@ func (w *Writer) Add(r *tcprt.Record, n *tcprt.Names) error {
 		dur := float64(to-from) / 1000
 		w.put(&event{Name: name, Cat: cat, Ph: "X", TS: float64(from+w.offset) / 1000, Dur: &dur, PID: pid, TID: tid, Args: args})
 	}
-	end := max(r.T0, r.T1, r.T2, r.T3)
+	end := r.T0 + r.Total() // without what an acknowledgement waited for something to ride on
 	if !r.Complete() {
-		end = max(end, r.End)
+		end = max(r.T0, r.T1, r.T2, r.T3, r.End)
 	}
 	name := "request"
 	if what := r.Hint.Method + " " + r.Hint.Route; what != " " {
@@ -103,8 +103,8 @@ func (w *Writer) Add(r *tcprt.Record, n *tcprt.Names) error {
 		if s.to == 0 || s.to < begin {
 			continue
 		}
-		slice(s.p.String(), "phase", begin, s.to, nil)
-		begin = s.to
+		slice(s.p.String(), "phase", begin, min(s.to, end), nil)
+		begin = min(s.to, end)
 	}
 	return w.err
 }

@@ -32,7 +32,7 @@ func Open(path string, max int64, keep int) (*File, error) {
 }
 
 func (s *File) open() error {
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o640)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", s.path, err)
 	}
@@ -45,9 +45,6 @@ func (s *File) open() error {
 	}
 	if err == nil {
 		err = f.Truncate(s.size)
-	}
-	if err == nil {
-		_, err = f.Seek(s.size, io.SeekStart)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", s.path, err), f.Close())
@@ -73,13 +70,48 @@ func lines(f io.ReaderAt, size int64) (int64, error) {
 	return 0, nil
 }
 
-// Write takes whole lines. They are in one file, and there after a kill of the
-// process, or else not at all.
-func (s *File) Write(b []byte) (int, error) {
-	if s.f == nil { // a rotation failed
-		if err := s.open(); err != nil {
-			return 0, err
+// Write takes whole lines. Each is whole in one file; so many as fit into one are
+// there after a kill of the process, or else none of them.
+func (s *File) Write(b []byte) (n int, err error) {
+	for rest := b; len(rest) > 0; {
+		part := rest
+		if int64(len(part)) > s.max {
+			part = part[:s.max]
+			if end := bytes.LastIndexByte(part, '\n'); end >= 0 {
+				part = part[:end+1]
+			} else if end := bytes.IndexByte(rest, '\n'); end >= 0 { // a line that is longer alone
+				part = rest[:end+1]
+			} else {
+				part = rest
+			}
 		}
+		m, err := s.write(part)
+		if n += m; err != nil {
+			return n, err
+		}
+		rest = rest[len(part):]
+	}
+	return n, nil
+}
+
+// follow looks whether somebody moved, removed or emptied the file meanwhile.
+func (s *File) follow() error {
+	if s.f != nil {
+		own, err := s.f.Stat()
+		there, err2 := os.Stat(s.path)
+		if err == nil && err2 == nil && os.SameFile(own, there) {
+			s.size = own.Size()
+			return nil
+		}
+		_ = s.f.Close()
+		s.f = nil
+	}
+	return s.open() // also where a rotation failed
+}
+
+func (s *File) write(b []byte) (int, error) {
+	if err := s.follow(); err != nil {
+		return 0, err
 	}
 	if s.size > 0 && s.size+int64(len(b)) > s.max {
 		if err := s.rotate(); err != nil {
@@ -89,15 +121,10 @@ func (s *File) Write(b []byte) (int, error) {
 	n, err := s.f.Write(b)
 	if err != nil {
 		// A disk that is full: what came of it is no whole line.
-		return 0, errors.Join(fmt.Errorf("write %s: %w", s.path, err), s.f.Truncate(s.size), seek(s.f, s.size))
+		return 0, errors.Join(fmt.Errorf("write %s: %w", s.path, err), s.f.Truncate(s.size))
 	}
 	s.size += int64(n)
 	return n, nil
-}
-
-func seek(f *os.File, to int64) error {
-	_, err := f.Seek(to, io.SeekStart)
-	return err
 }
 
 func (s *File) rotate() error {

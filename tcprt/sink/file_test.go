@@ -76,6 +76,64 @@ func TestGoesOnAfterAKill(t *testing.T) {
 	}
 }
 
+// Somebody else's rotation is followed: a file that was moved, removed or emptied. One
+// batch that is bigger than a file is in several.
+func TestFollows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	s, err := Open(path, 100, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put := func(text string) {
+		t.Helper()
+		if _, err := s.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(name, want string) {
+		t.Helper()
+		if b, err := os.ReadFile(name); err != nil || string(b) != want {
+			t.Errorf("%s has %q, %v; want %q", name, b, err, want)
+		}
+	}
+	put("a\n")
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	put("b\n")
+	is(path+".moved", "a\n")
+	is(path, "b\n")
+	if err := os.Truncate(path, 0); err != nil { // as logrotate's copytruncate does
+		t.Fatal(err)
+	}
+	put("c\n")
+	is(path, "c\n")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	put("d\n")
+	is(path, "d\n")
+	put(strings.Repeat("0123456789abcdef\n", 60) + strings.Repeat("y", 300) + "\n")
+	all, _ := filepath.Glob(path + "*")
+	lines, long := 0, 0
+	for _, name := range all {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += strings.Count(string(b), "0123456789abcdef\n")
+		if len(b) > 100 {
+			if long++; string(b) != strings.Repeat("y", 300)+"\n" {
+				t.Errorf("%s has %d bytes", name, len(b))
+			}
+		}
+	}
+	if lines != 60 || long != 1 {
+		t.Errorf("%d lines, %d files that are too long", lines, long)
+	}
+}
+
 // What is no file, or cannot be made, is said so.
 func TestCannotOpen(t *testing.T) {
 	dir := t.TempDir()

@@ -9,7 +9,7 @@ export function mountRequests(el, kit) {
   const query = more => new URLSearchParams({...(service ? {service} : {}), ...more}).toString();
   const only = h('label', {class: 'rt-only'}, h('input', {type: 'checkbox', onchange: e => { failed = e.target.checked; }}), ' only failed ones');
   const slowCard = h('section', {class: 'card span', 'aria-labelledby': 'rt-slow'}, h('header', {class: 'card-head'}, h('h3', {id: 'rt-slow'}, 'Slowest requests')),
-    h('p', {class: 'note'}, 'Of those that are kept: slower than 99 of 100 of their service, failed, sent again, and a sample. Press one for its connection.'));
+    h('p', {class: 'note'}, 'Of those that are kept (tcprt.records): with tail the slow, the failed and a sample. Press one for its connection.'));
   const waitCard = h('section', {class: 'card span', 'aria-labelledby': 'rt-wait'}, h('header', {class: 'card-head'}, h('h3', {id: 'rt-wait'}, 'Under way')));
   el.append(slowCard, waitCard);
   const slow = kit.table(slowCard, {
@@ -21,7 +21,7 @@ export function mountRequests(el, kit) {
       {key: 'what', label: 'Request', value: r => [what(r), r.status].filter(Boolean).join(' ')},
       {key: 'total', label: 'Took', align: 'end', value: r => r.total_seconds, show: r => fmt.seconds(r.total_seconds)},
       {key: 'phases', label: 'By phase', sort: false, value: r => JSON.stringify(r.phases_seconds), show: r => bar(kit, r.phases_seconds)},
-      {key: 'bytes', label: 'In → out', align: 'end', value: r => r.answer_bytes, show: r => `${fmt.bytes(r.request_bytes)} → ${fmt.bytes(r.answer_bytes)}`},
+      {key: 'bytes', label: 'Asked → answered', align: 'end', value: r => r.answer_bytes, show: r => `${fmt.bytes(r.request_bytes)} → ${fmt.bytes(r.answer_bytes)}`},
       {key: 'resent', label: 'Resent', align: 'end', value: r => r.retransmits ?? 0},
       {key: 'flags', label: 'Notes', value: r => r.flags ?? '', wide: true},
     ],
@@ -35,7 +35,7 @@ export function mountRequests(el, kit) {
       {key: 'peer', label: 'Peer', value: r => r.remote},
       {key: 'what', label: 'Request', value: what},
       {key: 'state', label: 'State', value: r => r.state},
-      {key: 'bytes', label: 'In → out', align: 'end', value: r => r.answer_bytes, show: r => `${fmt.bytes(r.request_bytes)} → ${fmt.bytes(r.answer_bytes)}`},
+      {key: 'bytes', label: 'Asked → answered', align: 'end', value: r => r.answer_bytes, show: r => `${fmt.bytes(r.request_bytes)} → ${fmt.bytes(r.answer_bytes)}`},
       {key: 'process', label: 'Process', value: r => r.pid ? `${r.pid} ${r.command}` : ''},
     ],
     empty: 'Every request is answered.',
@@ -46,6 +46,7 @@ export function mountRequests(el, kit) {
     const q = new URLSearchParams({service: r.service, limit: '2000'});
     const all = (await kit.fetchJSON(`/api/v1/tcprt/slow?${q}`)).requests.filter(x => x.local === r.local && x.remote === r.remote)
       .sort((a, b) => a.number - b.number).slice(-60);
+    if (!all.length) all.push(r); // it is kept no longer
     const top = Math.max(...all.map(x => x.total_seconds));
     const began = x => Date.parse(x.time) / 1000, first = Math.min(...all.map(began)), whole = Math.max(1e-9, ...all.map(x => began(x) + x.total_seconds - first));
     kit.put(sheet.body, h('p', null, `${who(r)}, ${r.role}: ${r.local} with ${r.remote}`),
