@@ -220,6 +220,7 @@ func (x *exports) run(ctx context.Context) {
 				learn()
 			}
 			carry(batch)
+			x.tap.Done(batch)
 		case <-tick.C:
 			learn()
 		case <-ctx.Done():

@@ -76,6 +76,7 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 					return err
 				}
 			}
+			tap.Done(batch)
 		case now := <-tick.C:
 			if m.running() != o {
 				panic(http.ErrAbortHandler) // so that the client does not take it for the end

@@ -15,7 +15,7 @@ var ErrBusy = errors.New("four recordings are made already")
 const (
 	mostTaps   = 5 // with that of the agent's exporters
 	tapBatch   = 512
-	tapBatches = 256
+	tapBatches = 64 // some 13 MB
 )
 
 // Tap gives records as the kernel told of them.
@@ -23,6 +23,7 @@ type Tap struct {
 	o     *Observer
 	all   bool
 	c     chan []tcprt.Record
+	free  chan []tcprt.Record // batches to fill again
 	batch []tcprt.Record // the Observer's lock guards it
 	lost  atomic.Uint64
 }
@@ -35,13 +36,21 @@ func (o *Observer) Tap(all bool) (*Tap, error) {
 	if len(o.taps) >= mostTaps {
 		return nil, ErrBusy
 	}
-	t := &Tap{o: o, all: all, c: make(chan []tcprt.Record, tapBatches)}
+	t := &Tap{o: o, all: all, c: make(chan []tcprt.Record, tapBatches), free: make(chan []tcprt.Record, 4)}
 	o.taps[t] = true
 	return t, o.apply(o.budget.at)
 }
 
 // C gives them in batches, which are the receiver's; it is not closed.
 func (t *Tap) C() <-chan []tcprt.Record { return t.c }
+
+// Done gives a batch back, so that it is filled again; it need not be called.
+func (t *Tap) Done(batch []tcprt.Record) {
+	select {
+	case t.free <- batch[:0]:
+	default:
+	}
+}
 
 // Lost is how many records were dropped because C was not read.
 func (t *Tap) Lost() uint64 { return t.lost.Load() }
@@ -72,7 +81,11 @@ func (t *Tap) flush() {
 	}
 	select {
 	case t.c <- t.batch:
-		t.batch = make([]tcprt.Record, 0, tapBatch)
+		select {
+		case t.batch = <-t.free:
+		default:
+			t.batch = make([]tcprt.Record, 0, tapBatch)
+		}
 	default:
 		t.lost.Add(uint64(len(t.batch)))
 		t.batch = t.batch[:0]
