@@ -276,7 +276,7 @@ func TestKernelContinue(t *testing.T) {
 		defer srv.Close()
 		k := collect(t, Options{Ports: []uint16{port.Port()}, Tier: tier})
 		tr := &http.Transport{ExpectContinueTimeout: 10 * time.Second}
-		req, err := http.NewRequest("POST", "http://"+port.String(), strings.NewReader(strings.Repeat("x", 50_000)))
+		req, err := http.NewRequest(http.MethodPost, "http://"+port.String(), strings.NewReader(strings.Repeat("x", 50_000)))
 		if err != nil {
 			t.Fatal(err)
 		}

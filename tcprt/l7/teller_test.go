@@ -2,6 +2,7 @@ package l7
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func TestTeller(t *testing.T) {
 	if r := tell(9000, "\x00\x01", "HTTP/1.1 400 Bad Request\r\n\r\n"); r.Hint.Protocol != "http" || r.Hint.Status != "400" {
 		t.Errorf("%+v", r.Hint)
 	}
-	if r := tell(9001, "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$1\r\nv\r\n"); r.Hint.Protocol != "redis" || r.Hint.Method != "GET" {
+	if r := tell(9001, "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$1\r\nv\r\n"); r.Hint.Protocol != "redis" || r.Hint.Method != http.MethodGet {
 		t.Errorf("%+v", r.Hint)
 	}
 	if r := tell(9000, "POST /x HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"); r.Flags&tcprt.Continued == 0 {
@@ -37,7 +38,7 @@ func TestTeller(t *testing.T) {
 	if r := tell(9002, "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", ""); r.Flags&(tcprt.TLS|tcprt.Handshake) != tcprt.TLS|tcprt.Handshake {
 		t.Errorf("%+v", r)
 	}
-	if r := tell(9001, strings.Repeat("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 4), "$1\r\nv\r\n"); r.Hint.Requests != 4 || r.Hint.Method != "GET" {
+	if r := tell(9001, strings.Repeat("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 4), "$1\r\nv\r\n"); r.Hint.Requests != 4 || r.Hint.Method != http.MethodGet {
 		t.Errorf("%+v", r.Hint)
 	}
 	if r := tell(9003, "", ""); r.Hint != (tcprt.Hint{}) {

@@ -292,7 +292,7 @@ func TestKernelKinds(t *testing.T) {
 		return maps.Equal(got, want)
 	})
 	for _, v := range r.o.Slow(Filter{}, 1000) {
-		if b, err := json.Marshal(v); err != nil || strings.Contains(string(b), "secret") || v.Protocol != "http" || v.Method != "GET" {
+		if b, err := json.Marshal(v); err != nil || strings.Contains(string(b), "secret") || v.Protocol != "http" || v.Method != http.MethodGet {
 			t.Fatalf("%s, %v", b, err)
 		}
 	}
@@ -320,7 +320,7 @@ func TestKernelHandshakeAndContinue(t *testing.T) {
 	}
 	tr := &http.Transport{ExpectContinueTimeout: 10 * time.Second}
 	defer tr.CloseIdleConnections()
-	req, err := http.NewRequest("POST", plain.URL+"/upload", strings.NewReader("body"))
+	req, err := http.NewRequest(http.MethodPost, plain.URL+"/upload", strings.NewReader("body"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestKernelHandshakeAndContinue(t *testing.T) {
 					shakes++
 				case flags&tcprt.TLS != 0:
 					asked++
-				case flags&tcprt.Continued != 0 && v.Method == "POST" && v.Route == "/upload":
+				case flags&tcprt.Continued != 0 && v.Method == http.MethodPost && v.Route == "/upload":
 					waited++
 				}
 			}

@@ -24,7 +24,7 @@ type Tap struct {
 	all   bool
 	c     chan []tcprt.Record
 	free  chan []tcprt.Record // batches to fill again
-	batch []tcprt.Record // the Observer's lock guards it
+	batch []tcprt.Record      // the Observer's lock guards it
 	lost  atomic.Uint64
 }
 

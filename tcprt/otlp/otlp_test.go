@@ -57,12 +57,12 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	z, err := gzip.NewReader(r.Body)
 	if err != nil {
-		http.Error(w, err.Error(), 400)
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	b, err := io.ReadAll(z)
 	if err != nil || r.Header.Get("Content-Type") != "application/x-protobuf" {
-		http.Error(w, "no protobuf in gzip", 400)
+		http.Error(w, "no protobuf in gzip", http.StatusBadRequest)
 		return
 	}
 	switch r.URL.Path {
@@ -87,7 +87,7 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		http.Error(w, err.Error(), 400)
+		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
 }
 
