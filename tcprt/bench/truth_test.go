@@ -11,6 +11,7 @@ import (
 // are known to ask: so many requests, and with each connection its greeting and its
 // good-bye where the protocol has them. Nothing is measured here.
 func TestTruth(t *testing.T) {
+	testkit.Select(t, "peer") // it needs what scripts/setup.sh bench installs
 	testkit.NeedRoot(t)
 	const n, conns = 800, 8
 	// pgbench and mysqlslap make a connection more, before all others; pgbench asks
