@@ -31,11 +31,11 @@ type program struct {
 
 // startProgram waits until it is ready.
 func (b *bencher) startProgram(config string) (*program, error) {
-	p, err := &program{}, error(nil)
-	if p.dir, err = os.MkdirTemp("", "anole-bench-"); err != nil {
+	dir, err := os.MkdirTemp("", "anole-bench-")
+	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
-	dir, ran := p.dir, false
+	p, ran := &program{dir: dir}, false
 	defer func() {
 		if !ran {
 			_ = os.RemoveAll(dir)
