@@ -42,7 +42,7 @@ func (b *bencher) capture(ctx context.Context) ([]benchfmt.Result, error) {
 		return nil, err
 	}
 	out := []benchfmt.Result{
-		benchfmt.Pairs("cpu-capture", "CPU to record each request of nginx, and to judge the recording (kernel's programs, agent, replay)", "µs", "tcpdump, tshark", "<=0.05", got[0], got[1]),
+		benchfmt.Pairs("cpu-capture", "CPU to record each request of nginx on the server's side, and to judge the recording (kernel's programs, agent, replay)", "µs", "tcpdump, tshark", "<=0.05", got[0], got[1]),
 	}
 	more, err := b.sameTimes(ctx, s, min(n, 20_000))
 	return append(out, more...), err

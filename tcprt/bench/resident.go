@@ -161,7 +161,7 @@ func (b *bencher) resident(ctx context.Context) ([]benchfmt.Result, error) {
 		return nil, err
 	}
 	return []benchfmt.Result{
-		benchfmt.Worst("agent-rss", "the whole agent's resident memory while it records a million redis GETs, both sides; the most at any time", "MiB", "<=48", rss),
+		benchfmt.Worst("agent-rss", "the whole agent's resident memory while it records every GET of a busy redis, both sides; the most at any time", "MiB", "<=48", rss),
 		benchfmt.Single("agent-cpu-record", "the whole agent's CPU per record in that: read, counted, kept, compressed and sent", "µs", "<=0.5", cpu),
 	}, nil
 }
