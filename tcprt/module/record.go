@@ -158,9 +158,9 @@ func recordTo(cmd *cobra.Command, path string, length time.Duration, kept bool) 
 	}
 	out := &counter{w: env.Out}
 	if path != "-" {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return core.Exit(core.ExitUsage, fmt.Errorf("create recording: %w", err))
+		f, e := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if e != nil {
+			return core.Exit(core.ExitUsage, fmt.Errorf("create recording: %w", e))
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
 		out.w = f

@@ -329,9 +329,9 @@ func exportCommand() *cobra.Command {
 		}
 		w := env.Out
 		if path != "-" {
-			f, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return core.Exit(core.ExitUsage, fmt.Errorf("create: %w", err))
+			f, e := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if e != nil {
+				return core.Exit(core.ExitUsage, fmt.Errorf("create: %w", e))
 			}
 			defer func() { err = errors.Join(err, f.Close()) }()
 			w = f
