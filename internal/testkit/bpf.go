@@ -28,7 +28,11 @@ func BPFRemade(t *testing.T, name string) {
 		Need(t, &feature.UnsupportedError{Feature: "remaking bpf objects", Reason: feature.NoPeer, Need: "libbpf-dev", Err: err})
 	}
 	dir := t.TempDir()
-	for _, file := range []string{"gen.go", "kernel.h", name + ".bpf.c"} {
+	headers, err := filepath.Glob("*.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(headers, "gen.go", name+".bpf.c") {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -21,8 +21,6 @@ type Case struct {
 	// the role of the client.
 	Downstream []Pair
 	Host       *Host
-	// Rate is of requests a second, now; 0 is not known.
-	Rate float64
 }
 
 // Pair is a service that the case's own asks, with its Now and Baseline of the same

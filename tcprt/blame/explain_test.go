@@ -80,10 +80,10 @@ func TestExplain(t *testing.T) {
 		{"throttled", slow, host(blame.Pressure{Throttled: 0.43, CPUSome: 0.4}), blame.CPUThrottled, "the node of shop", "its cgroup was throttled 43 % of the time, usually 0 %"},
 		{"contended", slow, host(blame.Pressure{RunDelay: 0.3}), blame.CPUContention, "the node of shop", "waited for a CPU 30 %"},
 		{"contended, and so long", slow, func(c *blame.Case) {
-			c.Host, c.Rate = &blame.Host{Now: blame.Pressure{RunDelay: 0.3, Waited: 0.9}}, 20
+			c.Host = &blame.Host{Now: blame.Pressure{RunDelay: 0.3, Waited: 0.9}}
 		}, blame.CPUContention, "the node of shop", "waited for a CPU 30 %"},
 		{"hardly runs, and waits for much of that", slow, func(c *blame.Case) {
-			c.Host, c.Rate = &blame.Host{Now: blame.Pressure{RunDelay: 0.76, Waited: 0.03}, Baseline: blame.Pressure{RunDelay: 0.39, Waited: 0.03}}, 20
+			c.Host = &blame.Host{Now: blame.Pressure{RunDelay: 0.76, Waited: 0.03}, Baseline: blame.Pressure{RunDelay: 0.39, Waited: 0.03}}
 		}, blame.Server, "shop", "the server's time"},
 		{"memory", slow, host(blame.Pressure{MemorySome: 0.3, IOSome: 0.25}), blame.MemoryPressure, "the node of shop", "waited for memory 30 %"},
 		{"disk", slow, host(blame.Pressure{IOSome: 0.3}), blame.IOPressure, "the node of shop", "waited for a disk 30 %"},

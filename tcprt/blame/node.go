@@ -54,12 +54,14 @@ func strength(now, usual float64) float64 {
 }
 
 // delayed is the strength of waits for a CPU. They are a share of the time that the
-// threads wanted one, which is much of little where a program does hardly anything:
-// so they explain no more than twice the time that was waited.
+// threads wanted one, which is much of little where a program does hardly anything.
+// A thread that waits for a share of all time holds up what is under way for as much
+// of its time: waits explain no more than twice that, as there are several threads.
 func (x *trial) delayed(n, u *Pressure) float64 {
 	s := strength(n.RunDelay, u.RunDelay)
-	if excess := x.Rate * (x.more[tcprt.Queue] + x.more[tcprt.Processing]); n.Waited > 0 && excess > 0 {
-		s *= min(1, 2*n.Waited/excess)
+	excess, took := x.more[tcprt.Queue]+x.more[tcprt.Processing], x.Now.Phases[tcprt.Phases].Mean().Seconds()
+	if n.Waited > 0 && excess > 0 && took > 0 {
+		s *= min(1, 2*n.Waited/min(1, excess/took))
 	}
 	return s
 }

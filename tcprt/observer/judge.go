@@ -127,9 +127,6 @@ func (o *Observer) explain(ev *event) {
 	if p := j.host[ev.key]; p != nil && p.warm {
 		c.Host = &blame.Host{Now: p.now, Baseline: p.usual}
 	}
-	if s := o.services[ev.key]; s != nil {
-		c.Rate = s.rate
-	}
 	ev.verdict = blame.Explain(&c)
 	tally := locate.NewTally("peer_subnet", 256)
 	limit := 2 * usual.Phases[tcprt.Phases].Quantile(0.9)

@@ -108,7 +108,7 @@ func TestReportsWhatNeighboursCanBeTheCauseOf(t *testing.T) {
 		cause string // "" is no report
 	}{
 		{"waits for a CPU", tcprt.Server, second{queue: 50 * time.Microsecond, server: 60 * time.Millisecond, wait: 0.5}, "cpu_contention"},
-		{"its own time, and some waits", tcprt.Server, second{queue: 50 * time.Microsecond, server: 60 * time.Millisecond, wait: 0.06}, "server"},
+		{"its own time, and some waits", tcprt.Server, second{queue: 50 * time.Microsecond, server: 60 * time.Millisecond, wait: 0.12}, "server"},
 		{"its own time alone", tcprt.Server, second{queue: 50 * time.Microsecond, server: 60 * time.Millisecond, wait: 0.01}, ""},
 		{"waits for memory", tcprt.Server, second{queue: 50 * time.Microsecond, server: 60 * time.Millisecond, wait: 0.01, memory: 0.5}, "memory_pressure"},
 		{"nobody comes to read", tcprt.Server, second{queue: 40 * time.Millisecond, server: 2 * time.Millisecond, wait: 0.01}, "socket_queue"},
