@@ -80,13 +80,14 @@ static __always_inline struct answered *answered_of(struct heads *h, __u32 seq)
 	return h->answered[0].seq == seq ? &h->answered[0] : h->answered[1].seq == seq ? &h->answered[1] : 0;
 }
 
+/* n is not 0, most a power of two: so that verifiers of old see 1 to most. */
 static __always_inline void load(struct __sk_buff *skb, __u32 at, __u8 *to, __u32 n, __u32 most)
 {
-	if (n > most)
-		n = most;
+	n = n > most ? most - 1 : n - 1;
 	barrier_var(n);
-	if (n && n <= most)
-		bpf_skb_load_bytes(skb, at, to, n);
+	n &= most - 1;
+	barrier_var(n);
+	bpf_skb_load_bytes(skb, at, to, n + 1);
 }
 
 static __always_inline int head(struct __sk_buff *skb, __u32 out)
