@@ -126,7 +126,7 @@ func TestTimeRangeAndTabs(t *testing.T) {
 	on("overview")
 	p.do(chromedp.NavigateForward())
 	on("qos")
-	p.do(chromedp.SendKeys(chromedp.CSS("#tab-qos"), kb.ArrowRight+kb.Enter))
+	p.do(chromedp.SendKeys(chromedp.CSS("#tab-tcprt"), kb.ArrowRight+kb.Enter))
 	on("explore")
 	p.do(script(`location.hash = '#/nowhere'`))
 	p.until(`document.querySelector('[role=alert]')?.innerText.includes('There is no panel “nowhere”')`)
