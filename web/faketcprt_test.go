@@ -95,7 +95,7 @@ func (a *fakeAgent) tcprt(mux *http.ServeMux) {
 	serve("routes", func(*http.Request) any {
 		var out []obj
 		for i, route := range []string{"/cart/{id}", "/login", xssName} {
-			out = append(out, obj{"service": "server:443@4026531840", "name": "shop/web/nginx", "role": "server", "protocol": "http", "method": "GET", "route": route, "status": "200",
+			out = append(out, obj{"service": "server:443@4026531840", "name": "shop/web/nginx", "role": "server", "port": 443, "protocol": "http", "method": "GET", "route": route, "status": "200",
 				"requests": 900 - 200*i, "failed": i, "p50_seconds": 0.004, "p99_seconds": 0.02, "longest_seconds": 0.05})
 		}
 		return obj{"l7": "verbs", "records": "all", "routes": out}

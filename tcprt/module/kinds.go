@@ -56,9 +56,9 @@ func routeTable(all []observer.Kind) *term.Table {
 	t := term.NewTable("SERVICE", "ROLE", "PROTOCOL", "METHOD", "ROUTE", "STATUS", "REQUESTS", "FAILED", "P50", "P99", "LONGEST").Spare("FAILED", "PROTOCOL", "ROLE")
 	for i := range all {
 		k := &all[i]
-		name := k.Name
-		if k.Key == (tcprt.Service{}) && k.Service != "" {
-			name = k.Service
+		name := fmt.Sprintf("%s:%d", k.Name, k.Port)
+		if k.Port == 0 {
+			name = "other"
 		}
 		t.Row(name, k.Role, k.Protocol, k.Method, k.Route, k.Status, fmt.Sprint(k.Requests), fmt.Sprint(k.Failed), span(k.P50), span(k.P99), span(k.Longest))
 	}

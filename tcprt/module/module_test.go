@@ -255,6 +255,20 @@ func TestTables(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
+	b.Reset()
+	kinds := []observer.Kind{{Name: "shop", Port: 80, Role: "server", Protocol: "http", Method: "GET", Route: "/a", Status: "200", Requests: 7, P99: 0.01}, {Protocol: "other", Requests: 3}}
+	var told []observer.Kind // as the agent's answer is read
+	if raw, err := json.Marshal(kinds); err != nil || json.Unmarshal(raw, &told) != nil {
+		t.Fatal(err)
+	}
+	if err := routeTable(told).Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"shop:80", "/a", "other", "10.0 ms"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
 }
 
 // The room works without another that hears of slow services, and takes what it is

@@ -25,6 +25,7 @@ type Kind struct {
 	Service  string  `json:"service"`
 	Name     string  `json:"name"`
 	Role     string  `json:"role"`
+	Port     uint16  `json:"port"` // 0 of those that had no room
 	Protocol string  `json:"protocol"`
 	Method   string  `json:"method,omitempty"`
 	Route    string  `json:"route,omitempty"`
@@ -96,7 +97,7 @@ func (o *Observer) Kinds() []Kind {
 	out := make([]Kind, 0, len(o.kinds.known))
 	for key, c := range o.kinds.known {
 		v := Kind{
-			Service: key.service.String(), Role: key.service.Role.String(), Protocol: key.hint.Protocol, Method: key.hint.Method, Route: key.hint.Route, Status: key.hint.Status,
+			Service: key.service.String(), Role: key.service.Role.String(), Port: key.service.Port, Protocol: key.hint.Protocol, Method: key.hint.Method, Route: key.hint.Route, Status: key.hint.Status,
 			Requests: c.requests, Failed: c.failed, P50: c.times.Quantile(0.5).Seconds(), P99: min(c.longest, c.times.Quantile(0.99).Seconds()), Longest: c.longest,
 			Key: key.service, Times: c.times,
 		}

@@ -6,7 +6,7 @@ export function mountRoutes(el, kit) {
   const t = kit.table(el, {
     caption: 'Requests by what they are', rowKey: r => [r.service, r.protocol, r.method, r.route, r.status].join(' '), filter: 'Filter routes', sort: {key: 'all', dir: -1}, limit: 15,
     columns: [
-      {key: 'name', label: 'Service', value: r => r.name || r.service},
+      {key: 'name', label: 'Service', value: r => r.port ? `${r.name}:${r.port}` : 'other'},
       {key: 'role', label: 'Role', value: r => r.role},
       {key: 'what', label: 'Request', value: what, wide: true},
       {key: 'status', label: 'Answer', value: r => r.status ?? ''},
