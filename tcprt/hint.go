@@ -1,5 +1,7 @@
 package tcprt
 
+import "strings"
+
 // Hint is what the first bytes of a request and of its answer told, by package l7:
 // names of a closed set and templates, never a value that a program sent. What is
 // not known is empty. All is valid UTF-8.
@@ -14,3 +16,6 @@ type Hint struct {
 	// pipeline, or streams of HTTP/2. The other fields are of the first.
 	Requests uint16
 }
+
+// Name is a method and a route, as far as they are known.
+func (h *Hint) Name() string { return strings.TrimSpace(h.Method + " " + h.Route) }

@@ -141,15 +141,7 @@ func afar(t *testing.T, port uint16, serve func(*net.TCPConn)) (*lab.Lab, *kit, 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	go func() {
-		for {
-			c, err := server.Accept()
-			if err != nil {
-				return
-			}
-			go serve(c.(*net.TCPConn))
-		}
-	}()
+	go accept(server, serve)
 	connect := func() (c net.Conn) {
 		if err := l.Node.Do(func() (err error) { c, err = net.Dial("tcp", addr); return err }); err != nil {
 			t.Fatal(err)

@@ -30,15 +30,7 @@ func tuned(t *testing.T, option, value int, serve func(*net.TCPConn)) netip.Addr
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serve(c.(*net.TCPConn))
-		}
-	}()
+	go accept(l, serve)
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 

@@ -362,15 +362,7 @@ func TestKernelRetransmitsAreExact(t *testing.T) {
 	}
 	defer server.Close()
 	done := make(chan error)
-	go func() {
-		for {
-			c, err := server.Accept()
-			if err != nil {
-				return
-			}
-			go echo(c.(*net.TCPConn))
-		}
-	}()
+	go accept(server, echo)
 	const connections, turns = 30, 40
 	for i := range connections {
 		go func() {

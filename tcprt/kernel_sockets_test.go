@@ -313,15 +313,7 @@ func TestKernelMPTCP(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			go func() {
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go echo(c.(*net.TCPConn))
-				}
-			}()
+			go accept(l, echo)
 			port := l.Addr().(*net.TCPAddr).AddrPort()
 			k := collect(t, Options{Ports: []uint16{port.Port()}})
 			var d net.Dialer

@@ -74,16 +74,19 @@ func listen(t *testing.T, addr string, serve func(*net.TCPConn)) netip.AddrPort 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serve(c.(*net.TCPConn))
-		}
-	}()
+	go accept(l, serve)
 	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// accept has each connection served until the listener is closed.
+func accept(l net.Listener, serve func(*net.TCPConn)) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go serve(c.(*net.TCPConn))
+	}
 }
 
 func dial(t *testing.T, to netip.AddrPort) *net.TCPConn {

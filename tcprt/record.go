@@ -223,6 +223,15 @@ func (r *Record) Total() (d time.Duration) {
 	return d
 }
 
+// Over is when the request was over, without what an acknowledgement waited for
+// something to ride on; where it never ended, when it was told of.
+func (r *Record) Over() time.Duration {
+	if r.Complete() {
+		return r.T0 + r.Total()
+	}
+	return max(r.T0, r.T1, r.T2, r.T3, r.End)
+}
+
 // NetworkLimited is how long the kernel had data under way that neither the other
 // side's window nor this side's buffer held up: the path's round trips and the
 // congestion window did.

@@ -60,20 +60,11 @@ func random(n int) []byte {
 	return b
 }
 
-// end is when the request was over, without what an acknowledgement waited for
-// something to ride on; where it never ended, when it was told of.
-func end(r *tcprt.Record) time.Duration {
-	if r.Complete() {
-		return r.T0 + r.Total()
-	}
-	return max(r.T0, r.T1, r.T2, r.T3, r.End)
-}
-
 // span makes one of a record. offset is added to its times to get Unix time.
 func span(r *tcprt.Record, n *tcprt.Names, offset time.Duration) *trace.Span {
 	s := &trace.Span{
 		Name: spanName(r), SpanId: random(8), Kind: trace.Span_SPAN_KIND_SERVER,
-		StartTimeUnixNano: uint64(r.T0 + offset), EndTimeUnixNano: uint64(end(r) + offset),
+		StartTimeUnixNano: uint64(r.T0 + offset), EndTimeUnixNano: uint64(r.Over() + offset),
 	}
 	server := r.Local
 	if r.Role == tcprt.Client {
@@ -116,7 +107,7 @@ func span(r *tcprt.Record, n *tcprt.Names, offset time.Duration) *trace.Span {
 }
 
 func spanName(r *tcprt.Record) string {
-	if name := strings.TrimSpace(r.Hint.Method + " " + r.Hint.Route); name != "" {
+	if name := r.Hint.Name(); name != "" {
 		return name
 	}
 	return "tcp " + r.Role.String()

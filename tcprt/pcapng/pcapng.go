@@ -98,7 +98,7 @@ func comment(r *tcprt.Record, name string) string {
 			fmt.Fprintf(&b, ", %s %v", p, d.Round(time.Microsecond))
 		}
 	}
-	if h := strings.TrimSpace(strings.Join([]string{r.Hint.Method, r.Hint.Route, r.Hint.Status}, " ")); h != "" {
+	if h := strings.TrimSpace(r.Hint.Name() + " " + r.Hint.Status); h != "" {
 		fmt.Fprintf(&b, "; %s", h)
 	}
 	if r.Retransmits > 0 {

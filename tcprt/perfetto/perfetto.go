@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/anole-os/anole/tcprt"
@@ -79,13 +78,10 @@ func (w *Writer) Add(r *tcprt.Record, n *tcprt.Names) error {
 		dur := float64(to-from) / 1000
 		w.put(&event{Name: name, Cat: cat, Ph: "X", TS: float64(from+w.offset) / 1000, Dur: &dur, PID: pid, TID: tid, Args: args})
 	}
-	end := r.T0 + r.Total() // without what an acknowledgement waited for something to ride on
-	if !r.Complete() {
-		end = max(r.T0, r.T1, r.T2, r.T3, r.End)
-	}
+	end := r.Over()
 	name := "request"
-	if what := r.Hint.Method + " " + r.Hint.Route; what != " " {
-		name = strings.TrimSpace(what)
+	if what := r.Hint.Name(); what != "" {
+		name = what
 	}
 	if !r.Complete() {
 		name = "aborted"
