@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -48,6 +49,10 @@ type Options struct {
 	// them: they are the programs' own data, and are nowhere else. There is one call
 	// at a time.
 	Hints func(r *Record, request, answer []byte)
+	// Room is for how many records of each CPU the kernel keeps room until they are
+	// drained, in 4 MiB at least and 32 at most; what comes on top is counted and
+	// dropped. 8192 when 0.
+	Room int
 	// Root is put before /proc and /sys, "/" when empty.
 	Root string
 }
@@ -131,6 +136,7 @@ func open(o *Options, t Tier) (*Collector, error) {
 	if t < TxStamp {
 		delete(spec.Programs, "stamp")
 	}
+	spec.Maps["records"].MaxEntries = o.ringSize()
 	if o.Hints == nil {
 		delete(spec.Programs, "head_in")
 		delete(spec.Programs, "head_out")
@@ -155,6 +161,23 @@ func open(o *Options, t Tier) (*Collector, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// ringSize is the bytes of the ring of records, a power of two. It is resident memory,
+// and mapped twice.
+func (o *Options) ringSize() uint32 {
+	each, room := recordSize+8, o.Room // with the ring's own head
+	if o.Hints != nil {
+		each = wholeSize + 8
+	}
+	if room <= 0 {
+		room = 8192
+	}
+	size := uint32(4 << 20)
+	for size < 32<<20 && int(size) < min(room, 1<<20)*runtime.NumCPU()*each {
+		size *= 2
+	}
+	return size
 }
 
 // constants puts the options that never change into the programs.

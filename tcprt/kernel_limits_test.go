@@ -25,7 +25,7 @@ import (
 // Where nobody drains the ring, what has no room is counted, and nothing else is lost.
 func TestKernelRingFull(t *testing.T) {
 	port := listen(t, "127.0.0.1:0", echo)
-	k := collect(t, Options{Ports: []uint16{port.Port()}})
+	k := collect(t, Options{Ports: []uint16{port.Port()}, Room: 1})
 	const clients, turns = 4, 12_000
 	var wg sync.WaitGroup
 	for range clients {
@@ -307,11 +307,12 @@ func TestKernelNamespaceDestroyed(t *testing.T) {
 		if _, err := fmt.Fscan(out, &inode); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(pause)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		for _, role := range []Role{Server, Client} {
 			for _, r := range k.of(role, 10) {
-				if r.Complete() || r.NetNS != inode || r.RequestBytes != 5 {
+				if !r.Failed() || r.NetNS != inode || r.RequestBytes != 5 {
 					t.Errorf("%s: %+v", role, r)
 				}
 			}

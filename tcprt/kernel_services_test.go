@@ -164,7 +164,7 @@ func TestKernelEmitsWhatIsWanted(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	_ = c.SetLinger(0)
 	_ = c.Close()
-	if failed := k.of(Server, 1)[0]; failed.Complete() {
+	if failed := k.of(Server, 1)[0]; !failed.Failed() {
 		t.Errorf("%+v", failed)
 	}
 	if got := k.services()[Server]; got.Requests != uint64(total)+1 {

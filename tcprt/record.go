@@ -31,7 +31,7 @@ func (r Role) String() string {
 // Flags of a record.
 type Flags uint32
 
-// The flags. The kernel's side sets those up to DelayedAck, package l7 the others.
+// The flags. Package l7 sets TLS, Handshake and Continued, the kernel's side the others.
 const (
 	// Overlap: another request came in before the answer was acknowledged, so that
 	// this record is of more than one.
@@ -69,11 +69,14 @@ const (
 	Handshake
 	// Continued: the answer was 100 Continue; the body comes in the next record.
 	Continued
+	// OneWay: nobody waited for an answer, as the side that asks ended the connection
+	// within 10 ms of this, its last message, and in order.
+	OneWay
 )
 
 var flagNames = []string{
 	"overlap", "piggyback", "aborted-request", "aborted-answer", "closed", "midway", "guessed", "reordered",
-	"half-closed", "zero-window", "no-delay", "delayed-ack", "tls", "handshake", "continued",
+	"half-closed", "zero-window", "no-delay", "delayed-ack", "tls", "handshake", "continued", "one-way",
 }
 
 // String lists them with commas.
@@ -226,7 +229,7 @@ func (r *Record) Total() (d time.Duration) {
 // Over is when the request was over, without what an acknowledgement waited for
 // something to ride on; where it never ended, when it was told of.
 func (r *Record) Over() time.Duration {
-	if r.Complete() {
+	if !r.Failed() {
 		return r.T0 + r.Total()
 	}
 	return max(r.T0, r.T1, r.T2, r.T3, r.End)
@@ -240,7 +243,10 @@ func (r *Record) NetworkLimited() time.Duration {
 }
 
 // Complete says whether the request was answered and all of the answer arrived.
-func (r *Record) Complete() bool { return r.Flags&(AbortedRequest|AbortedAnswer) == 0 }
+func (r *Record) Complete() bool { return r.Flags&(AbortedRequest|AbortedAnswer|OneWay) == 0 }
+
+// Failed says whether an answer was waited for that did not arrive as a whole.
+func (r *Record) Failed() bool { return r.Flags&(AbortedRequest|AbortedAnswer) != 0 }
 
 // Service is what the record counts for.
 func (r *Record) Service() Service {

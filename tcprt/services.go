@@ -158,6 +158,7 @@ func (e *slot) add(each []bpf.TcprtCount, tick time.Duration) bool {
 	t.Requests += sum.Requests - l.Requests
 	t.AbortedRequests += sum.AbortedRequests - l.AbortedRequests
 	t.AbortedAnswers += sum.AbortedAnswers - l.AbortedAnswers
+	t.OneWay += sum.OneWay - l.OneWay
 	t.Overlaps += sum.Overlaps - l.Overlaps
 	t.Piggybacks += sum.Piggybacks - l.Piggybacks
 	t.RequestBytes += sum.RequestBytes - l.RequestBytes
@@ -193,6 +194,7 @@ func merge(to, from *bpf.TcprtCount) {
 	to.Requests += from.Requests
 	to.AbortedRequests += from.AbortedRequests
 	to.AbortedAnswers += from.AbortedAnswers
+	to.OneWay += from.OneWay
 	to.Overlaps += from.Overlaps
 	to.Piggybacks += from.Piggybacks
 	to.RequestBytes += from.RequestBytes

@@ -35,7 +35,8 @@ func TestKernelAgreesOnNames(t *testing.T) {
 		{uint64(bpf.TcprtShapeCLOSED), uint64(Closed)}, {uint64(bpf.TcprtShapeMIDWAY), uint64(Midway)},
 		{uint64(bpf.TcprtShapeGUESSED), uint64(Guessed)}, {uint64(bpf.TcprtShapeREORDER), uint64(Reordered)},
 		{uint64(bpf.TcprtShapeHALF_CLOSED), uint64(HalfClosed)}, {uint64(bpf.TcprtShapeZERO_WINDOW), uint64(ZeroWindow)},
-		{uint64(bpf.TcprtShapeNO_DELAY), uint64(NoDelay)}, {uint64(bpf.TcprtShapeDELAYED_ACK), uint64(DelayedAck)}, {uint64(bpf.TcprtShapeTOTAL), uint64(Phases)},
+		{uint64(bpf.TcprtShapeNO_DELAY), uint64(NoDelay)}, {uint64(bpf.TcprtShapeDELAYED_ACK), uint64(DelayedAck)},
+		{uint64(bpf.TcprtShapeONE_WAY), uint64(OneWay)}, {uint64(bpf.TcprtShapeTOTAL), uint64(Phases)},
 		{uint64(bpf.TcprtShapeUPLOAD), uint64(Upload)}, {uint64(bpf.TcprtShapeQUEUE), uint64(Queue)},
 		{uint64(bpf.TcprtShapePROCESSING), uint64(Processing)}, {uint64(bpf.TcprtShapeSEND), uint64(Send)}, {uint64(bpf.TcprtShapeDELIVERY), uint64(Delivery)},
 	} {

@@ -8,6 +8,7 @@ type Totals struct {
 	Requests        uint64 // of any end
 	AbortedRequests uint64
 	AbortedAnswers  uint64
+	OneWay          uint64 // that wanted no answer
 	Overlaps        uint64
 	Piggybacks      uint64
 	RequestBytes    uint64
@@ -53,6 +54,9 @@ func (t *Totals) Add(r *Record) {
 	case r.Flags&AbortedAnswer != 0:
 		t.AbortedAnswers++
 		return
+	case r.Flags&OneWay != 0:
+		t.OneWay++
+		return
 	}
 	t.Phases[Upload].Add(r.Phase(Upload))
 	if r.Read != 0 {
@@ -67,12 +71,19 @@ func (t *Totals) Add(r *Record) {
 }
 
 // counters lists the plain ones, so that Merge and Sub miss none.
-func (t *Totals) counters() [13]*uint64 {
+func (t *Totals) counters() [14]*uint64 {
 	return [...]*uint64{
-		&t.Requests, &t.AbortedRequests, &t.AbortedAnswers, &t.Overlaps, &t.Piggybacks, &t.RequestBytes, &t.AnswerBytes,
+		&t.Requests, &t.AbortedRequests, &t.AbortedAnswers, &t.OneWay, &t.Overlaps, &t.Piggybacks, &t.RequestBytes, &t.AnswerBytes,
 		&t.Retransmits, &t.OutOfOrder, &t.ZeroWindows, &t.Opened, &t.Closed, &t.Unconnected,
 	}
 }
+
+// Failed is how many were aborted: an answer was waited for and did not arrive as a
+// whole.
+func (t *Totals) Failed() uint64 { return t.AbortedRequests + t.AbortedAnswers }
+
+// Complete is how many were answered as a whole.
+func (t *Totals) Complete() uint64 { return t.Requests - min(t.Requests, t.Failed()+t.OneWay) }
 
 // Merge adds all of another.
 func (t *Totals) Merge(o *Totals) {

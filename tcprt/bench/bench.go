@@ -20,7 +20,7 @@ type Options struct {
 	// empty.
 	Cases    []string
 	Rounds   int  // interleaved rounds; 7 when 0
-	Requests int  // of each of the counts, and of resident; a million when 0
+	Requests int  // of each of the counts, and of resident and recorder; a million when 0
 	Short    bool // brief, to see that it works: the results mean nothing
 	Say      func(string)
 	Agent    []string // command of an agent, but for its verb
@@ -52,6 +52,7 @@ var cases = append(countCases(), []benchCase{
 	{"nginx", "CPU of an nginx request, server and client, with and without", (*bencher).nginx},
 	{"agent", "CPU and allocations per record", (*bencher).agent},
 	{"resident", "memory and CPU of a whole agent that records each request of a busy server", (*bencher).resident},
+	{"recorder", "memory and CPU of a recording of each request of a busy server, without an agent", (*bencher).recorder},
 	{"replay", "records of a recording read, and judged, for a second of CPU", (*bencher).replay},
 	{"capture", "CPU and times against tcpdump, which keeps all packets, and tshark, which finds the requests in them", (*bencher).capture},
 	{"durations", "a statement's time at the server against the duration that PostgreSQL logs", (*bencher).durations},

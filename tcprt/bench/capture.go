@@ -336,6 +336,9 @@ func recorded(path string) (all []tcprt.Record, err error) {
 		return nil, err
 	}
 	err = r.Each(func(rec *tcprt.Record) error { all = append(all, *rec); return nil })
+	if n := r.Lost(); n > 0 && err == nil {
+		err = fmt.Errorf("read recording: it lacks %d records, for which there was no room", n)
+	}
 	return all, err
 }
 

@@ -184,28 +184,100 @@ func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us f
 	if err != nil {
 		return 0, 0, err
 	}
+	mib, cpu, err := b.under(ctx, p.cmd.Process.Pid, s, n)
+	if err := errors.Join(err, stop()); err != nil {
+		return 0, 0, err
+	}
+	us, err = perRecord(path, n, cpu)
+	return mib, us, err
+}
+
+// recorder measures anole tcprt record where no agent runs.
+func (b *bencher) recorder(ctx context.Context) ([]benchfmt.Result, error) {
+	s, err := redisServer()
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	n := b.requests()
+	var rss, cpu []float64
+	_, err = b.rounds(ctx, min(b.Rounds, 7), func() (float64, error) {
+		mib, us, err := b.recorderOnce(ctx, s, n)
+		rss, cpu = append(rss, mib), append(cpu, us)
+		return 0, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []benchfmt.Result{
+		benchfmt.Worst("record-rss", "resident memory of anole tcprt record, which needs no agent, while it records every GET of a busy redis, both sides; the most at any time", "MiB", "<=48", rss),
+		benchfmt.Single("record-cpu", "its CPU per record in that: read, compressed and written", "µs", "<=0.5", cpu),
+	}, nil
+}
+
+func (b *bencher) recorderOnce(ctx context.Context, s *server, n int) (mib, us float64, err error) {
+	dir, err := os.MkdirTemp("", "anole-bench-")
+	if err != nil {
+		return 0, 0, fmt.Errorf("make a directory: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "bench.trt")
+	argv := slices.Concat(b.Agent, []string{"tcprt", "record", "--socket", filepath.Join(dir, "none.sock"), path})
+	cmd := exec.Command(argv[0], argv[1:]...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return 0, 0, fmt.Errorf("start a recording: %w", err)
+	}
+	begun := func() bool { st, err := os.Stat(path); return err == nil && st.Size() > 0 }
+	for range 100 {
+		if begun() || pause(ctx, 50*ms) != nil {
+			break
+		}
+	}
+	var cpu time.Duration
+	if !begun() {
+		err = errors.New("start a recording: it does not begin")
+	} else {
+		mib, cpu, err = b.under(ctx, cmd.Process.Pid, s, n)
+	}
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	if err1 := cmd.Wait(); err1 != nil && err == nil {
+		err = fmt.Errorf("end the recording: %w: %s", err1, strings.TrimSpace(errs.String()))
+	}
+	if err == nil {
+		us, err = perRecord(path, n, cpu)
+	}
+	return mib, us, err
+}
+
+// under has a process see n GETs of redis, and gives the most resident memory and the
+// CPU that it took.
+func (b *bencher) under(ctx context.Context, pid int, s *server, n int) (mib float64, cpu time.Duration, err error) {
 	watched, end := context.WithCancel(ctx)
 	most := make(chan int64, 1)
-	go func() { most <- peak(watched, p.cmd.Process.Pid) }()
-	from, err := procfs.CPUTime(p.cmd.Process.Pid)
+	go func() { most <- peak(watched, pid) }()
+	from, err := procfs.CPUTime(pid)
 	if err == nil {
 		_, err = gets(ctx, s.port, n)
 	}
-	to, err1 := procfs.CPUTime(p.cmd.Process.Pid)
+	to, err1 := procfs.CPUTime(pid)
 	if err == nil {
 		err = pause(ctx, time.Second) // the last connections close
 	}
-	b.Say("    " + memory(p.cmd.Process.Pid))
+	b.Say("    " + memory(pid))
 	end()
-	mib = float64(<-most) / (1 << 20)
-	if err := errors.Join(err, err1, stop()); err != nil {
-		return 0, 0, err
-	}
+	return float64(<-most) / (1 << 20), to - from, errors.Join(err, err1)
+}
+
+// perRecord divides a CPU time, µs, by the records of n requests.
+func perRecord(path string, n int, cpu time.Duration) (us float64, err error) {
 	all, err := recorded(path)
 	if err == nil && len(all) < 2*n {
 		err = fmt.Errorf("record %d requests, both sides: there are %d records", n, len(all))
 	}
-	return mib, float64(to-from) / 1000 / float64(max(1, len(all))), err
+	return float64(cpu) / 1000 / float64(max(1, len(all))), err
 }
 
 // peak is the most resident memory of a process until ctx ends.

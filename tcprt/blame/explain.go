@@ -80,7 +80,7 @@ func (x *trial) counts() {
 
 func (x *trial) aborted() (now, usual float64, ok bool) {
 	n, u := x.Now, x.usual
-	return grown(n.AbortedRequests+n.AbortedAnswers, n.Requests, u.AbortedRequests+u.AbortedAnswers, u.Requests, 0.01)
+	return grown(n.Failed(), n.Requests, u.Failed(), u.Requests, 0.01)
 }
 
 // finish makes shares of times.

@@ -29,6 +29,33 @@ static __always_inline __u32 fin_sent(struct tcp_sock *tp, int state)
 }
 
 /*
+ * The request is a last message that wanted no answer, as MySQL's COM_QUIT, if its
+ * sender left at once: a client that gives up has waited. It is decided where the
+ * connection ends, as the answer may come all the same.
+ */
+static __always_inline void leaves(struct conn *c, __u64 last, __u64 now)
+{
+	if (last + LEAVES * MSEC >= now)
+		c->flags |= ONE_WAY;
+}
+
+/* Why the connection ended: 0, or as errno has it. */
+static __always_inline int was_reset(struct sock *sk)
+{
+	return sk->sk_err == ECONNRESET || sk->sk_err == EPIPE;
+}
+
+/* The request ends: well, one-way, or as why says. */
+static __always_inline void judged(struct conn *c, int unanswered, int one_way, __u32 why)
+{
+	c->flags |= CLOSED;
+	if (!unanswered)
+		c->flags &= ~ONE_WAY;
+	else if (!one_way || !(c->flags & ONE_WAY))
+		c->flags = (c->flags & ~ONE_WAY) | why;
+}
+
+/*
  * In these states tcp_probe is not called. What came in is seen by rcv_nxt: when the
  * program reads, or when the other side's FIN came.
  */
@@ -67,8 +94,10 @@ static __always_inline void client_closing(struct conn *c, struct sock *sk, stru
 		begin(c, tp, 0);
 		c->t0 = flushed(c, tp, at, now);
 	}
-	if (to == TCP_FIN_WAIT1 && c->state == REQUEST)
+	if (to == TCP_FIN_WAIT1 && c->state == REQUEST) {
 		c->flags |= HALF_CLOSED;
+		leaves(c, tp->write_seq == tp->snd_nxt ? tp->tcp_wstamp_ns : now, now);
+	}
 	/* All of the request is acknowledged. */
 	if (to == TCP_FIN_WAIT2 && c->state == REQUEST && !c->t1)
 		c->t1 = now;
@@ -81,7 +110,8 @@ static __always_inline void client_closing(struct conn *c, struct sock *sk, stru
 	}
 	if (to != TCP_CLOSE || c->state == IDLE)
 		return;
-	c->flags |= CLOSED | (c->state == REQUEST ? ABORT_REQ : 0);
+	/* What comes after a close, not a shutdown, the kernel answers with a reset. */
+	judged(c, c->state == REQUEST, !sk->sk_err || (sk->sk_shutdown & RCV_SHUTDOWN && was_reset(sk)), ABORT_REQ);
 	finish(c, tp, c->state == ANSWER ? rcv_end - c->rcv_answer : 0,
 	       (c->state == ANSWER ? c->snd_from : tp->snd_nxt - fin_sent(tp, from)) - c->snd_done, now);
 }
@@ -106,6 +136,8 @@ static __always_inline void server_closing(struct conn *c, struct sock *sk, stru
 		}
 		if (to == TCP_CLOSE_WAIT && c->state == REQUEST)
 			c->flags |= HALF_CLOSED;
+		if (to == TCP_CLOSE_WAIT && c->state != IDLE && !c->t3)
+			leaves(c, c->t1, now);
 		/* More was sent since all was acknowledged. */
 		if (c->state == ANSWER && c->t3 && c->snd_done != (ends ? tp->write_seq : tp->snd_nxt))
 			c->t3 = c->snd_done = 0;
@@ -127,11 +159,10 @@ static __always_inline void server_closing(struct conn *c, struct sock *sk, stru
 	}
 	if (to != TCP_CLOSE || c->state == IDLE)
 		return;
-	c->flags |= CLOSED;
 	if (c->state == REQUEST)
-		c->flags |= ABORT_REQ;
-	else if (!c->t3)
-		c->flags |= ABORT_ANSWER;
+		judged(c, 1, from == TCP_LAST_ACK, ABORT_REQ);
+	else /* nobody took any of it, as a TLS server's close_notify */
+		judged(c, !c->t3, tp->snd_una == c->snd_from && was_reset(sk), ABORT_ANSWER);
 	finish_server(c, tp, rcv_end, tp->snd_nxt - fin_sent(tp, from), now);
 }
 

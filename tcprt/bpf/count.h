@@ -263,6 +263,8 @@ __noinline int end(struct conn *c, struct seen *s, __u32 answer_bytes, __u32 req
 		n->aborted_requests++;
 	} else if (c->flags & ABORT_ANSWER) {
 		n->aborted_answers++;
+	} else if (c->flags & ONE_WAY) {
+		n->one_way++;
 	} else {
 		observe(n, UPLOAD, upload);
 		if (c->read)

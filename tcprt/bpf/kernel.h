@@ -46,6 +46,13 @@ enum {
 	IPPROTO_TCP = 6,
 };
 
+/* include/uapi/asm-generic/errno.h, include/net/sock.h */
+enum {
+	EPIPE = 32,
+	ECONNRESET = 104,
+	RCV_SHUTDOWN = 1,
+};
+
 /* include/uapi/linux/bpf.h: what a program of type sock_ops is called for. */
 enum {
 	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
@@ -153,6 +160,8 @@ struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
 	struct sock_cgroup_data sk_cgrp_data;
+	__u8 sk_shutdown;
+	int sk_err;
 };
 
 struct minmax_sample {

@@ -24,6 +24,8 @@ enum shape {
 	ZERO_WINDOW = 1 << 9,
 	NO_DELAY = 1 << 10,  /* TCP_NODELAY */
 	DELAYED_ACK = 1 << 11, /* the acknowledgement of the answer waited for its timer */
+	/* 12 to 14 are set outside of the kernel */
+	ONE_WAY = 1 << 15,   /* a last message, after which the asking side left at once */
 
 	/* phases */
 	UPLOAD = 0,
@@ -43,13 +45,14 @@ enum shape {
 	EMIT_FAILED = 4, /* aborted, or with retransmitted segments */
 	EMIT_SAMPLE = 8,
 
-	RING = 8 << 20,
 	WAKE = 2048, /* records of a CPU, after each of which a reader is waked */
 	SERVICES = 256,
 
 	/* how long a delayed acknowledgement waits, TCP_DELACK_MIN to _MAX and a bit, ms */
 	DELACK_LEAST = 30,
 	DELACK_MOST = 220,
+	/* how soon after a message its sender leaves who waits for no answer, ms */
+	LEAVES = 10,
 	MSEC = 1000000,
 };
 
@@ -195,7 +198,7 @@ struct record {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, RING);
+	__uint(max_entries, 4 << 20); /* or more */
 } records SEC(".maps");
 
 struct total {
@@ -237,7 +240,7 @@ struct {
 
 /* What a CPU counted of a service. */
 struct count {
-	__u64 requests, aborted_requests, aborted_answers, overlaps, piggybacks;
+	__u64 requests, aborted_requests, aborted_answers, one_way, overlaps, piggybacks;
 	__u64 request_bytes, answer_bytes;
 	__u64 retrans, reorder, zero_windows;
 	__u64 chrono[3]; /* jiffies */

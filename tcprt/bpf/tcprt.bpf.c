@@ -304,6 +304,7 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	r.end = wait;
 	look(tp, &s);
 	fill(&r, c, &s);
+	r.flags &= ~ONE_WAY; /* which only the end of the connection tells */
 	if (c->role == SERVER) {
 		request = rcv - c->rcv_from;
 		if (!wait)

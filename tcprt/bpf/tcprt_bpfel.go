@@ -63,6 +63,7 @@ type TcprtCount struct {
 	Requests        uint64
 	AbortedRequests uint64
 	AbortedAnswers  uint64
+	OneWay          uint64
 	Overlaps        uint64
 	Piggybacks      uint64
 	RequestBytes    uint64
@@ -181,6 +182,7 @@ const (
 	TcprtShapeZERO_WINDOW  TcprtShape = 512
 	TcprtShapeNO_DELAY     TcprtShape = 1024
 	TcprtShapeDELAYED_ACK  TcprtShape = 2048
+	TcprtShapeONE_WAY      TcprtShape = 32768
 	TcprtShapeUPLOAD       TcprtShape = 0
 	TcprtShapeQUEUE        TcprtShape = 1
 	TcprtShapePROCESSING   TcprtShape = 2
@@ -194,11 +196,11 @@ const (
 	TcprtShapeEMIT_SLOW    TcprtShape = 2
 	TcprtShapeEMIT_FAILED  TcprtShape = 4
 	TcprtShapeEMIT_SAMPLE  TcprtShape = 8
-	TcprtShapeRING         TcprtShape = 8388608
 	TcprtShapeWAKE         TcprtShape = 2048
 	TcprtShapeSERVICES     TcprtShape = 256
 	TcprtShapeDELACK_LEAST TcprtShape = 30
 	TcprtShapeDELACK_MOST  TcprtShape = 220
+	TcprtShapeLEAVES       TcprtShape = 10
 	TcprtShapeMSEC         TcprtShape = 1000000
 )
 

@@ -65,7 +65,7 @@ const segment = 1448
 func (s Signal) count(t *tcprt.Totals, errors uint64) (k, n uint64) {
 	if s == Failures {
 		n = t.Requests
-		return min(n, t.AbortedRequests+t.AbortedAnswers+errors), n
+		return min(n, t.Failed()+errors), n
 	}
 	// Bytes are what is counted: of an answer's segments the last one is half full,
 	// and there is one at least.

@@ -29,7 +29,7 @@ func (m *Module) Metrics() []*core.Desc { return descs }
 var (
 	duration    = ofService(core.Histogram, "request_duration_seconds", "Time of complete requests, all phases; the acknowledgement of an answer that waited for the next request is not in it. Native buckets too.")
 	phaseTime   = ofService(core.Histogram, "phase_duration_seconds", "Time of a phase of complete requests. Native buckets, and none but +Inf of the classic ones.", "phase")
-	requests    = ofService(core.Counter, "requests_total", "Requests by their end: complete, aborted_request (never answered) or aborted_answer.", "outcome")
+	requests    = ofService(core.Counter, "requests_total", "Requests by their end: complete, one_way (a last message that wanted no answer), aborted_request (never answered) or aborted_answer.", "outcome")
 	overlaps    = ofService(core.Counter, "overlaps_total", "Requests that are several, as the next came before the answer was acknowledged: pipelined ones, HTTP/2.")
 	bytesIn     = ofService(core.Counter, "request_bytes_total", "Payload of requests.")
 	bytesOut    = ofService(core.Counter, "answer_bytes_total", "Payload of answers.")
@@ -152,7 +152,8 @@ func emitService(t *tcprt.Totals, labels []string, worst *core.Exemplar, emit fu
 		}
 	}
 	emit(core.Metric{Desc: roundTrip, Values: labels, Hist: hist(&t.RTT, false)})
-	value(requests, float64(t.Requests-t.AbortedRequests-t.AbortedAnswers), "complete")
+	value(requests, float64(t.Complete()), "complete")
+	value(requests, float64(t.OneWay), "one_way")
 	value(requests, float64(t.AbortedRequests), "aborted_request")
 	value(requests, float64(t.AbortedAnswers), "aborted_answer")
 	value(overlaps, float64(t.Overlaps))

@@ -65,7 +65,7 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 	}
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	named := time.Now()
+	named, before := time.Now(), o.Dropped()
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,7 +87,8 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 					return err
 				}
 			}
-			if err := errors.Join(out.Flush(), flush()); err != nil {
+			lost := out.Lost(tap.Lost() + o.Dropped() - before)
+			if err := errors.Join(lost, out.Flush(), flush()); err != nil {
 				return err
 			}
 		}
@@ -209,15 +210,19 @@ func recordAlone(ctx context.Context, c *tcprt.Collector, w io.Writer) error {
 			failed = out.Add(r)
 		}
 	}
+	lost := func() error {
+		s, err := c.Stats()
+		return errors.Join(err, out.Lost(s.Dropped))
+	}
 	for ctx.Err() == nil && failed == nil {
 		if err := c.Drain(flushEvery, add); err != nil {
 			return errors.Join(err, out.Close())
 		}
 		if failed == nil {
-			failed = out.Flush()
+			failed = errors.Join(lost(), out.Flush())
 		}
 	}
-	err = c.Drain(0, add)
+	err = errors.Join(c.Drain(0, add), lost())
 	if err == nil {
 		err = c.Settle(0, add) // those that ended, but for the next to come
 	}

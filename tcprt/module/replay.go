@@ -43,11 +43,15 @@ func each(cmd *cobra.Command, path string, f func(*trt.Reader, *tcprt.Record) er
 		return nil, core.Exit(core.ExitUsage, fmt.Errorf("%s: %w", path, err))
 	}
 	err = r.Each(func(rec *tcprt.Record) error { return f(r, rec) })
+	w := core.EnvFrom(cmd.Context()).Err
+	warn := func(what string) { fmt.Fprintln(w, term.Paint(w, term.Yellow, term.Fold(w, path+": "+what, "  "))) }
 	var harm *trt.DamagedError
 	if errors.As(err, &harm) {
-		w := core.EnvFrom(cmd.Context()).Err
-		fmt.Fprintln(w, term.Paint(w, term.Yellow, term.Fold(w, path+": "+harm.Error(), "  ")))
+		warn(harm.Error())
 		err = nil
+	}
+	if n := r.Lost(); n > 0 {
+		warn(fmt.Sprintf("%d requests are missing, as they came faster than they could be recorded", n))
 	}
 	return r, err
 }
@@ -77,6 +81,7 @@ func replayCommand() *cobra.Command {
 // replayed is the output of replay -o json.
 type replayed struct {
 	Records   uint64             `json:"records"`
+	Lost      uint64             `json:"lost"` // for which there was no room
 	From      time.Time          `json:"from"`
 	To        time.Time          `json:"to"`
 	Services  []observer.Service `json:"services"`
@@ -86,7 +91,7 @@ type replayed struct {
 
 func writeReplay(env *core.Env, r *trt.Reader, got replay.Result) error {
 	offset := r.Header().Offset
-	v := replayed{Records: got.Records, From: time.Unix(0, int64(got.From+offset)), To: time.Unix(0, int64(got.To+offset)), Anomalies: []observer.Anomaly{}}
+	v := replayed{Records: got.Records, Lost: r.Lost(), From: time.Unix(0, int64(got.From+offset)), To: time.Unix(0, int64(got.To+offset)), Anomalies: []observer.Anomaly{}}
 	span := max(time.Second, got.To-got.From)
 	for i := range got.Services {
 		s := &got.Services[i]

@@ -136,7 +136,7 @@ func notes(r *observer.Record) string {
 	}
 	for f := range strings.SplitSeq(r.Flags, ",") {
 		switch f {
-		case "aborted-request", "aborted-answer", "overlap", "half-closed", "reordered", "handshake", "continued":
+		case "aborted-request", "aborted-answer", "overlap", "half-closed", "reordered", "handshake", "continued", "one-way":
 			out = append(out, f)
 		}
 	}

@@ -35,7 +35,7 @@ func (s *service) note(now time.Time, step time.Duration) {
 		P50: all.Quantile(0.5).Seconds(), P99: all.Quantile(0.99).Seconds(),
 	}
 	if t.Requests > 0 {
-		p.Failed = float64(t.AbortedRequests+t.AbortedAnswers) / float64(t.Requests)
+		p.Failed = float64(t.Failed()) / float64(t.Requests)
 	}
 	for i := range p.Phases {
 		p.Phases[i] = t.Phases[i].Mean().Seconds()

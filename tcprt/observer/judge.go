@@ -130,7 +130,7 @@ func (o *Observer) explain(ev *event) {
 	ev.verdict = blame.Explain(&c)
 	tally := locate.NewTally("peer_subnet", 256)
 	limit := 2 * usual.Phases[tcprt.Phases].Quantile(0.9)
-	tally.Records(ev.samples, locate.Subnet, func(r *tcprt.Record) bool { return !r.Complete() || r.Total() > limit })
+	tally.Records(ev.samples, locate.Subnet, func(r *tcprt.Record) bool { return r.Failed() || r.Total() > limit })
 	ev.where = tally.Find(locate.Options{})
 }
 

@@ -74,7 +74,9 @@ func (k *kinds) add(r *tcprt.Record) {
 	}
 	c.requests += uint64(max(1, r.Hint.Requests))
 	if !r.Complete() {
-		c.failed++
+		if r.Failed() {
+			c.failed++
+		}
 		return
 	}
 	c.times.Add(r.Total())

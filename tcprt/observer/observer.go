@@ -280,6 +280,15 @@ func (o *Observer) account(now time.Time) error {
 	return o.apply(o.budget.at)
 }
 
+// Dropped is how many records the kernel had no room for; 0 where it cannot be asked.
+func (o *Observer) Dropped() uint64 {
+	s, err := o.c.Stats()
+	if err != nil {
+		return 0
+	}
+	return s.Dropped
+}
+
 // Status tells the condition.
 func (o *Observer) Status() Status {
 	o.mu.Lock()

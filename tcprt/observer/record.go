@@ -70,7 +70,7 @@ func (f *Filter) match(o *Observer, r *tcprt.Record) bool {
 	switch {
 	case f.Role != 0 && r.Role != f.Role,
 		f.AtLeast > 0 && r.Total() < f.AtLeast,
-		f.Failed && r.Complete(),
+		f.Failed && !r.Failed(),
 		f.Resent && r.Retransmits == 0,
 		f.Remote.IsValid() && !f.Remote.Contains(r.Remote.Addr()),
 		!f.Since.IsZero() && time.Unix(0, int64(r.T0+o.offset)).Before(f.Since),

@@ -112,7 +112,7 @@ func Figures(key tcprt.Service, n *tcprt.Names, t *tcprt.Totals, span time.Durat
 		v.Name, v.Role = "other services", "both"
 	}
 	if t.Requests > 0 {
-		v.Failed = float64(t.AbortedRequests+t.AbortedAnswers) / float64(t.Requests)
+		v.Failed = float64(t.Failed()) / float64(t.Requests)
 		v.Overlap = float64(t.Overlaps) / float64(t.Requests)
 	}
 	for p := range tcprt.Phases {

@@ -13,9 +13,9 @@ import (
 var ErrBusy = errors.New("four recordings are made already")
 
 const (
-	mostTaps   = 5 // with that of the agent's exporters
-	tapBatch   = 512
-	tapBatches = 64 // some 13 MB
+	mostTaps   = 5    // with that of the agent's exporters
+	tapBatch   = 1024 // a receiver is woken for each
+	tapBatches = 32   // some 13 MB
 )
 
 // Tap gives records as the kernel told of them.
@@ -36,7 +36,7 @@ func (o *Observer) Tap(all bool) (*Tap, error) {
 	if len(o.taps) >= mostTaps {
 		return nil, ErrBusy
 	}
-	t := &Tap{o: o, all: all, c: make(chan []tcprt.Record, tapBatches), free: make(chan []tcprt.Record, 4)}
+	t := &Tap{o: o, all: all, c: make(chan []tcprt.Record, tapBatches), free: make(chan []tcprt.Record, tapBatches)}
 	o.taps[t] = true
 	return t, o.apply(o.budget.at)
 }

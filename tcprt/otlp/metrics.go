@@ -84,8 +84,8 @@ func (p *points) add(s *Service) {
 		}
 	}
 	p.rtts = append(p.rtts, exponential(&t.RTT, attrs, p.start, p.now))
-	complete := t.Requests - min(t.Requests, t.AbortedRequests+t.AbortedAnswers)
-	p.number(requestsName, with(text("outcome", "complete")), complete)
+	p.number(requestsName, with(text("outcome", "complete")), t.Complete())
+	p.number(requestsName, with(text("outcome", "one_way")), t.OneWay)
 	p.number(requestsName, with(text("outcome", "aborted_request")), t.AbortedRequests)
 	p.number(requestsName, with(text("outcome", "aborted_answer")), t.AbortedAnswers)
 	for _, c := range counters {

@@ -100,7 +100,7 @@ func span(r *tcprt.Record, n *tcprt.Names, offset time.Duration) *trace.Span {
 		s.Status = &trace.Status{Code: trace.Status_STATUS_CODE_ERROR}
 		s.Attributes = append(s.Attributes, text("error.type", r.Hint.Status))
 	}
-	if !r.Complete() {
+	if r.Failed() {
 		s.Status = &trace.Status{Code: trace.Status_STATUS_CODE_ERROR, Message: "the connection ended before all was answered"}
 	}
 	return s

@@ -77,7 +77,7 @@ func (n *Notes) Add(r *tcprt.Record, name string, offset time.Duration) error {
 		n.all = map[pair][]request{}
 	}
 	end := max(r.T0, r.T1, r.T2, r.T3)
-	if !r.Complete() {
+	if r.Failed() {
 		end = max(end, r.End)
 	}
 	n.all[p] = append(n.all[p], request{from: r.T0 + offset - early, to: end + offset + slack, seq: r.RequestSeq, comment: comment(r, name)})

@@ -83,7 +83,7 @@ func (w *Writer) Add(r *tcprt.Record, n *tcprt.Names) error {
 	if what := r.Hint.Name(); what != "" {
 		name = what
 	}
-	if !r.Complete() {
+	if r.Failed() {
 		name = "aborted"
 	}
 	slice(name, "request", r.T0, end, map[string]any{

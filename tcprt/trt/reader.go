@@ -40,6 +40,7 @@ type Reader struct {
 	frames int
 	raw    []byte
 	rows   row
+	lost   uint64
 	harm   *DamagedError
 }
 
@@ -80,6 +81,10 @@ func (r *Reader) Header() Header { return r.header }
 // Names are of the services that were told of so far.
 func (r *Reader) Names(s tcprt.Service) tcprt.Names { return r.names[s] }
 
+// Lost is how many records of those that were made the recording lacks, as far as it was
+// read: there was no room for them.
+func (r *Reader) Lost() uint64 { return r.lost }
+
 func (r *Reader) skip(n int) {
 	_, _ = r.r.Discard(n)
 	r.at += int64(n)
@@ -106,6 +111,13 @@ func (r *Reader) Each(f func(*tcprt.Record) error) error {
 			}
 		case kindNames:
 			r.learn(raw)
+		case kindLost:
+			n, length := binary.Uvarint(raw)
+			if length <= 0 {
+				r.damaged(0, "a frame of losses: it is not as it should be")
+				continue
+			}
+			r.lost = n
 		}
 	}
 }

@@ -29,8 +29,32 @@ type rows struct {
 	b     []byte
 	n     int
 	conns map[conn]uint64
+	last  [lately]recent    // those that came last, by their ports, as a map's hash of all that a conn is costs more than the rest of a row
 	words map[string]uint64 // of hints
 	t0    time.Duration
+}
+
+// lately is how many connections are found without the map: a power of two.
+const lately = 256
+
+type recent struct {
+	conn
+	index uint64 // from 1; 0 is none
+}
+
+// index gives a connection's place in the block, and whether it had one.
+func (w *rows) index(r *tcprt.Record) (index uint64, had bool) {
+	c := connOf(r)
+	l := &w.last[(uint(c.local.Port())*31+uint(c.remote.Port())*2+uint(c.role))&(lately-1)]
+	if l.index != 0 && l.conn == c {
+		return l.index - 1, true
+	}
+	if index, had = w.conns[c]; !had {
+		index = uint64(len(w.conns))
+		w.conns[c] = index
+	}
+	*l = recent{c, index + 1}
+	return index, had
 }
 
 // hinted is a bit beside a row's flags: a Hint follows.
@@ -39,6 +63,7 @@ const hinted = 1 << 40
 func (w *rows) reset() {
 	w.b, w.n, w.t0 = w.b[:0], 0, 0
 	clear(w.conns)
+	clear(w.last[:])
 	clear(w.words)
 }
 
@@ -83,21 +108,16 @@ func (w *rows) addr(a netip.AddrPort) {
 }
 
 func (w *rows) add(r *tcprt.Record) {
-	c := connOf(r)
-	index, known := w.conns[c]
-	if !known {
-		index = uint64(len(w.conns))
-		w.conns[c] = index
-	}
+	index, had := w.index(r)
 	w.u(index)
-	if !known {
-		w.b = append(w.b, byte(c.role))
-		w.addr(c.local)
-		w.addr(c.remote)
-		w.u(uint64(c.netns))
-		w.u(c.cgroup)
-		w.u(uint64(c.pid))
-		name := c.command.String()
+	if !had {
+		w.b = append(w.b, byte(r.Role))
+		w.addr(r.Local)
+		w.addr(r.Remote)
+		w.u(uint64(r.NetNS))
+		w.u(r.Cgroup)
+		w.u(uint64(r.PID))
+		name := r.Command.String()
 		w.b = append(append(w.b, byte(len(name))), name...)
 	}
 	if r.Hint == (tcprt.Hint{}) {

@@ -23,7 +23,7 @@ func some(n int) []tcprt.Record {
 		out[i] = tcprt.Record{
 			Role: tcprt.Role(1 + c%2), Flags: tcprt.Flags(r.IntN(1 << 14)), Number: uint32(i / 50), NetNS: 4026531840, Cgroup: uint64(c),
 			Local: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 1}), 80), Remote: netip.AddrPortFrom(netip.MustParseAddr("2001:db8::1"), uint16(40000+c)),
-			PID: uint32(100 + c), Command: tcprt.Command{'n', 'g', 'i', 'n', 'x'}, T0: now, T1: step(), Read: step(), T2: step(), Last: step(), T3: step(), End: step(),
+			PID: uint32(100 + c + i%2*1000), Command: tcprt.Command{'n', 'g', 'i', 'n', 'x'}, T0: now, T1: step(), Read: step(), T2: step(), Last: step(), T3: step(), End: step(),
 			RequestSeq: r.Uint32(), AnswerSeq: r.Uint32(), RequestBytes: uint32(r.IntN(500)), AnswerBytes: uint32(r.IntN(9000)), Retransmits: uint32(r.IntN(2)),
 			RTT: 100 * time.Microsecond, MinRTT: 20 * time.Microsecond, MSS: 1448,
 		}
@@ -88,6 +88,34 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		t.Errorf("%+v", r.Header())
 	}
 	t.Logf("%.1f bytes per record", float64(len(b))/float64(len(all)))
+}
+
+// A recording says what it lacks, once for each change.
+func TestLost(t *testing.T) {
+	var b bytes.Buffer
+	w, err := NewWriter(&b, head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := some(10)
+	var sizes []int
+	for i, n := range []uint64{0, 3, 3, 400, 400} {
+		if err := errors.Join(w.Add(&all[i]), w.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		before := b.Len()
+		if err := w.Lost(n); err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, b.Len()-before)
+	}
+	got, r, err := read(t, b.Bytes())
+	if err != nil || len(got) != 5 || r.Lost() != 400 {
+		t.Errorf("%d records, %d lost, %v", len(got), r.Lost(), err)
+	}
+	if sizes[0] != 0 || sizes[1] == 0 || sizes[2] != 0 || sizes[3] == 0 || sizes[4] != 0 {
+		t.Errorf("frames of %v bytes", sizes)
+	}
 }
 
 // Of a file that was cut off at any byte, all whole frames are read, and what is

@@ -39,6 +39,7 @@ const (
 
 	kindRecords = 1
 	kindNames   = 2
+	kindLost    = 3 // how many records there was no room for until now, a uvarint
 
 	// blockOf is how many records a frame has at most; maxFrame bounds what is read
 	// of one that somebody else wrote.
@@ -57,12 +58,14 @@ type Writer struct {
 	rows rows
 	out  []byte
 	raw  []byte
+	lost uint64
 	err  error
 }
 
 // NewWriter writes the header.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	// A window of about a block, of which it keeps two: the level's own is of 4 MiB.
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10))
 	if err != nil {
 		return nil, fmt.Errorf("open compressor: %w", err)
 	}
@@ -112,6 +115,19 @@ func (w *Writer) Names(all []Named) error {
 		return fmt.Errorf("encode names: %w", err)
 	}
 	return w.frame(kindNames, b)
+}
+
+// Lost writes how many records the recording lacks until now, as there was no room for
+// them, if they are more than it was told of before.
+func (w *Writer) Lost(n uint64) error {
+	if n <= w.lost {
+		return w.err
+	}
+	w.lost = n
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return w.frame(kindLost, binary.AppendUvarint(nil, n))
 }
 
 // frame writes one with one call, so that a process that is killed leaves a whole one

@@ -65,7 +65,7 @@ func (l *Log) Append(b []byte, r *tcprt.Record) []byte {
 	}
 	sum := l.add(r)
 	switch {
-	case r.Flags&tcprt.AbortedRequest != 0:
+	case r.Flags&(tcprt.AbortedRequest|tcprt.OneWay) != 0:
 		b = l.head(b, 'N', r, r.T0)
 		b = values(b, uint64(r.Number), us(r.End-r.T0), uint64(r.RequestBytes), reordered(r), uint64(r.MSS))
 	case r.Flags&tcprt.AbortedAnswer != 0:
