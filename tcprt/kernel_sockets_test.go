@@ -259,7 +259,9 @@ func TestKernelPortAndSocketUsedAgain(t *testing.T) {
 			_, _ = server.Write(make([]byte, 5))
 			_, _ = io.ReadFull(client, make([]byte, 5))
 		}
-		var from net.Addr
+		// Bound from the beginning: what connect chooses may be in TIME_WAIT to another
+		// server, and bind refuses that.
+		var from net.Addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
 		for range 3 {
 			d := net.Dialer{LocalAddr: from}
 			client, err := d.Dial("tcp", s.port.String())
