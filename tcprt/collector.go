@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -50,7 +49,7 @@ type Options struct {
 	// at a time.
 	Hints func(r *Record, request, answer []byte)
 	// Room is for how many records of each CPU the kernel keeps room until they are
-	// drained, in 4 MiB at least and 32 at most; what comes on top is counted and
+	// drained, in 4 MiB at least and 16 at most; what comes on top is counted and
 	// dropped. 8192 when 0.
 	Room int
 	// Root is put before /proc and /sys, "/" when empty.
@@ -136,7 +135,9 @@ func open(o *Options, t Tier) (*Collector, error) {
 	if t < TxStamp {
 		delete(spec.Programs, "stamp")
 	}
-	spec.Maps["records"].MaxEntries = o.ringSize()
+	if spec.Maps["records"].MaxEntries, err = o.ringSize(); err != nil {
+		return nil, err
+	}
 	if o.Hints == nil {
 		delete(spec.Programs, "head_in")
 		delete(spec.Programs, "head_out")
@@ -165,7 +166,11 @@ func open(o *Options, t Tier) (*Collector, error) {
 
 // ringSize is the bytes of the ring of records, a power of two. It is resident memory,
 // and mapped twice.
-func (o *Options) ringSize() uint32 {
+func (o *Options) ringSize() (uint32, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return 0, fmt.Errorf("count possible cpus: %w", err)
+	}
 	each, room := recordSize+8, o.Room // with the ring's own head
 	if o.Hints != nil {
 		each = wholeSize + 8
@@ -174,10 +179,10 @@ func (o *Options) ringSize() uint32 {
 		room = 8192
 	}
 	size := uint32(4 << 20)
-	for size < 32<<20 && int(size) < min(room, 1<<20)*runtime.NumCPU()*each {
+	for size < 16<<20 && uint64(size) < uint64(min(room, 1<<20))*uint64(cpus)*uint64(each) {
 		size *= 2
 	}
-	return size
+	return size, nil
 }
 
 // constants puts the options that never change into the programs.

@@ -65,9 +65,13 @@ func TestTotals(t *testing.T) {
 	a.Add(&whole)
 	a.Add(&Record{T0: 1, Flags: AbortedRequest | Piggyback, RequestBytes: 1, Retransmits: 3, OutOfOrder: 2, ZeroWindows: 1})
 	b.Add(&Record{T0: 1, T1: 2, T2: 3, Flags: AbortedAnswer | Overlap})
+	b.Add(&Record{T0: 1, T1: 2, Flags: OneWay | Closed})
+	if b.Complete() != 0 || b.Failed() != 1 || b.OneWay != 1 {
+		t.Errorf("%+v", b)
+	}
 	before := a
 	a.Merge(&b)
-	if a.Requests != 3 || a.AbortedRequests != 1 || a.AbortedAnswers != 1 || a.Overlaps != 1 || a.Piggybacks != 1 || a.RequestBytes != 6 || a.AnswerBytes != 7 ||
+	if a.Requests != 4 || a.OneWay != 1 || a.Complete() != 1 || a.Failed() != 2 || a.AbortedRequests != 1 || a.AbortedAnswers != 1 || a.Overlaps != 1 || a.Piggybacks != 1 || a.RequestBytes != 6 || a.AnswerBytes != 7 ||
 		a.Retransmits != 3 || a.OutOfOrder != 2 || a.ZeroWindows != 1 || a.Busy != 4 || a.RTT.Count() != 1 {
 		t.Errorf("%+v", a)
 	}

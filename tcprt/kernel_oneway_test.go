@@ -3,6 +3,7 @@ package tcprt
 import (
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,28 +20,33 @@ func leave(t *testing.T, client *net.TCPConn, end func() error) bool {
 	return time.Since(start) < 5*time.Millisecond
 }
 
-// Messages that a client leaves with at once want no answer, and fail nobody: MySQL's
-// COM_QUIT and PostgreSQL's Terminate, TLS's close_notify that the server answers with
-// its own, and an answer that was waited for all the same.
+// Messages that a client leaves with at once want no answer, and fail nobody, as MySQL's
+// COM_QUIT and PostgreSQL's Terminate, and TLS's close_notify that the server answers
+// with its own. A client that ends its half alone may wait, which its own side knows.
 func TestKernelOneWay(t *testing.T) {
+	eof := func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }
+	answer := func(c *net.TCPConn) {
+		if n, err := c.Write(make([]byte, 24)); n != 24 || err != nil {
+			t.Error(n, err)
+		}
+	}
 	for _, c := range []struct {
 		name           string
 		half           bool // the client ends its half alone
 		serve          func(c *net.TCPConn)
 		server, client Flags // of the last message's end
 	}{
-		{"no answer", false, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }, OneWay, OneWay},
-		{"no answer, half closed", true, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }, OneWay, OneWay},
-		{"an answer that nobody takes", false, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c); _, _ = c.Write(make([]byte, 24)) }, OneWay, OneWay},
-		{"an answer", true, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c); _, _ = c.Write(make([]byte, 24)) }, 0, 0},
-		{"an answer after a while", true, func(c *net.TCPConn) {
-			_, _ = io.Copy(io.Discard, c)
-			time.Sleep(pause)
-			_, _ = c.Write(make([]byte, 24))
-		}, 0, 0},
-		{"reset", true, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c); reset(c) }, AbortedRequest, AbortedRequest},
-		{"not read", true, func(c *net.TCPConn) { time.Sleep(pause) }, AbortedRequest, AbortedRequest},
-		{"reset, and nobody waits", false, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c); reset(c) }, AbortedRequest, OneWay},
+		{"no answer", false, func(c *net.TCPConn) { eof(c) }, OneWay, OneWay},
+		{"an answer that nobody takes", false, func(c *net.TCPConn) { eof(c); answer(c) }, OneWay, OneWay},
+		{"not read", false, func(*net.TCPConn) { time.Sleep(pause) }, OneWay, OneWay},
+		{"reset", false, func(c *net.TCPConn) { eof(c); reset(c) }, OneWay, OneWay},
+		{"long about it", false, func(c *net.TCPConn) { eof(c); time.Sleep(1100 * time.Millisecond) }, AbortedRequest, OneWay},
+		// These are waited for.
+		{"half closed", true, func(c *net.TCPConn) { eof(c) }, OneWay, AbortedRequest},
+		{"half closed, reset", true, func(c *net.TCPConn) { eof(c); reset(c) }, OneWay, AbortedRequest},
+		{"half closed, long about it", true, func(c *net.TCPConn) { eof(c); time.Sleep(1100 * time.Millisecond) }, AbortedRequest, AbortedRequest},
+		{"answered", true, func(c *net.TCPConn) { eof(c); answer(c) }, 0, 0},
+		{"answered after a while", true, func(c *net.TCPConn) { eof(c); time.Sleep(pause); answer(c) }, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachTier(t, func(t *testing.T, tier Tier) {
@@ -69,6 +75,9 @@ func TestKernelOneWay(t *testing.T) {
 						continue
 					}
 					check(t, s, &atServer, c.server)
+					if answers := strings.Contains(c.name, "answer") && !strings.HasPrefix(c.name, "no "); (atServer.AnswerBytes == 24 && atServer.T2 != 0) != answers {
+						t.Errorf("answered %t, want %t: %+v", !answers, answers, atServer)
+					}
 					check(t, s, &atClient, c.client)
 					return
 				}

@@ -69,8 +69,9 @@ const (
 	Handshake
 	// Continued: the answer was 100 Continue; the body comes in the next record.
 	Continued
-	// OneWay: nobody waited for an answer, as the side that asks ended the connection
-	// within 10 ms of this, its last message, and in order.
+	// OneWay: nobody waited for an answer, as the side that asks closed the connection
+	// within 10 ms of the beginning of this, its last message. A server cannot tell that
+	// from a shutdown for writing: it also takes it by an end within a second.
 	OneWay
 )
 

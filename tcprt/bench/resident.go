@@ -243,8 +243,8 @@ func (b *bencher) recorderOnce(ctx context.Context, s *server, n int) (mib, us f
 		mib, cpu, err = b.under(ctx, cmd.Process.Pid, s, n)
 	}
 	_ = cmd.Process.Signal(syscall.SIGINT)
-	if err1 := cmd.Wait(); err1 != nil && err == nil {
-		err = fmt.Errorf("end the recording: %w: %s", err1, strings.TrimSpace(errs.String()))
+	if err1 := cmd.Wait(); err1 != nil {
+		err = errors.Join(err, fmt.Errorf("end the recording: %w: %s", err1, strings.TrimSpace(errs.String())))
 	}
 	if err == nil {
 		us, err = perRecord(path, n, cpu)

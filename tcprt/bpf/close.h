@@ -29,23 +29,23 @@ static __always_inline __u32 fin_sent(struct tcp_sock *tp, int state)
 }
 
 /*
- * The request is a last message that wanted no answer, as MySQL's COM_QUIT, if its
- * sender left at once: a client that gives up has waited. It is decided where the
- * connection ends, as the answer may come all the same.
+ * The request is a last message that wants no answer, as MySQL's COM_QUIT, if its
+ * sender leaves as soon as it began: a client that gives up has waited. Where the
+ * connection ends it is decided, as the answer may come all the same.
  */
-static __always_inline void leaves(struct conn *c, __u64 last, __u64 now)
+static __always_inline void leaves(struct conn *c, __u64 now)
 {
-	if (last + LEAVES * MSEC >= now)
+	if (c->t0 + LEAVES * MSEC >= now)
 		c->flags |= ONE_WAY;
 }
 
-/* Why the connection ended: 0, or as errno has it. */
-static __always_inline int was_reset(struct sock *sk)
+/* The connection did not end because nothing more was heard. */
+static __always_inline int heard(struct sock *sk)
 {
-	return sk->sk_err == ECONNRESET || sk->sk_err == EPIPE;
+	return !sk->sk_err || sk->sk_err == ECONNRESET || sk->sk_err == EPIPE;
 }
 
-/* The request ends: well, one-way, or as why says. */
+/* The connection ends with the request: one-way, or as why says. */
 static __always_inline void judged(struct conn *c, int unanswered, int one_way, __u32 why)
 {
 	c->flags |= CLOSED;
@@ -96,7 +96,8 @@ static __always_inline void client_closing(struct conn *c, struct sock *sk, stru
 	}
 	if (to == TCP_FIN_WAIT1 && c->state == REQUEST) {
 		c->flags |= HALF_CLOSED;
-		leaves(c, tp->write_seq == tp->snd_nxt ? tp->tcp_wstamp_ns : now, now);
+		if (sk->sk_shutdown & RCV_SHUTDOWN) /* of a shutdown for writing it waits */
+			leaves(c, now);
 	}
 	/* All of the request is acknowledged. */
 	if (to == TCP_FIN_WAIT2 && c->state == REQUEST && !c->t1)
@@ -110,8 +111,7 @@ static __always_inline void client_closing(struct conn *c, struct sock *sk, stru
 	}
 	if (to != TCP_CLOSE || c->state == IDLE)
 		return;
-	/* What comes after a close, not a shutdown, the kernel answers with a reset. */
-	judged(c, c->state == REQUEST, !sk->sk_err || (sk->sk_shutdown & RCV_SHUTDOWN && was_reset(sk)), ABORT_REQ);
+	judged(c, c->state == REQUEST, heard(sk), ABORT_REQ);
 	finish(c, tp, c->state == ANSWER ? rcv_end - c->rcv_answer : 0,
 	       (c->state == ANSWER ? c->snd_from : tp->snd_nxt - fin_sent(tp, from)) - c->snd_done, now);
 }
@@ -137,7 +137,7 @@ static __always_inline void server_closing(struct conn *c, struct sock *sk, stru
 		if (to == TCP_CLOSE_WAIT && c->state == REQUEST)
 			c->flags |= HALF_CLOSED;
 		if (to == TCP_CLOSE_WAIT && c->state != IDLE && !c->t3)
-			leaves(c, c->t1, now);
+			leaves(c, now);
 		/* More was sent since all was acknowledged. */
 		if (c->state == ANSWER && c->t3 && c->snd_done != (ends ? tp->write_seq : tp->snd_nxt))
 			c->t3 = c->snd_done = 0;
@@ -159,10 +159,14 @@ static __always_inline void server_closing(struct conn *c, struct sock *sk, stru
 	}
 	if (to != TCP_CLOSE || c->state == IDLE)
 		return;
-	if (c->state == REQUEST)
-		judged(c, 1, from == TCP_LAST_ACK, ABORT_REQ);
-	else /* nobody took any of it, as a TLS server's close_notify */
-		judged(c, !c->t3, tp->snd_una == c->snd_from && was_reset(sk), ABORT_ANSWER);
+	/*
+	 * Whether the other side shut down for writing alone, and waits, is not known
+	 * here: a server that is long about it may have been expected to answer. Of an
+	 * answer all the same, as a TLS server's close_notify, nobody took anything.
+	 */
+	judged(c, c->state == REQUEST || !c->t3,
+	       heard(sk) && c->t1 + ENDS * MSEC >= now && (c->state == REQUEST || tp->snd_una == c->snd_from),
+	       c->state == REQUEST ? ABORT_REQ : ABORT_ANSWER);
 	finish_server(c, tp, rcv_end, tp->snd_nxt - fin_sent(tp, from), now);
 }
 

@@ -51,8 +51,10 @@ enum shape {
 	/* how long a delayed acknowledgement waits, TCP_DELACK_MIN to _MAX and a bit, ms */
 	DELACK_LEAST = 30,
 	DELACK_MOST = 220,
-	/* how soon after a message its sender leaves who waits for no answer, ms */
+	/* how soon after its beginning a message's sender leaves who waits for no answer,
+	 * and how soon the server does, ms */
 	LEAVES = 10,
+	ENDS = 1000,
 	MSEC = 1000000,
 };
 

@@ -201,6 +201,7 @@ const (
 	TcprtShapeDELACK_LEAST TcprtShape = 30
 	TcprtShapeDELACK_MOST  TcprtShape = 220
 	TcprtShapeLEAVES       TcprtShape = 10
+	TcprtShapeENDS         TcprtShape = 1000
 	TcprtShapeMSEC         TcprtShape = 1000000
 )
 

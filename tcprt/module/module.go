@@ -58,6 +58,8 @@ type Module struct {
 	failed error
 	out    *exports // nil without any
 	series series
+	// recordings are those that can be ended, by their ids.
+	recordings map[string]chan struct{}
 }
 
 // New makes a Module with default configuration.

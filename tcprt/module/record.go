@@ -1,7 +1,9 @@
 package module
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +24,9 @@ import (
 
 // flushEvery bounds what a recording lacks of an agent that is killed.
 const flushEvery = 200 * time.Millisecond
+
+// lastWords is what the kernel has in store takes to be read.
+const lastWords = 250 * time.Millisecond
 
 // record streams a recording until the client leaves.
 func (m *Module) record(w http.ResponseWriter, r *http.Request) {
@@ -47,13 +52,64 @@ func (m *Module) record(w http.ResponseWriter, r *http.Request) {
 			m.log.Warn("end recording", "err", err)
 		}
 	}()
+	over, forget := m.recording(r.URL.Query().Get("id"))
+	defer forget()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	if err := m.stream(r.Context(), o, tap, w); err != nil && r.Context().Err() == nil {
+	if err := m.stream(r.Context(), o, tap, over, w); err != nil && r.Context().Err() == nil {
 		m.log.Warn("recording ended", "err", err)
 	}
 }
 
-func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer.Tap, w http.ResponseWriter) error {
+// recording notes one that can be ended by its id, where it has one.
+func (m *Module) recording(id string) (over <-chan struct{}, forget func()) {
+	c := make(chan struct{})
+	if id == "" {
+		return c, func() {}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.recordings == nil {
+		m.recordings = map[string]chan struct{}{}
+	}
+	m.recordings[id] = c
+	return c, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.recordings[id] == c {
+			delete(m.recordings, id)
+		}
+	}
+}
+
+// endRecording has a recording end with all that was measured until now: a client that
+// just leaves does without what it was not sent yet.
+func (m *Module) endRecording(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("id")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.recordings[id]
+	if c == nil {
+		core.Answer(w, nil, &core.HTTPError{Code: http.StatusNotFound, Err: fmt.Errorf("there is no recording %q", id)})
+		return
+	}
+	delete(m.recordings, id)
+	close(c)
+	core.Answer(w, struct{}{}, nil)
+}
+
+// losses counts what a recording lacks.
+type losses struct {
+	o      *observer.Observer
+	tap    *observer.Tap
+	before uint64 // that the kernel had dropped when it began
+}
+
+func (l *losses) count() (uint64, error) {
+	now, err := l.o.Dropped()
+	return l.tap.Lost() + max(now, l.before) - l.before, err
+}
+
+func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer.Tap, over <-chan struct{}, w http.ResponseWriter) error {
 	out, err := trt.NewWriter(w, o.Header())
 	if err != nil {
 		return err
@@ -65,18 +121,41 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 	}
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	named, before := time.Now(), o.Dropped()
+	named, lost := time.Now(), losses{o: o, tap: tap}
+	if lost.before, err = o.Dropped(); err != nil {
+		return err
+	}
+	write := func(batch []tcprt.Record) error {
+		for i := range batch {
+			if err := out.Add(&batch[i]); err != nil {
+				return err
+			}
+		}
+		tap.Done(batch)
+		return nil
+	}
+	var last <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case batch := <-tap.C():
-			for i := range batch {
-				if err := out.Add(&batch[i]); err != nil {
+			if err := write(batch); err != nil {
+				return err
+			}
+		case <-over:
+			over, last = nil, time.After(lastWords)
+		case <-last:
+			if err := tap.Close(); err != nil {
+				return err
+			}
+			for len(tap.C()) > 0 {
+				if err := write(<-tap.C()); err != nil {
 					return err
 				}
 			}
-			tap.Done(batch)
+			n, err := lost.count()
+			return errors.Join(err, out.Lost(n), out.Flush())
 		case now := <-tick.C:
 			if m.running() != o {
 				panic(http.ErrAbortHandler) // so that the client does not take it for the end
@@ -87,8 +166,11 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 					return err
 				}
 			}
-			lost := out.Lost(tap.Lost() + o.Dropped() - before)
-			if err := errors.Join(lost, out.Flush(), flush()); err != nil {
+			n, err := lost.count()
+			if err == nil {
+				err = out.Lost(n)
+			}
+			if err := errors.Join(err, out.Flush(), flush()); err != nil {
 				return err
 			}
 		}
@@ -143,7 +225,10 @@ func recordTo(cmd *cobra.Command, path string, length time.Duration, kept bool) 
 		defer cancel()
 	}
 	// What can fail comes before the file is there.
-	body, err := env.Send(ctx, http.MethodGet, "tcprt/record", url.Values{"all": {fmt.Sprint(!kept)}}, nil)
+	id := rand.Text()
+	sent, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	body, err := env.Send(sent, http.MethodGet, "tcprt/record", url.Values{"all": {fmt.Sprint(!kept)}, "id": {id}}, nil)
 	alone := core.ExitCode(err) == core.ExitUnreachable && err != nil
 	var own *tcprt.Collector
 	switch {
@@ -174,6 +259,10 @@ func recordTo(cmd *cobra.Command, path string, length time.Duration, kept bool) 
 			time.Sleep(200 * time.Millisecond)
 		}
 	}()
+	if !alone {
+		stop := context.AfterFunc(ctx, func() { endRecording(sent, env, id, leave) })
+		defer stop()
+	}
 	if alone {
 		err = recordAlone(ctx, own, out)
 	} else if _, err = io.Copy(out, body); ctx.Err() == nil && err == nil {
@@ -194,6 +283,20 @@ func recordTo(cmd *cobra.Command, path string, length time.Duration, kept bool) 
 	return err
 }
 
+// endRecording asks the agent to send what is left and to end; one that does not is left.
+func endRecording(ctx context.Context, env *core.Env, id string, leave func()) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	body, err := env.Send(ctx, http.MethodDelete, "tcprt/record", url.Values{"id": {id}}, nil)
+	if err != nil {
+		leave()
+		return
+	}
+	_ = body.Close()
+	<-ctx.Done() // it ends before, unless the agent hangs
+	leave()
+}
+
 // recordAlone measures in this process.
 func recordAlone(ctx context.Context, c *tcprt.Collector, w io.Writer) error {
 	offset, err := tcprt.ClockOffset()
@@ -211,20 +314,21 @@ func recordAlone(ctx context.Context, c *tcprt.Collector, w io.Writer) error {
 		}
 	}
 	lost := func() error {
-		s, err := c.Stats()
-		return errors.Join(err, out.Lost(s.Dropped))
-	}
-	for ctx.Err() == nil && failed == nil {
-		if err := c.Drain(flushEvery, add); err != nil {
-			return errors.Join(err, out.Close())
+		if s, err := c.Stats(); err == nil { // else it is told with the next
+			return out.Lost(s.Dropped)
 		}
-		if failed == nil {
-			failed = errors.Join(lost(), out.Flush())
-		}
+		return nil
 	}
-	err = errors.Join(c.Drain(0, add), lost())
+	for ctx.Err() == nil && err == nil && failed == nil {
+		err = c.Drain(flushEvery, add)
+		failed = cmp.Or(failed, lost(), out.Flush())
+	}
+	if err == nil {
+		err = c.Drain(0, add)
+	}
 	if err == nil {
 		err = c.Settle(0, add) // those that ended, but for the next to come
 	}
-	return errors.Join(err, failed, out.Close())
+	// What could not be written stays with the writer.
+	return cmp.Or(failed, errors.Join(err, lost(), out.Close()))
 }

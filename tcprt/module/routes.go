@@ -94,6 +94,7 @@ func (m *Module) Routes(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("GET /api/v1/tcprt/watch", m.watch)
 	mux.HandleFunc("GET /api/v1/tcprt/record", m.record)
+	mux.HandleFunc("DELETE /api/v1/tcprt/record", m.endRecording)
 }
 
 // with runs a handler on the running observer and answers in JSON.

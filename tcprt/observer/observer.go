@@ -122,6 +122,7 @@ func (o *Observer) Run(ctx context.Context) error {
 		if err := o.c.Drain(drain, o.take); err != nil {
 			return err
 		}
+		o.flush()
 		now := time.Now()
 		if now.Before(next) {
 			continue
@@ -142,6 +143,15 @@ func (o *Observer) take(r *tcprt.Record) {
 	o.keep(r)
 }
 
+// flush gives the taps what they have not got yet.
+func (o *Observer) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for t := range o.taps {
+		t.flush()
+	}
+}
+
 // clock notes how the wall clock stands to the kernel's times.
 func (o *Observer) clock(now time.Time) {
 	if offset, err := tcprt.ClockOffset(); err == nil {
@@ -156,9 +166,6 @@ func (o *Observer) step(now time.Time) error {
 	defer o.mu.Unlock()
 	o.clock(now)
 	o.ticks++
-	for t := range o.taps {
-		t.flush()
-	}
 	if err := o.count(now); err != nil {
 		return err
 	}
@@ -280,13 +287,10 @@ func (o *Observer) account(now time.Time) error {
 	return o.apply(o.budget.at)
 }
 
-// Dropped is how many records the kernel had no room for; 0 where it cannot be asked.
-func (o *Observer) Dropped() uint64 {
+// Dropped is how many records the kernel had no room for.
+func (o *Observer) Dropped() (uint64, error) {
 	s, err := o.c.Stats()
-	if err != nil {
-		return 0
-	}
-	return s.Dropped
+	return s.Dropped, err
 }
 
 // Status tells the condition.

@@ -96,10 +96,7 @@ func (c *Config) collector(root string) tcprt.Options {
 	if level, err := l7.ParseLevel(c.L7); err == nil {
 		hints = (&l7.Teller{Level: level}).Hints
 	}
-	return tcprt.Options{
-		Hints: hints, Tier: tier, Ports: c.Ports, Networks: c.Networks, Emit: c.emit(), Sample: c.Sample, Stamp: c.Stamp, Root: root,
-		Room: 16384, // each second the thread that drains does much else
-	}
+	return tcprt.Options{Hints: hints, Tier: tier, Ports: c.Ports, Networks: c.Networks, Emit: c.emit(), Sample: c.Sample, Stamp: c.Stamp, Root: root}
 }
 
 func (c *Config) emit() tcprt.Emit {

@@ -36,7 +36,7 @@ func (o *Observer) Tap(all bool) (*Tap, error) {
 	if len(o.taps) >= mostTaps {
 		return nil, ErrBusy
 	}
-	t := &Tap{o: o, all: all, c: make(chan []tcprt.Record, tapBatches), free: make(chan []tcprt.Record, tapBatches)}
+	t := &Tap{o: o, all: all, c: make(chan []tcprt.Record, tapBatches), free: make(chan []tcprt.Record, 4)}
 	o.taps[t] = true
 	return t, o.apply(o.budget.at)
 }

@@ -167,8 +167,14 @@ func TestSpans(t *testing.T) {
 	failed.Hint = tcprt.Hint{Protocol: "http", Status: "503", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"}
 	e.Add(&thinking, &tcprt.Names{}, wall)
 	e.Add(&failed, &tcprt.Names{}, wall)
+	left := record()
+	left.Flags, left.T2, left.Last, left.T3 = tcprt.OneWay, 0, 0, 0
+	e.Add(&left, &tcprt.Names{}, wall)
 	closed(t, e)
-	if len(c.spans) != 5 || c.header.Get("Authorization") != "Bearer x" || e.Stats().Spans != 5 {
+	if s := c.spans[len(c.spans)-1]; s.GetStatus().GetCode() != trace.Status_STATUS_CODE_UNSET || s.GetEndTimeUnixNano() != uint64(wall+left.Read) {
+		t.Errorf("a message that wants no answer: %v", s)
+	}
+	if len(c.spans) != 6 || c.header.Get("Authorization") != "Bearer x" || e.Stats().Spans != 6 {
 		t.Fatalf("%d spans, %+v", len(c.spans), e.Stats())
 	}
 	a, b, x := c.spans[0], c.spans[1], c.spans[2]

@@ -9,7 +9,8 @@
 //
 // A frame stands for itself: of a file that was cut off, or damaged in the middle, all
 // other frames are read. Frames of kind 1 have records, of kind 2 the names of
-// services, in JSON.
+// services, in JSON, of kind 3 how many records were lost until then for want of room,
+// a varint. Those of other kinds are passed over.
 //
 // Records are in the order that they were told in. The block begins with their
 // number; each is a row of varints (encoding/binary): a connection, which a row

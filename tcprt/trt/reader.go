@@ -81,8 +81,8 @@ func (r *Reader) Header() Header { return r.header }
 // Names are of the services that were told of so far.
 func (r *Reader) Names(s tcprt.Service) tcprt.Names { return r.names[s] }
 
-// Lost is how many records of those that were made the recording lacks, as far as it was
-// read: there was no room for them.
+// Lost is how many records the recording lacks, as far as it was read, as there was no
+// room for them. Requests that were not to have a record are not among them.
 func (r *Reader) Lost() uint64 { return r.lost }
 
 func (r *Reader) skip(n int) {

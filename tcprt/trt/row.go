@@ -45,7 +45,7 @@ type recent struct {
 // index gives a connection's place in the block, and whether it had one.
 func (w *rows) index(r *tcprt.Record) (index uint64, had bool) {
 	c := connOf(r)
-	l := &w.last[(uint(c.local.Port())*31+uint(c.remote.Port())*2+uint(c.role))&(lately-1)]
+	l := &w.last[((uint(c.local.Port())*31+uint(c.remote.Port())>>1)*2+uint(c.role))&(lately-1)]
 	if l.index != 0 && l.conn == c {
 		return l.index - 1, true
 	}

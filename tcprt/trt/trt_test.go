@@ -51,6 +51,9 @@ func written(t testing.TB, all []tcprt.Record) []byte {
 	if err := w.Names([]Named{{Role: "server", Port: 80, NetNS: 4026531840, Names: tcprt.Names{Pod: "web"}}}); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.Lost(7); err != nil {
+		t.Fatal(err)
+	}
 	for i := range all {
 		if err := w.Add(&all[i]); err != nil {
 			t.Fatal(err)

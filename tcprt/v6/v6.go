@@ -65,10 +65,10 @@ func (l *Log) Append(b []byte, r *tcprt.Record) []byte {
 	}
 	sum := l.add(r)
 	switch {
-	case r.Flags&(tcprt.AbortedRequest|tcprt.OneWay) != 0:
+	case r.Flags&tcprt.AbortedRequest != 0, r.Flags&tcprt.OneWay != 0 && r.T2 == 0:
 		b = l.head(b, 'N', r, r.T0)
 		b = values(b, uint64(r.Number), us(r.End-r.T0), uint64(r.RequestBytes), reordered(r), uint64(r.MSS))
-	case r.Flags&tcprt.AbortedAnswer != 0:
+	case r.Flags&(tcprt.AbortedAnswer|tcprt.OneWay) != 0:
 		b = l.head(b, 'W', r, r.T0)
 		b = values(b, uint64(r.AnswerBytes), us(r.End-r.T0), least(r), uint64(r.Retransmits), uint64(r.Number), us(r.T2-r.T1), us(r.T1-r.T0), uint64(r.Unacked), reordered(r), uint64(r.MSS))
 	default:
@@ -162,7 +162,7 @@ type port struct {
 type sums struct {
 	rt, server, rtt, upload       uint64
 	sent, received, resent, total uint64
-	n, failed                     uint64
+	n, failed, whole              uint64
 }
 
 // NewStats makes a Stats of periods of a length, 60 s when 0.
@@ -196,9 +196,11 @@ func (s *Stats) Append(b []byte, r *tcprt.Record) []byte {
 		s.order = append(s.order, key)
 	}
 	p.n++
-	if !r.Complete() {
+	if r.Failed() {
 		p.failed++
-	} else {
+	}
+	if r.Complete() {
+		p.whole++
 		p.rt += us(r.T3 - r.T0)
 		p.server += us(r.T2 - r.T1)
 		p.upload += us(r.T1 - r.T0)
@@ -229,7 +231,7 @@ func (s *Stats) Flush(b []byte) []byte {
 			b = append(b, 'P')
 		}
 		b = strconv.AppendUint(b, uint64(key.number), 10)
-		whole := max(1, p.n-p.failed)
+		whole := max(1, p.whole)
 		b = values(b, p.rt/whole, p.server/whole, 1000*p.resent/max(1, p.total), p.rtt/p.n, 1000*p.failed/p.n, p.sent/p.n, p.upload/whole, p.received/p.n, p.n)
 	}
 	clear(s.ports)

@@ -37,6 +37,10 @@ func TestLines(t *testing.T) {
 		{func(r *tcprt.Record) {
 			r.Flags, r.T2, r.T3, r.AnswerBytes, r.OutOfOrder = tcprt.AbortedRequest, 0, 0, 0, 0
 		}, "V6 N" + head + "3 100000 100 0 1448\n"},
+		{func(r *tcprt.Record) { r.Flags, r.T3, r.Unacked = tcprt.OneWay, 0, 900 }, "V6 W" + head + "5000 100000 2 2 3 20000 10000 900 1 1448\n"},
+		{func(r *tcprt.Record) {
+			r.Flags, r.T2, r.T3, r.AnswerBytes, r.OutOfOrder = tcprt.OneWay, 0, 0, 0, 0
+		}, "V6 N" + head + "3 100000 100 0 1448\n"},
 		{func(r *tcprt.Record) { r.Flags = tcprt.Closed }, "V6 R" + head + "5000 70000 2 2 3 20000 10000 100 1 1448\nV6 E 101 100000 10.0.0.2:4711 10.0.0.1:80 3 5000 0 100 2 2\n"},
 		{func(r *tcprt.Record) {
 			r.Role, r.Local, r.Remote = tcprt.Client, netip.MustParseAddrPort("[2001:db8::1]:5"), netip.MustParseAddrPort("[2001:db8::2]:443")
@@ -109,12 +113,15 @@ func TestStats(t *testing.T) {
 	var b []byte
 	b = s.Append(b, record(nil))
 	b = s.Append(b, record(func(r *tcprt.Record) { r.Flags, r.Retransmits = tcprt.AbortedRequest, 0 }))
+	b = s.Append(b, record(func(r *tcprt.Record) {
+		r.Flags, r.Retransmits, r.Remote, r.Local = tcprt.OneWay, 0, netip.MustParseAddrPort("10.0.0.9:1"), netip.AddrPortFrom(r.Local.Addr(), 25)
+	}))
 	b = s.Append(b, record(func(r *tcprt.Record) { r.Role, r.Remote = tcprt.Client, netip.MustParseAddrPort("10.0.0.9:443") }))
 	if len(b) != 0 {
 		t.Errorf("the period is not over: %q", b)
 	}
 	b = s.Append(b, record(func(r *tcprt.Record) { r.End = 2500 * ms }))
-	const want = "2 all 80 70000 20000 200 3000 500 5000 10000 100 2\n2 all P443 70000 20000 333 3000 0 5000 10000 100 1\n"
+	const want = "2 all 80 70000 20000 200 3000 500 5000 10000 100 2\n2 all 25 0 0 0 3000 0 5000 0 100 1\n2 all P443 70000 20000 333 3000 0 5000 10000 100 1\n"
 	if string(b) != want {
 		t.Errorf("%q, want %q", b, want)
 	}
