@@ -2,10 +2,12 @@ package tcprt
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -69,6 +71,22 @@ func TestKernelRequestWithHandshake(t *testing.T) {
 	})
 }
 
+// fastOpen connects with data in the SYN. It waits for the other side: a signal of Go's
+// runtime meanwhile would have the kernel begin the call again, and send the data twice.
+func fastOpen(fd int, to netip.AddrPort, data []byte) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, was unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &was); err != nil {
+		return err
+	}
+	_, err := unix.SendmsgN(fd, data, nil, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}, unix.MSG_FASTOPEN)
+	return errors.Join(err, unix.PthreadSigmask(unix.SIG_SETMASK, &was, nil))
+}
+
 // A request that comes with the SYN (TCP Fast Open).
 func TestKernelFastOpen(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier Tier) {
@@ -91,7 +109,7 @@ func TestKernelFastOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := os.NewFile(uintptr(fd), "")
-			if _, err := unix.SendmsgN(fd, make([]byte, 3), nil, &unix.SockaddrInet4{Port: int(port.Port()), Addr: port.Addr().As4()}, unix.MSG_FASTOPEN); err != nil {
+			if err := fastOpen(fd, port, make([]byte, 3)); err != nil {
 				t.Fatal(err)
 			}
 			for i := range turns {
