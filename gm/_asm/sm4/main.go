@@ -1,0 +1,326 @@
+// Command sm4 writes SM4's kernels for amd64.
+//
+// A word of the state is held by P, the first affine map of the S-box, byte by byte:
+// what goes into the inversion is then a plain sum. All that comes after the inversion,
+// the second affine map, the rotations by bits within L, and P again, are three linear
+// maps of a byte, which the instruction for the inversion takes as its matrix. What is
+// left of L are rotations by bytes. The constants of both maps are in the round keys:
+// a word lacks L's sum of them every other time that it is made, and the 32 rounds end
+// where it does not.
+//
+// Words are in the order of memory, so that a rotation of SM4 to the left is one to the
+// right here, and no byte is swapped.
+package main
+
+import (
+	"fmt"
+	"math/bits"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+
+	"github.com/anole-os/anole/gm/_asm/field"
+)
+
+const (
+	block = 16
+	xor3  = 0x96 // a truth table of VPTERNLOG
+)
+
+// times is a rotation's matrix by how many bytes the argument is turned: l of the data's
+// L, k of the keys'.
+var (
+	l0 = field.One.Plus(field.Shl(2))
+	l1 = field.Shl(2).Plus(field.Shr(6)) // turned by one byte, and by two
+	l3 = field.One.Plus(field.Shr(6))
+	k1 = field.Shl(5)
+	k2 = field.Shr(3).Plus(field.Shl(7))
+	k3 = field.Shr(1)
+)
+
+func folded(l field.Matrix) uint64 { return field.P.Times(l).Times(field.Q).Qword() }
+
+// lacking are what words lack that rounds make: every other four of them.
+func lacking(sum byte) func(i int) byte {
+	return func(i int) byte {
+		if i/4%2 == 1 {
+			return sum
+		}
+		return 0
+	}
+}
+
+func turned(q byte, by ...int) (sum byte) {
+	for _, n := range by {
+		sum ^= bits.RotateLeft8(q, n)
+	}
+	return sum
+}
+
+var (
+	// Of four equal bytes L makes four equal ones.
+	data = lacking(field.P.Map(turned(field.OutQ, 0, 2, 2, 2, 0)))
+	keys = lacking(field.P.Map(turned(field.OutQ, 0, 5, 7)))
+)
+
+// around is what goes into round i without being asked for.
+func around(lacks func(int) byte, i int) byte { return lacks(i+1) ^ lacks(i+2) ^ lacks(i+3) }
+
+func repeated(b byte) uint32 { return uint32(b) * 0x01010101 }
+
+func qwords(name string, q ...uint64) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, v := range q {
+		DATA(8*i, U64(v))
+	}
+	return m
+}
+
+func dwords(name string, d []uint32) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, v := range d {
+		DATA(4*i, U32(v))
+	}
+	return m
+}
+
+func swapped(b [4]byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
+// ck are the keys' round constants, GB/T 32907-2016, 7.3, in memory's order.
+func ck(i int) (b [4]byte) {
+	for j := range b {
+		b[j] = byte((4*i + j) * 7)
+	}
+	return b
+}
+
+func expandKey() {
+	var constants, out []uint32
+	for i := range 32 {
+		c := ck(i)
+		for j := range c {
+			c[j] = field.P.Map(c[j]) ^ field.InP ^ around(keys, i)
+		}
+		constants = append(constants, swapped(c))
+		out = append(out, repeated(keys(i+4)^field.InP^around(data, i)))
+	}
+	cks := dwords("keyConstants", constants)
+	ends := dwords("keyEnds", out)
+	fk := dwords("systemParameter", []uint32{0xc6bab1a3, 0x5033aa56, 0x97917d67, 0xdc2270b2})
+	maps := qwords("keyMaps", field.P.Qword(), field.P.Qword(), folded(field.One), folded(field.One), folded(k1), folded(k1), folded(k2), folded(k2), folded(k3), folded(k3))
+
+	TEXT("expandKeyGFNI", NOSPLIT, "func(key *byte, enc *[32]uint32)")
+	Pragma("noescape")
+	Doc("expandKeyGFNI makes the round keys of the kernels with GFNI. It takes AVX512VL.")
+	key, enc := Load(Param("key"), GP64()), Load(Param("enc"), GP64())
+	p, m0, m1, m2, m3 := X10, X11, X12, X13, X14
+	for i, m := range []VecPhysical{p, m0, m1, m2, m3} {
+		VMOVDQU(maps.Offset(16*i), m)
+	}
+	s := []VecPhysical{X0, X1, X2, X3}
+	t, a, b := X4, X5, X6
+	VMOVDQU(Mem{Base: key}, s[0])
+	VPXOR(fk, s[0], s[0])
+	VGF2P8AFFINEQB(U8(0), p, s[0], s[0])
+	for i := 3; i >= 0; i-- {
+		VPSHUFD(U8(i), s[0], s[i])
+	}
+	for i := range 32 {
+		x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
+		VPXORD_BCST(cks.Offset(4*i), x3, t)
+		VPTERNLOGD(U8(xor3), x1, x2, t)
+		VGF2P8AFFINEINVQB(U8(0), m0, t, a)
+		VPXOR(a, x0, x0)
+		VGF2P8AFFINEINVQB(U8(0), m1, t, a)
+		VPRORD(U8(8), a, a)
+		VGF2P8AFFINEINVQB(U8(0), m2, t, b)
+		VPRORD(U8(16), b, b)
+		VPTERNLOGD(U8(xor3), a, b, x0)
+		VGF2P8AFFINEINVQB(U8(0), m3, t, a)
+		VPRORD(U8(24), a, a)
+		VPXOR(a, x0, x0)
+		VPXORD_BCST(ends.Offset(4*i), x0, t)
+		VMOVD(t, Mem{Base: enc, Disp: 4 * i})
+	}
+	for _, r := range []VecPhysical{X0, X1, X2, X3, X4, X5, X6} {
+		VPXOR(r, r, r)
+	}
+	RET()
+}
+
+// kernel is the part of the AVX-512 functions that they share.
+type kernel struct {
+	state          [][4]VecPhysical // of each group of 16 blocks, word by word
+	temps          []VecPhysical
+	mats           [3]VecPhysical
+	rk, dst, src   Register
+	n              Register
+	into, out      Mem
+	label          string
+	counter, words VecPhysical
+}
+
+var zmm = []VecPhysical{
+	Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
+	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
+}
+
+func (k *kernel) group(g int) [4]VecPhysical { return [4]VecPhysical(zmm[4*g : 4*g+4]) }
+
+// turn transposes the 4 by 4 words in each of the four lanes.
+func turn(r [4]VecPhysical, t []VecPhysical) {
+	VPUNPCKLDQ(r[1], r[0], t[0])
+	VPUNPCKHDQ(r[1], r[0], t[1])
+	VPUNPCKLDQ(r[3], r[2], t[2])
+	VPUNPCKHDQ(r[3], r[2], t[3])
+	VPUNPCKLQDQ(t[2], t[0], r[0])
+	VPUNPCKHQDQ(t[2], t[0], r[1])
+	VPUNPCKLQDQ(t[3], t[1], r[2])
+	VPUNPCKHQDQ(t[3], t[1], r[3])
+}
+
+// rounds has all groups go through the 32 rounds, eight of them in a loop.
+func (k *kernel) rounds(groups int, label string) {
+	at, left := GP64(), GP64()
+	MOVQ(k.rk, at)
+	MOVQ(U32(4), left)
+	Label(label)
+	for i := range 8 {
+		for g := range groups {
+			s, t := k.group(g), zmm[20+4*(g%2):]
+			x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
+			VPXORD_BCST(Mem{Base: at, Disp: 4 * i}, x3, t[0])
+			VPTERNLOGD(U8(xor3), x1, x2, t[0])
+			VGF2P8AFFINEINVQB(U8(0), k.mats[0], t[0], t[1])
+			VGF2P8AFFINEINVQB(U8(0), k.mats[1], t[0], t[2])
+			VGF2P8AFFINEINVQB(U8(0), k.mats[2], t[0], t[0])
+			VPRORD(U8(8), t[2], t[3])
+			VPTERNLOGD(U8(xor3), t[1], t[3], x0)
+			VPRORD(U8(16), t[2], t[2])
+			VPRORD(U8(24), t[0], t[0])
+			VPTERNLOGD(U8(xor3), t[2], t[0], x0)
+		}
+	}
+	ADDQ(U32(32), at)
+	DECQ(left)
+	JNZ(LabelRef(label))
+}
+
+// finish gives the blocks back: the words are the last four, the last one first.
+func (k *kernel) finish(groups int) {
+	for g := range groups {
+		s := k.group(g)
+		for _, r := range s {
+			VGF2P8AFFINEQB_BCST(U8(0), k.out, r, r)
+		}
+		turn([4]VecPhysical{s[3], s[2], s[1], s[0]}, zmm[20+4*(g%2):])
+	}
+}
+
+func newKernel(into, out, maps Mem) *kernel {
+	k := &kernel{
+		rk: Load(Param("rk"), GP64()), dst: Load(Param("dst"), GP64()), src: Load(Param("src"), GP64()), n: Load(Param("n"), GP64()),
+		mats: [3]VecPhysical{Z29, Z30, Z31}, into: into, out: out,
+	}
+	for i, m := range k.mats {
+		VPBROADCASTQ(maps.Offset(8*i), m)
+	}
+	return k
+}
+
+// each emits body for as many groups as there are blocks for: five, two and one.
+func (k *kernel) each(body func(groups int, label string)) {
+	for _, groups := range []int{5, 2, 1} {
+		again, over := fmt.Sprintf("groups%d", groups), fmt.Sprintf("less%d", groups)
+		Label(again)
+		CMPQ(k.n, U32(16*groups))
+		JLT(LabelRef(over))
+		body(groups, fmt.Sprintf("rounds%d", groups))
+		ADDQ(U32(16*block*groups), k.src)
+		ADDQ(U32(16*block*groups), k.dst)
+		SUBQ(U32(16*groups), k.n)
+		JMP(LabelRef(again))
+		Label(over)
+	}
+	for i := range 29 {
+		VPXORD(zmm[i], zmm[i], zmm[i]) // nothing of the data stays
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func main() {
+	expandKey()
+	maps := qwords("dataMaps", folded(l0), folded(l1), folded(l3))
+	into, out := qwords("intoField", field.P.Qword()), qwords("outOfField", field.P.Inverse().Qword())
+
+	TEXT("blocksAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int)")
+	Pragma("noescape")
+	Doc("blocksAVX512 encrypts n blocks, a multiple of 16, or decrypts them with the keys in", "the opposite order. It takes AVX512F, BW and GFNI.")
+	k := newKernel(into, out, maps)
+	k.each(func(groups int, label string) {
+		for g := range groups {
+			s := k.group(g)
+			for i, r := range s {
+				VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
+				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
+			}
+			turn(s, zmm[20+4*(g%2):])
+		}
+		k.rounds(groups, label)
+		k.finish(groups)
+		for g := range groups {
+			s := k.group(g)
+			for i := range s {
+				VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
+			}
+		}
+	})
+
+	var lanes []uint32
+	for lane := range uint32(4) {
+		for i := range uint32(4) {
+			lanes = append(lanes, 4*i+lane)
+		}
+	}
+	order := dwords("counterOrder", lanes)
+	next := dwords("counterNext", []uint32{16, 80})
+	swap := qwords("counterSwap", 0x0405060700010203, 0x0c0d0e0f08090a0b)
+	TEXT("ctrAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
+	Pragma("noescape")
+	Doc("ctrAVX512 adds the key stream to n blocks, a multiple of 16: the blocks that begin", "with iv, the last 32 bits of which count up and must not wrap. iv stays.")
+	k = newKernel(into, out, maps)
+	iv := Load(Param("iv"), GP64())
+	first := GP32()
+	MOVL(Mem{Base: iv, Disp: 12}, first)
+	BSWAPL(first)
+	VPBROADCASTD(first, Z28)
+	VPADDD(order, Z28, Z28)
+	k.each(func(groups int, label string) {
+		for g := range groups {
+			s := k.group(g)
+			for i := range 3 {
+				VPBROADCASTD(Mem{Base: iv, Disp: 4 * i}, s[i])
+			}
+			VBROADCASTI32X4(swap, s[3])
+			VPSHUFB(s[3], Z28, s[3])
+			VPADDD_BCST(next, Z28, Z28)
+			for _, r := range s {
+				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
+			}
+		}
+		k.rounds(groups, label)
+		k.finish(groups)
+		for g := range groups {
+			s := k.group(g)
+			for i := range s {
+				VPXORD(Mem{Base: k.src, Disp: 64 * (4*g + i)}, s[3-i], s[3-i])
+				VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
+			}
+		}
+	})
+	Generate()
+}

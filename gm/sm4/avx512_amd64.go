@@ -1,0 +1,77 @@
+package sm4
+
+import (
+	"encoding/binary"
+
+	"github.com/anole-os/anole/gm/internal/impl"
+)
+
+var implementations = map[impl.Level]open{impl.Generic: openGeneric, impl.AVX512: openAVX512}
+
+// avx512 holds round keys as the kernels take them.
+type avx512 struct{ keys, back [32]uint32 }
+
+func openAVX512(key *[KeySize]byte) engine {
+	c := &avx512{}
+	expandKeyGFNI(&key[0], &c.keys)
+	for i, k := range c.keys {
+		c.back[31-i] = k // the constants in them are the same from both ends
+	}
+	return c
+}
+
+func (c *avx512) encrypt(dst, src []byte) { wide(&c.keys, dst, src) }
+func (c *avx512) decrypt(dst, src []byte) { wide(&c.back, dst, src) }
+
+func wide(keys *[32]uint32, dst, src []byte) {
+	if n := len(src) / BlockSize &^ (many - 1); n > 0 {
+		blocksAVX512(keys, &dst[0], &src[0], n)
+		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
+	}
+	if len(src) > 0 {
+		var rest [many * BlockSize]byte
+		copy(rest[:], src)
+		blocksAVX512(keys, &rest[0], &rest[0], many)
+		copy(dst, rest[:])
+	}
+}
+
+func (c *avx512) ctr(dst, src []byte, iv *[BlockSize]byte) {
+	next := *iv
+	for len(src) >= many*BlockSize {
+		// The kernel counts with 32 bits: it goes as far as they do not wrap.
+		left := 1<<32 - uint64(binary.BigEndian.Uint32(next[12:]))
+		n := min(uint64(len(src)/BlockSize), left) &^ (many - 1)
+		if n == 0 {
+			n = many
+			c.across(dst[:n*BlockSize], src, next)
+		} else {
+			ctrAVX512(&c.keys, &dst[0], &src[0], int(n), &next)
+		}
+		advance(&next, n)
+		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
+	}
+	if len(src) > 0 {
+		var in, out [many * BlockSize]byte
+		copy(in[:], src)
+		if binary.BigEndian.Uint32(next[12:]) <= 1<<32-many {
+			ctrAVX512(&c.keys, &out[0], &in[0], many, &next)
+		} else {
+			c.across(out[:], in[:], next)
+		}
+		copy(dst, out[:])
+	}
+}
+
+// across is for the 16 blocks within which the counter's low 32 bits wrap.
+func (c *avx512) across(dst, src []byte, next [BlockSize]byte) {
+	var stream [many * BlockSize]byte
+	for i := 0; i < len(stream); i += BlockSize {
+		copy(stream[i:], next[:])
+		advance(&next, 1)
+	}
+	blocksAVX512(&c.keys, &stream[0], &stream[0], many)
+	for i, s := range stream {
+		dst[i] = src[i] ^ s
+	}
+}

@@ -1,0 +1,87 @@
+package sm4
+
+import (
+	"crypto/cipher"
+	"crypto/subtle"
+	"encoding/binary"
+)
+
+const sevenBlocks = 512 // bytes of key stream that are made at once for short pieces
+
+// ctr is CTR (GB/T 17964, NIST SP 800-38A): the whole block counts, big-endian.
+type ctr struct {
+	e    engine
+	next [BlockSize]byte
+	buf  [sevenBlocks]byte
+	used int // of buf
+}
+
+// NewCTR is what cipher.NewCTR calls. It panics where iv is no block.
+func (c *Cipher) NewCTR(iv []byte) cipher.Stream {
+	if len(iv) != BlockSize {
+		panic("sm4: the initial counter is not a block")
+	}
+	return &ctr{e: c.e, next: [BlockSize]byte(iv), used: sevenBlocks}
+}
+
+// XORKeyStream implements cipher.Stream.
+func (c *ctr) XORKeyStream(dst, src []byte) {
+	dst = fits(dst, src)
+	n := subtle.XORBytes(dst, src, c.buf[c.used:])
+	c.used += n
+	dst, src = dst[n:], src[n:]
+	if n := len(src) / BlockSize * BlockSize; n >= sevenBlocks {
+		c.e.ctr(dst[:n], src[:n], &c.next)
+		advance(&c.next, uint64(n/BlockSize))
+		dst, src = dst[n:], src[n:]
+	}
+	if len(src) == 0 {
+		return
+	}
+	clear(c.buf[:])
+	c.e.ctr(c.buf[:], c.buf[:], &c.next)
+	advance(&c.next, sevenBlocks/BlockSize)
+	c.used = subtle.XORBytes(dst, src, c.buf[:])
+}
+
+// advance adds to a counter, modulo 2¹²⁸.
+func advance(counter *[BlockSize]byte, n uint64) {
+	low := binary.BigEndian.Uint64(counter[8:])
+	binary.BigEndian.PutUint64(counter[8:], low+n)
+	if low+n < low {
+		binary.BigEndian.PutUint64(counter[:], binary.BigEndian.Uint64(counter[:])+1)
+	}
+}
+
+// cbc is the decrypting side of CBC.
+type cbc struct {
+	e    engine
+	last [BlockSize]byte
+	buf  [sevenBlocks]byte
+}
+
+// NewCBCDecrypter is what cipher.NewCBCDecrypter calls. It panics where iv is no block.
+func (c *Cipher) NewCBCDecrypter(iv []byte) cipher.BlockMode {
+	if len(iv) != BlockSize {
+		panic("sm4: the initialization vector is not a block")
+	}
+	return &cbc{e: c.e, last: [BlockSize]byte(iv)}
+}
+
+// BlockSize implements cipher.BlockMode.
+func (c *cbc) BlockSize() int { return BlockSize }
+
+// CryptBlocks implements cipher.BlockMode.
+func (c *cbc) CryptBlocks(dst, src []byte) {
+	dst = whole(dst, src)
+	for len(src) > 0 {
+		// The plain text may be written over what the next block needs.
+		n := min(len(src), sevenBlocks)
+		c.e.decrypt(c.buf[:n], src[:n])
+		subtle.XORBytes(c.buf[:], c.buf[:BlockSize], c.last[:])
+		subtle.XORBytes(c.buf[BlockSize:], c.buf[BlockSize:n], src)
+		copy(c.last[:], src[n-BlockSize:n])
+		copy(dst, c.buf[:n])
+		dst, src = dst[n:], src[n:]
+	}
+}
