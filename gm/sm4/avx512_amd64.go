@@ -75,3 +75,35 @@ func (c *avx512) across(dst, src []byte, next [BlockSize]byte) {
 		dst[i] = src[i] ^ s
 	}
 }
+
+// wideHash has the first 16 powers of the key, the highest first.
+type wideHash struct{ powers [many * BlockSize]byte }
+
+func (c *avx512) hasher() hasher {
+	var h [BlockSize]byte
+	low, high := hashKey(c)
+	binary.LittleEndian.PutUint64(h[:], low)
+	binary.LittleEndian.PutUint64(h[8:], high)
+	w := &wideHash{}
+	powersAVX512(&h, &w.powers)
+	return w
+}
+
+func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
+	if n := len(blocks) / BlockSize &^ (many - 1); n > 0 {
+		ghashAVX512(&w.powers, state, &blocks[0], n)
+		blocks = blocks[n*BlockSize:]
+	}
+	if len(blocks) == 0 {
+		return
+	}
+	// Blocks of zeroes before them, with a state of zero, change nothing.
+	var rest [many * BlockSize]byte
+	at := rest[len(rest)-len(blocks):]
+	copy(at, blocks)
+	for i, s := range state {
+		at[i] ^= s
+	}
+	*state = [BlockSize]byte{}
+	ghashAVX512(&w.powers, state, &rest[0], many)
+}

@@ -2,7 +2,7 @@
 // bytes under keys of 16 bytes.
 //
 // A Cipher is a crypto/cipher.Block, and what that package's constructors take a fast
-// path by: cipher.NewCTR and cipher.NewCBCDecrypter of it work on many blocks at once.
+// path by: cipher.NewGCM, cipher.NewCTR and cipher.NewCBCDecrypter work on many blocks at once.
 // None of the implementations has a branch or an address that depends on a key or on
 // data:
 //

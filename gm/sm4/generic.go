@@ -145,6 +145,11 @@ func blocks(keys *[32]planes, dst, src []byte) {
 func (g *generic) encrypt(dst, src []byte) { blocks(&g.keys, dst, src) }
 func (g *generic) decrypt(dst, src []byte) { blocks(&g.back, dst, src) }
 
+func (g *generic) hasher() hasher {
+	low, high := hashKey(g)
+	return &ghash{low, high}
+}
+
 func (g *generic) ctr(dst, src []byte, iv *[BlockSize]byte) {
 	next := *iv
 	var stream [many * BlockSize]byte
@@ -154,7 +159,7 @@ func (g *generic) ctr(dst, src []byte, iv *[BlockSize]byte) {
 			copy(stream[i:], next[:])
 			advance(&next, 1)
 		}
-		crypt(&g.keys, stream[:n], stream[:n])
+		crypt(&g.keys, stream[:], stream[:])
 		for i := range n {
 			dst[i] = src[i] ^ stream[i]
 		}

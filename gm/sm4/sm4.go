@@ -27,8 +27,10 @@ type Cipher struct{ e engine }
 type engine interface {
 	encrypt(dst, src []byte)
 	decrypt(dst, src []byte)
-	// ctr adds the key stream of the counters from iv on to src.
+	// ctr adds the key stream of the counters from iv on to src, which may end in the
+	// middle of a block. iv stays.
 	ctr(dst, src []byte, iv *[BlockSize]byte)
+	hasher() hasher
 }
 
 var _ cipher.Block = (*Cipher)(nil)
@@ -100,7 +102,12 @@ func fits(dst, src []byte) []byte {
 
 // inexact says whether two of the same length overlap and do not begin at one byte.
 func inexact(a, b []byte) bool {
-	if len(a) == 0 || &a[0] == &b[0] {
+	return len(a) > 0 && &a[0] != &b[0] && touches(a, b)
+}
+
+// touches says whether two pieces of memory have a byte in common.
+func touches(a, b []byte) bool {
+	if len(a) == 0 || len(b) == 0 {
 		return false
 	}
 	from, to := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))

@@ -18,3 +18,15 @@ func blocksAVX512(rk *[32]uint32, dst *byte, src *byte, n int)
 //
 //go:noescape
 func ctrAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+
+// powersAVX512 makes the first 16 powers of h for ghashAVX512, the highest first. It
+// takes PCLMULQDQ.
+//
+//go:noescape
+func powersAVX512(h *[16]byte, table *[256]byte)
+
+// ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state. It takes
+// AVX512F, BW and VPCLMULQDQ.
+//
+//go:noescape
+func ghashAVX512(table *[256]byte, state *[16]byte, src *byte, n int)

@@ -322,5 +322,7 @@ func main() {
 			}
 		}
 	})
+	powers()
+	ghash()
 	Generate()
 }

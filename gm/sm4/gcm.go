@@ -1,0 +1,186 @@
+package sm4
+
+import (
+	"crypto/cipher"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+const (
+	mostPlain = (1<<32 - 2) * BlockSize // NIST SP 800-38D, 5.2.1.1
+	atOnce    = 8 << 10                 // encrypted before it is hashed: the first cache has it still
+)
+
+// errOpen tells no more than that.
+var errOpen = errors.New("sm4: message authentication failed")
+
+// gcm is GCM (GB/T 36624, NIST SP 800-38D).
+type gcm struct {
+	e          engine
+	h          hasher
+	nonce, tag int
+}
+
+// work is what a call needs beside its arguments.
+type work struct {
+	buf                     [many * BlockSize]byte
+	counter, state, lengths [BlockSize]byte
+}
+
+var works = sync.Pool{New: func() any { return &work{} }}
+
+func (w *work) done() {
+	*w = work{}
+	works.Put(w)
+}
+
+// NewGCM is what cipher.NewGCM and its like call: nonces have nonceSize bytes, 12 being
+// usual and quickest, and tags tagSize, 12 to 16. Messages have 2³⁶-32 bytes at most.
+func (c *Cipher) NewGCM(nonceSize, tagSize int) (cipher.AEAD, error) {
+	if nonceSize <= 0 {
+		return nil, fmt.Errorf("sm4: nonces of %d bytes for GCM, want at least one", nonceSize)
+	}
+	if tagSize < 12 || tagSize > BlockSize {
+		return nil, fmt.Errorf("sm4: tags of %d bytes for GCM, want 12 to %d", tagSize, BlockSize)
+	}
+	return &gcm{e: c.e, h: c.e.hasher(), nonce: nonceSize, tag: tagSize}, nil
+}
+
+func (g *gcm) NonceSize() int { return g.nonce }
+func (g *gcm) Overhead() int  { return g.tag }
+
+// begin sets the counter to the block that masks the tag.
+func (g *gcm) begin(w *work, nonce []byte) {
+	if len(nonce) != g.nonce {
+		panic(fmt.Sprintf("sm4: nonce of %d bytes for GCM, want %d", len(nonce), g.nonce))
+	}
+	if len(nonce) == 12 {
+		copy(w.counter[:], nonce)
+		w.counter[15] = 1
+		return
+	}
+	g.take(w, &w.counter, nonce)
+	binary.BigEndian.PutUint64(w.lengths[8:], uint64(len(nonce))*8)
+	g.h.hash(&w.counter, w.lengths[:])
+}
+
+// take hashes b, with zeroes to a whole block.
+func (g *gcm) take(w *work, state *[BlockSize]byte, b []byte) {
+	n := len(b) / BlockSize * BlockSize
+	g.h.hash(state, b[:n])
+	if n < len(b) {
+		clear(w.buf[:BlockSize])
+		copy(w.buf[:], b[n:])
+		g.h.hash(state, w.buf[:BlockSize])
+	}
+}
+
+// stream adds the key stream from the counter on, of which the last 32 bits count by
+// themselves: they wrap with nothing carried.
+func (g *gcm) stream(w *work, dst, src []byte) {
+	for len(src) > 0 {
+		low := binary.BigEndian.Uint32(w.counter[12:])
+		n := min(uint64(len(src)), (1<<32-uint64(low))*BlockSize)
+		g.e.ctr(dst[:n], src[:n], &w.counter)
+		binary.BigEndian.PutUint32(w.counter[12:], low+uint32((n+BlockSize-1)/BlockSize))
+		dst, src = dst[n:], src[n:]
+	}
+}
+
+// first gives the tag's mask, and the first bytes of the text with it.
+func (g *gcm) first(w *work, dst, src []byte) (mask [BlockSize]byte, n int) {
+	n = min(len(src), len(w.buf)-BlockSize)
+	clear(w.buf[:BlockSize])
+	copy(w.buf[BlockSize:], src[:n])
+	g.stream(w, w.buf[:BlockSize+n], w.buf[:BlockSize+n])
+	copy(dst, w.buf[BlockSize:BlockSize+n])
+	return [BlockSize]byte(w.buf[:]), n
+}
+
+// sum is the tag of additional data and cipher text, but for the mask.
+func (g *gcm) sum(w *work, data, text []byte) {
+	whole := func(n int) int { return (n + BlockSize - 1) / BlockSize * BlockSize }
+	if end := whole(len(data)) + whole(len(text)); end <= len(w.buf)-BlockSize { // most are short
+		clear(w.buf[:])
+		copy(w.buf[:], data)
+		copy(w.buf[whole(len(data)):], text)
+		binary.BigEndian.PutUint64(w.buf[end:], uint64(len(data))*8)
+		binary.BigEndian.PutUint64(w.buf[end+8:], uint64(len(text))*8)
+		g.h.hash(&w.state, w.buf[:end+BlockSize])
+		return
+	}
+	g.take(w, &w.state, data)
+	g.take(w, &w.state, text)
+	g.finish(w, len(data), len(text))
+}
+
+func (g *gcm) finish(w *work, data, text int) {
+	binary.BigEndian.PutUint64(w.lengths[:], uint64(data)*8)
+	binary.BigEndian.PutUint64(w.lengths[8:], uint64(text)*8)
+	g.h.hash(&w.state, w.lengths[:])
+}
+
+// Seal implements cipher.AEAD.
+func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
+	if uint64(len(plaintext)) > mostPlain {
+		panic("sm4: message is too long for GCM")
+	}
+	all := slices.Grow(dst, len(plaintext)+g.tag)[:len(dst)+len(plaintext)+g.tag]
+	out := all[len(dst):]
+	if inexact(out[:len(plaintext)], plaintext) || touches(out, data) {
+		panic("sm4: output overlaps input, and is not the same")
+	}
+	w := works.Get().(*work)
+	g.begin(w, nonce)
+	text := out[:len(plaintext)]
+	mask, n := g.first(w, text, plaintext)
+	if n == len(text) {
+		g.sum(w, data, text)
+	} else {
+		g.take(w, &w.state, data)
+		// Whole blocks but for the last piece, so that each is hashed when it is there.
+		g.take(w, &w.state, text[:n])
+		for n < len(text) {
+			end := min(len(text), n+atOnce)
+			g.stream(w, text[n:end], plaintext[n:end])
+			g.take(w, &w.state, text[n:end])
+			n = end
+		}
+		g.finish(w, len(data), len(text))
+	}
+	subtle.XORBytes(out[len(text):], w.state[:g.tag], mask[:])
+	w.done()
+	return all
+}
+
+// Open implements cipher.AEAD. Where it fails, nothing of the text is in dst.
+func (g *gcm) Open(dst, nonce, ciphertext, data []byte) ([]byte, error) {
+	if len(ciphertext) < g.tag || uint64(len(ciphertext)) > mostPlain+uint64(g.tag) {
+		return nil, errOpen
+	}
+	text, tag := ciphertext[:len(ciphertext)-g.tag], ciphertext[len(ciphertext)-g.tag:]
+	all := slices.Grow(dst, len(text))[:len(dst)+len(text)]
+	out := all[len(dst):]
+	if inexact(out, text) || touches(out, data) {
+		panic("sm4: output overlaps input, and is not the same")
+	}
+	w := works.Get().(*work)
+	defer w.done()
+	g.begin(w, nonce)
+	g.sum(w, data, text)
+	// The tag's mask alone: nothing is decrypted before it is known to be right.
+	want := w.buf[:BlockSize]
+	clear(want)
+	g.stream(w, want, want)
+	subtle.XORBytes(want, want, w.state[:])
+	if subtle.ConstantTimeCompare(want[:g.tag], tag) != 1 {
+		clear(out)
+		return nil, errOpen
+	}
+	g.stream(w, out, text)
+	return all, nil
+}
