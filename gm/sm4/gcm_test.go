@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	peer "github.com/emmansun/gmsm/sm4"
+
+	"github.com/anole-os/anole/gm/internal/wycheproof"
 )
 
 // RFC 8998, appendix A.1.
@@ -26,6 +28,29 @@ func TestGCMOfTheRFC(t *testing.T) {
 		if got, err := a.Open(nil, nonce, want, data); err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%x, %v", got, err)
 		}
+	})
+}
+
+// Project Wycheproof's tests, 104 of them.
+func TestGCMOfWycheproof(t *testing.T) {
+	each(t, func(t *testing.T, of func([]byte) *Cipher) {
+		wycheproof.AEADs(t, "sm4_gcm_test.json", func(v *wycheproof.AEAD) {
+			a, err := of(v.Key).NewGCM(v.IVSize/8, v.TagSizeBits/8)
+			if err != nil {
+				if v.Valid() {
+					t.Errorf("%d %s: %v", v.ID, v.Comment, err)
+				}
+				return
+			}
+			sealed := append(bytes.Clone(v.CT), v.Tag...)
+			got, err := a.Open(nil, v.IV, sealed, v.AAD)
+			if (err == nil) != v.Valid() || err == nil && !bytes.Equal(got, v.Msg) {
+				t.Errorf("%d %s: opened %x, %v; want %s", v.ID, v.Comment, got, err, v.Result)
+			}
+			if again := a.Seal(nil, v.IV, v.Msg, v.AAD); v.Valid() && !bytes.Equal(again, sealed) {
+				t.Errorf("%d %s: sealed %x, want %x", v.ID, v.Comment, again, sealed)
+			}
+		})
 	})
 }
 
