@@ -23,12 +23,28 @@ func openAVX512(key *[KeySize]byte) engine {
 func (c *avx512) encrypt(dst, src []byte) { wide(&c.keys, dst, src) }
 func (c *avx512) decrypt(dst, src []byte) { wide(&c.back, dst, src) }
 
+// few blocks go one after the other.
+const few = 2
+
+func (c *avx512) cbc(dst, src []byte, iv *[BlockSize]byte) {
+	if len(src) > 0 {
+		cbcGFNI(&c.keys, &dst[0], &src[0], len(src)/BlockSize, iv)
+	}
+}
+
 func wide(keys *[32]uint32, dst, src []byte) {
 	if n := len(src) / BlockSize &^ (many - 1); n > 0 {
 		blocksAVX512(keys, &dst[0], &src[0], n)
 		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
 	}
-	if len(src) > 0 {
+	switch {
+	case len(src) == 0:
+	case len(src) <= few*BlockSize: // one after the other is sooner done
+		var zero [BlockSize]byte
+		for ; len(src) > 0; dst, src = dst[BlockSize:], src[BlockSize:] {
+			cbcGFNI(keys, &dst[0], &src[0], 1, &zero)
+		}
+	default:
 		var rest [many * BlockSize]byte
 		copy(rest[:], src)
 		blocksAVX512(keys, &rest[0], &rest[0], many)

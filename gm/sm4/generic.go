@@ -145,6 +145,17 @@ func blocks(keys *[32]planes, dst, src []byte) {
 func (g *generic) encrypt(dst, src []byte) { blocks(&g.keys, dst, src) }
 func (g *generic) decrypt(dst, src []byte) { blocks(&g.back, dst, src) }
 
+func (g *generic) cbc(dst, src []byte, iv *[BlockSize]byte) {
+	last := *iv
+	for ; len(src) > 0; dst, src = dst[BlockSize:], src[BlockSize:] {
+		for i := range last {
+			last[i] ^= src[i]
+		}
+		crypt(&g.keys, last[:], last[:])
+		copy(dst, last[:])
+	}
+}
+
 func (g *generic) hasher() hasher {
 	low, high := hashKey(g)
 	return &ghash{low, high}

@@ -6,13 +6,16 @@ import (
 	"encoding/binary"
 )
 
-const sevenBlocks = 512 // bytes of key stream that are made at once for short pieces
+const (
+	ahead = 2 * many * BlockSize // bytes of key stream that are made at once for short pieces
+	piece = 80 * BlockSize       // what CBC decrypts at once, as much as a kernel does
+)
 
 // ctr is CTR (GB/T 17964, NIST SP 800-38A): the whole block counts, big-endian.
 type ctr struct {
 	e    engine
 	next [BlockSize]byte
-	buf  [sevenBlocks]byte
+	buf  [ahead]byte
 	used int // of buf
 }
 
@@ -21,7 +24,7 @@ func (c *Cipher) NewCTR(iv []byte) cipher.Stream {
 	if len(iv) != BlockSize {
 		panic("sm4: the initial counter is not a block")
 	}
-	return &ctr{e: c.e, next: [BlockSize]byte(iv), used: sevenBlocks}
+	return &ctr{e: c.e, next: [BlockSize]byte(iv), used: ahead}
 }
 
 // XORKeyStream implements cipher.Stream.
@@ -30,7 +33,7 @@ func (c *ctr) XORKeyStream(dst, src []byte) {
 	n := subtle.XORBytes(dst, src, c.buf[c.used:])
 	c.used += n
 	dst, src = dst[n:], src[n:]
-	if n := len(src) / BlockSize * BlockSize; n >= sevenBlocks {
+	if n := len(src) / BlockSize * BlockSize; n >= ahead {
 		c.e.ctr(dst[:n], src[:n], &c.next)
 		advance(&c.next, uint64(n/BlockSize))
 		dst, src = dst[n:], src[n:]
@@ -40,7 +43,7 @@ func (c *ctr) XORKeyStream(dst, src []byte) {
 	}
 	clear(c.buf[:])
 	c.e.ctr(c.buf[:], c.buf[:], &c.next)
-	advance(&c.next, sevenBlocks/BlockSize)
+	advance(&c.next, ahead/BlockSize)
 	c.used = subtle.XORBytes(dst, src, c.buf[:])
 }
 
@@ -53,11 +56,36 @@ func advance(counter *[BlockSize]byte, n uint64) {
 	}
 }
 
-// cbc is the decrypting side of CBC.
-type cbc struct {
+// cbcEncrypter is the encrypting side of CBC, in which each block waits for the last.
+type cbcEncrypter struct {
 	e    engine
 	last [BlockSize]byte
-	buf  [sevenBlocks]byte
+}
+
+// NewCBCEncrypter is what cipher.NewCBCEncrypter calls. It panics where iv is no block.
+func (c *Cipher) NewCBCEncrypter(iv []byte) cipher.BlockMode {
+	if len(iv) != BlockSize {
+		panic("sm4: the initialization vector is not a block")
+	}
+	return &cbcEncrypter{e: c.e, last: [BlockSize]byte(iv)}
+}
+
+// BlockSize implements cipher.BlockMode.
+func (c *cbcEncrypter) BlockSize() int { return BlockSize }
+
+// CryptBlocks implements cipher.BlockMode.
+func (c *cbcEncrypter) CryptBlocks(dst, src []byte) {
+	if dst = whole(dst, src); len(dst) > 0 {
+		c.e.cbc(dst, src, &c.last)
+		copy(c.last[:], dst[len(dst)-BlockSize:])
+	}
+}
+
+// cbcDecrypter is the decrypting side.
+type cbcDecrypter struct {
+	e    engine
+	last [BlockSize]byte
+	buf  [piece]byte
 }
 
 // NewCBCDecrypter is what cipher.NewCBCDecrypter calls. It panics where iv is no block.
@@ -65,18 +93,18 @@ func (c *Cipher) NewCBCDecrypter(iv []byte) cipher.BlockMode {
 	if len(iv) != BlockSize {
 		panic("sm4: the initialization vector is not a block")
 	}
-	return &cbc{e: c.e, last: [BlockSize]byte(iv)}
+	return &cbcDecrypter{e: c.e, last: [BlockSize]byte(iv)}
 }
 
 // BlockSize implements cipher.BlockMode.
-func (c *cbc) BlockSize() int { return BlockSize }
+func (c *cbcDecrypter) BlockSize() int { return BlockSize }
 
 // CryptBlocks implements cipher.BlockMode.
-func (c *cbc) CryptBlocks(dst, src []byte) {
+func (c *cbcDecrypter) CryptBlocks(dst, src []byte) {
 	dst = whole(dst, src)
 	for len(src) > 0 {
 		// The plain text may be written over what the next block needs.
-		n := min(len(src), sevenBlocks)
+		n := min(len(src), piece)
 		c.e.decrypt(c.buf[:n], src[:n])
 		subtle.XORBytes(c.buf[:], c.buf[:BlockSize], c.last[:])
 		subtle.XORBytes(c.buf[BlockSize:], c.buf[BlockSize:n], src)

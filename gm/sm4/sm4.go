@@ -30,6 +30,8 @@ type engine interface {
 	// ctr adds the key stream of the counters from iv on to src, which may end in the
 	// middle of a block. iv stays.
 	ctr(dst, src []byte, iv *[BlockSize]byte)
+	// cbc encrypts by CBC. iv stays.
+	cbc(dst, src []byte, iv *[BlockSize]byte)
 	hasher() hasher
 }
 

@@ -19,6 +19,11 @@ func blocksAVX512(rk *[32]uint32, dst *byte, src *byte, n int)
 //go:noescape
 func ctrAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
+// cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.
+//
+//go:noescape
+func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+
 // powersAVX512 makes the first 16 powers of h for ghashAVX512, the highest first. It
 // takes PCLMULQDQ.
 //

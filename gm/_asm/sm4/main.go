@@ -322,6 +322,7 @@ func main() {
 			}
 		}
 	})
+	serial()
 	powers()
 	ghash()
 	Generate()

@@ -1,0 +1,86 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+
+	"github.com/anole-os/anole/gm/_asm/field"
+)
+
+// serial is CBC's encrypting side, where each block waits for the one before it: what
+// counts is how long a round takes. What a round needs of the words before the newest one
+// is summed up early, the new word's parts go into the next round before they are summed
+// up themselves, and from block to block words stay under P.
+func serial() {
+	maps := qwords("serialMaps", field.P.Qword(), field.P.Qword(), field.P.Inverse().Qword(), field.P.Inverse().Qword(),
+		folded(l0), folded(l0), folded(l1), folded(l1), folded(l3), folded(l3))
+	TEXT("cbcGFNI", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
+	Pragma("noescape")
+	Doc("cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.")
+	rk, dst, src, n, iv := Load(Param("rk"), GP64()), Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64()), Load(Param("iv"), GP64())
+	p, back, m0, m1, m3 := X15, X14, X13, X12, X11
+	for i, m := range []VecPhysical{p, back, m0, m1, m3} {
+		VMOVDQU(maps.Offset(16*i), m)
+	}
+	x := []VecPhysical{X0, X1, X2, X3}
+	// The words of the block before, in their places.
+	VMOVDQU(Mem{Base: iv}, X4)
+	VGF2P8AFFINEQB(U8(0), p, X4, X4)
+	for i := range x {
+		VPSHUFD(U8(i*0x55), X4, x[3-i])
+	}
+	Label("block")
+	VMOVDQU(Mem{Base: src}, X4)
+	VGF2P8AFFINEQB(U8(0), p, X4, X4)
+	// The last word comes first: of the block before they are the other way round.
+	VPSHUFD(U8(0x00), X4, X5)
+	VPSHUFD(U8(0x55), X4, X6)
+	VPSHUFD(U8(0xaa), X4, X7)
+	VPSHUFD(U8(0xff), X4, X8)
+	VPXOR(x[3], X5, X5)
+	VPXOR(x[2], X6, X6)
+	VPXOR(x[1], X7, X7)
+	VPXOR(x[0], X8, X8)
+	s := []VecPhysical{X5, X6, X7, X8}
+	in, a, b, c := X0, X1, X2, X3
+	t1, t2, early := X4, X9, X10
+	VPXORD_BCST(Mem{Base: rk}, s[1], in)
+	VPTERNLOGD(U8(xor3), s[2], s[3], in)
+	for i := range 32 {
+		word := s[i%4] // which the round changes, and which is the newest for the next one
+		if i < 31 {
+			VPXORD_BCST(Mem{Base: rk, Disp: 4 * (i + 1)}, s[(i+2)%4], early)
+			VPTERNLOGD(U8(xor3), s[(i+3)%4], word, early)
+		}
+		VGF2P8AFFINEINVQB(U8(0), m0, in, a)
+		VGF2P8AFFINEINVQB(U8(0), m1, in, b)
+		VGF2P8AFFINEINVQB(U8(0), m3, in, c)
+		VPRORD(U8(8), b, t1)
+		VPRORD(U8(16), b, t2)
+		VPRORD(U8(24), c, c)
+		VPTERNLOGD(U8(xor3), t1, t2, c)
+		if i < 31 {
+			VMOVDQA(early, in)
+			VPTERNLOGD(U8(xor3), a, c, in)
+		}
+		VPTERNLOGD(U8(xor3), a, c, word)
+	}
+	// s is X32 to X35.
+	for i := range x {
+		VMOVDQA(s[i], x[i])
+	}
+	VPUNPCKLDQ(x[2], x[3], X4)
+	VPUNPCKLDQ(x[0], x[1], X9)
+	VPUNPCKLQDQ(X9, X4, X4)
+	VGF2P8AFFINEQB(U8(0), back, X4, X4)
+	VMOVDQU(X4, Mem{Base: dst})
+	ADDQ(U32(block), src)
+	ADDQ(U32(block), dst)
+	DECQ(n)
+	JNZ(LabelRef("block"))
+	for _, r := range []VecPhysical{X0, X1, X2, X3, X4, X5, X6, X7, X8, X9, X10} {
+		VPXOR(r, r, r)
+	}
+	RET()
+}
