@@ -1,6 +1,7 @@
 package sm4
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 
 	"github.com/anole-os/anole/gm/internal/impl"
@@ -22,6 +23,23 @@ func openAVX512(key *[KeySize]byte) engine {
 
 func (c *avx512) encrypt(dst, src []byte) { wide(&c.keys, dst, src) }
 func (c *avx512) decrypt(dst, src []byte) { wide(&c.back, dst, src) }
+
+func (c *avx512) xts(dst, src, tweaks []byte, back bool) {
+	keys := &c.keys
+	if back {
+		keys = &c.back
+	}
+	n := len(src) &^ (many*BlockSize - 1)
+	if n > 0 {
+		xtsAVX512(keys, &dst[0], &src[0], n/BlockSize, &tweaks[0])
+	}
+	if n < len(src) {
+		dst, src, tweaks = dst[n:], src[n:], tweaks[n:]
+		subtle.XORBytes(dst, src, tweaks)
+		wide(keys, dst, dst)
+		subtle.XORBytes(dst, dst, tweaks)
+	}
+}
 
 // few blocks go one after the other.
 const few = 2

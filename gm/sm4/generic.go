@@ -1,6 +1,7 @@
 package sm4
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"math/bits"
 )
@@ -154,6 +155,16 @@ func (g *generic) cbc(dst, src []byte, iv *[BlockSize]byte) {
 		crypt(&g.keys, last[:], last[:])
 		copy(dst, last[:])
 	}
+}
+
+func (g *generic) xts(dst, src, tweaks []byte, back bool) {
+	keys := &g.keys
+	if back {
+		keys = &g.back
+	}
+	subtle.XORBytes(dst, src, tweaks)
+	blocks(keys, dst, dst)
+	subtle.XORBytes(dst, dst, tweaks)
 }
 
 func (g *generic) hasher() hasher {

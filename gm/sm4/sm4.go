@@ -19,6 +19,13 @@ func (e KeySizeError) Error() string {
 	return fmt.Sprintf("sm4: the key has %d bytes, want %d", int(e), KeySize)
 }
 
+// XTSKeySizeError is of a key for XTS of as many bytes, not 32.
+type XTSKeySizeError int
+
+func (e XTSKeySizeError) Error() string {
+	return fmt.Sprintf("sm4: the key for XTS has %d bytes, want %d", int(e), 2*KeySize)
+}
+
 // Cipher is SM4 under one key. It is safe for concurrent use.
 type Cipher struct{ e engine }
 
@@ -32,6 +39,8 @@ type engine interface {
 	ctr(dst, src []byte, iv *[BlockSize]byte)
 	// cbc encrypts by CBC. iv stays.
 	cbc(dst, src []byte, iv *[BlockSize]byte)
+	// xts adds a tweak to each block before and after.
+	xts(dst, src, tweaks []byte, back bool)
 	hasher() hasher
 }
 

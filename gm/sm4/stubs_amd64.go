@@ -19,6 +19,11 @@ func blocksAVX512(rk *[32]uint32, dst *byte, src *byte, n int)
 //go:noescape
 func ctrAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
+// xtsAVX512 is blocksAVX512 with a tweak added to each block before and after.
+//
+//go:noescape
+func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweaks *byte)
+
 // cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.
 //
 //go:noescape

@@ -322,6 +322,32 @@ func main() {
 			}
 		}
 	})
+	TEXT("xtsAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, tweaks *byte)")
+	Pragma("noescape")
+	Doc("xtsAVX512 is blocksAVX512 with a tweak added to each block before and after.")
+	k = newKernel(into, out, maps)
+	tweaks := Load(Param("tweaks"), GP64())
+	k.each(func(groups int, label string) {
+		for g := range groups {
+			s := k.group(g)
+			for i, r := range s {
+				VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
+				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, r, r)
+				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
+			}
+			turn(s, zmm[20+4*(g%2):])
+		}
+		k.rounds(groups, label)
+		k.finish(groups)
+		for g := range groups {
+			s := k.group(g)
+			for i := range s {
+				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, s[3-i], s[3-i])
+				VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
+			}
+		}
+		ADDQ(U32(16*block*groups), tweaks)
+	})
 	serial()
 	powers()
 	ghash()
