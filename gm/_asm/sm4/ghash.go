@@ -4,6 +4,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"github.com/anole-os/anole/gm/_asm/emit"
 )
 
 // GHASH is worked out as POLYVAL (RFC 8452, appendix A), whose products need no bit
@@ -23,7 +25,7 @@ func reduce(lo, hi, poly, t VecPhysical) {
 }
 
 func powers() {
-	reducer = qwords("reducer", 0xc2<<56, 0)
+	reducer = emit.Qwords("reducer", 0xc2<<56, 0)
 	TEXT("powersAVX512", NOSPLIT, "func(h *[16]byte, table *[256]byte)")
 	Pragma("noescape")
 	Doc("powersAVX512 makes the first 16 powers of h for ghashAVX512, the highest first. It", "takes PCLMULQDQ.")
@@ -56,7 +58,7 @@ func powers() {
 }
 
 func ghash() {
-	turned := qwords("blockTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
+	turned := emit.Qwords("blockTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
 	TEXT("ghashAVX512", NOSPLIT, "func(table *[256]byte, state *[16]byte, src *byte, n int)")
 	Pragma("noescape")
 	Doc("ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state. It takes", "AVX512F, BW and VPCLMULQDQ.")
@@ -65,7 +67,7 @@ func ghash() {
 	VMOVDQU(reducer, poly)
 	VBROADCASTI32X4(turned, swap)
 	for i := range 4 {
-		VMOVDQU32(Mem{Base: table, Disp: 64 * i}, zmm[16+i])
+		VMOVDQU32(Mem{Base: table, Disp: 64 * i}, emit.Zmm[16+i])
 	}
 	VMOVDQU(Mem{Base: state}, X0)
 	VPSHUFB(swap, sum, sum)
@@ -79,20 +81,20 @@ func ghash() {
 	lo, hi, mid, mid2 := Z5, Z6, Z7, Z8
 	for i, d := range data {
 		if i == 0 {
-			VPCLMULQDQ(U8(0x00), zmm[16], d, lo)
-			VPCLMULQDQ(U8(0x11), zmm[16], d, hi)
-			VPCLMULQDQ(U8(0x01), zmm[16], d, mid)
-			VPCLMULQDQ(U8(0x10), zmm[16], d, mid2)
+			VPCLMULQDQ(U8(0x00), emit.Zmm[16], d, lo)
+			VPCLMULQDQ(U8(0x11), emit.Zmm[16], d, hi)
+			VPCLMULQDQ(U8(0x01), emit.Zmm[16], d, mid)
+			VPCLMULQDQ(U8(0x10), emit.Zmm[16], d, mid2)
 			continue
 		}
-		t := zmm[9:13]
-		VPCLMULQDQ(U8(0x00), zmm[16+i], d, t[0])
+		t := emit.Zmm[9:13]
+		VPCLMULQDQ(U8(0x00), emit.Zmm[16+i], d, t[0])
 		VPXORD(t[0], lo, lo)
-		VPCLMULQDQ(U8(0x11), zmm[16+i], d, t[1])
+		VPCLMULQDQ(U8(0x11), emit.Zmm[16+i], d, t[1])
 		VPXORD(t[1], hi, hi)
-		VPCLMULQDQ(U8(0x01), zmm[16+i], d, t[2])
-		VPCLMULQDQ(U8(0x10), zmm[16+i], d, t[3])
-		VPTERNLOGD(U8(xor3), t[2], t[3], mid)
+		VPCLMULQDQ(U8(0x01), emit.Zmm[16+i], d, t[2])
+		VPCLMULQDQ(U8(0x10), emit.Zmm[16+i], d, t[3])
+		VPTERNLOGD(U8(emit.Xor3), t[2], t[3], mid)
 	}
 	VPXORD(mid2, mid, mid)
 	VPSLLDQ(U8(8), mid, Z9)
@@ -113,7 +115,7 @@ func ghash() {
 	VPSHUFB(X20, X0, X0)
 	VMOVDQU(X0, Mem{Base: state})
 	for i := range 20 {
-		VPXORD(zmm[i], zmm[i], zmm[i])
+		VPXORD(emit.Zmm[i], emit.Zmm[i], emit.Zmm[i])
 	}
 	VZEROUPPER()
 	RET()

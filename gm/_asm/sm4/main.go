@@ -20,13 +20,11 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"github.com/anole-os/anole/gm/_asm/emit"
 	"github.com/anole-os/anole/gm/_asm/field"
 )
 
-const (
-	block = 16
-	xor3  = 0x96 // a truth table of VPTERNLOG
-)
+const block = 16
 
 // times is a rotation's matrix by how many bytes the argument is turned: l of the data's
 // L, k of the keys'.
@@ -69,22 +67,6 @@ func around(lacks func(int) byte, i int) byte { return lacks(i+1) ^ lacks(i+2) ^
 
 func repeated(b byte) uint32 { return uint32(b) * 0x01010101 }
 
-func qwords(name string, q ...uint64) Mem {
-	m := GLOBL(name, RODATA|NOPTR)
-	for i, v := range q {
-		DATA(8*i, U64(v))
-	}
-	return m
-}
-
-func dwords(name string, d []uint32) Mem {
-	m := GLOBL(name, RODATA|NOPTR)
-	for i, v := range d {
-		DATA(4*i, U32(v))
-	}
-	return m
-}
-
 func swapped(b [4]byte) uint32 {
 	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
@@ -107,10 +89,10 @@ func expandKey() {
 		constants = append(constants, swapped(c))
 		out = append(out, repeated(keys(i+4)^field.InP^around(data, i)))
 	}
-	cks := dwords("keyConstants", constants)
-	ends := dwords("keyEnds", out)
-	fk := dwords("systemParameter", []uint32{0xc6bab1a3, 0x5033aa56, 0x97917d67, 0xdc2270b2})
-	maps := qwords("keyMaps", field.P.Qword(), field.P.Qword(), folded(field.One), folded(field.One), folded(k1), folded(k1), folded(k2), folded(k2), folded(k3), folded(k3))
+	cks := emit.Dwords("keyConstants", constants)
+	ends := emit.Dwords("keyEnds", out)
+	fk := emit.Dwords("systemParameter", []uint32{0xc6bab1a3, 0x5033aa56, 0x97917d67, 0xdc2270b2})
+	maps := emit.Qwords("keyMaps", field.P.Qword(), field.P.Qword(), folded(field.One), folded(field.One), folded(k1), folded(k1), folded(k2), folded(k2), folded(k3), folded(k3))
 
 	TEXT("expandKeyGFNI", NOSPLIT, "func(key *byte, enc *[32]uint32)")
 	Pragma("noescape")
@@ -131,14 +113,14 @@ func expandKey() {
 	for i := range 32 {
 		x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
 		VPXORD_BCST(cks.Offset(4*i), x3, t)
-		VPTERNLOGD(U8(xor3), x1, x2, t)
+		VPTERNLOGD(U8(emit.Xor3), x1, x2, t)
 		VGF2P8AFFINEINVQB(U8(0), m0, t, a)
 		VPXOR(a, x0, x0)
 		VGF2P8AFFINEINVQB(U8(0), m1, t, a)
 		VPRORD(U8(8), a, a)
 		VGF2P8AFFINEINVQB(U8(0), m2, t, b)
 		VPRORD(U8(16), b, b)
-		VPTERNLOGD(U8(xor3), a, b, x0)
+		VPTERNLOGD(U8(emit.Xor3), a, b, x0)
 		VGF2P8AFFINEINVQB(U8(0), m3, t, a)
 		VPRORD(U8(24), a, a)
 		VPXOR(a, x0, x0)
@@ -163,12 +145,7 @@ type kernel struct {
 	counter, words VecPhysical
 }
 
-var zmm = []VecPhysical{
-	Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
-	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
-}
-
-func (k *kernel) group(g int) [4]VecPhysical { return [4]VecPhysical(zmm[4*g : 4*g+4]) }
+func (k *kernel) group(g int) [4]VecPhysical { return [4]VecPhysical(emit.Zmm[4*g : 4*g+4]) }
 
 // turn transposes the 4 by 4 words in each of the four lanes.
 func turn(r [4]VecPhysical, t []VecPhysical) {
@@ -190,18 +167,18 @@ func (k *kernel) rounds(groups int, label string) {
 	Label(label)
 	for i := range 8 {
 		for g := range groups {
-			s, t := k.group(g), zmm[20+4*(g%2):]
+			s, t := k.group(g), emit.Zmm[20+4*(g%2):]
 			x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
 			VPXORD_BCST(Mem{Base: at, Disp: 4 * i}, x3, t[0])
-			VPTERNLOGD(U8(xor3), x1, x2, t[0])
+			VPTERNLOGD(U8(emit.Xor3), x1, x2, t[0])
 			VGF2P8AFFINEINVQB(U8(0), k.mats[0], t[0], t[1])
 			VGF2P8AFFINEINVQB(U8(0), k.mats[1], t[0], t[2])
 			VGF2P8AFFINEINVQB(U8(0), k.mats[2], t[0], t[0])
 			VPRORD(U8(8), t[2], t[3])
-			VPTERNLOGD(U8(xor3), t[1], t[3], x0)
+			VPTERNLOGD(U8(emit.Xor3), t[1], t[3], x0)
 			VPRORD(U8(16), t[2], t[2])
 			VPRORD(U8(24), t[0], t[0])
-			VPTERNLOGD(U8(xor3), t[2], t[0], x0)
+			VPTERNLOGD(U8(emit.Xor3), t[2], t[0], x0)
 		}
 	}
 	ADDQ(U32(32), at)
@@ -216,7 +193,7 @@ func (k *kernel) finish(groups int) {
 		for _, r := range s {
 			VGF2P8AFFINEQB_BCST(U8(0), k.out, r, r)
 		}
-		turn([4]VecPhysical{s[3], s[2], s[1], s[0]}, zmm[20+4*(g%2):])
+		turn([4]VecPhysical{s[3], s[2], s[1], s[0]}, emit.Zmm[20+4*(g%2):])
 	}
 }
 
@@ -246,7 +223,7 @@ func (k *kernel) each(body func(groups int, label string)) {
 		Label(over)
 	}
 	for i := range 29 {
-		VPXORD(zmm[i], zmm[i], zmm[i]) // nothing of the data stays
+		VPXORD(emit.Zmm[i], emit.Zmm[i], emit.Zmm[i]) // nothing of the data stays
 	}
 	VZEROUPPER()
 	RET()
@@ -254,8 +231,8 @@ func (k *kernel) each(body func(groups int, label string)) {
 
 func main() {
 	expandKey()
-	maps := qwords("dataMaps", folded(l0), folded(l1), folded(l3))
-	into, out := qwords("intoField", field.P.Qword()), qwords("outOfField", field.P.Inverse().Qword())
+	maps := emit.Qwords("dataMaps", folded(l0), folded(l1), folded(l3))
+	into, out := emit.Qwords("intoField", field.P.Qword()), emit.Qwords("outOfField", field.P.Inverse().Qword())
 
 	TEXT("blocksAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int)")
 	Pragma("noescape")
@@ -268,7 +245,7 @@ func main() {
 				VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
 				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
 			}
-			turn(s, zmm[20+4*(g%2):])
+			turn(s, emit.Zmm[20+4*(g%2):])
 		}
 		k.rounds(groups, label)
 		k.finish(groups)
@@ -286,9 +263,9 @@ func main() {
 			lanes = append(lanes, 4*i+lane)
 		}
 	}
-	order := dwords("counterOrder", lanes)
-	next := dwords("counterNext", []uint32{16, 80})
-	swap := qwords("counterSwap", 0x0405060700010203, 0x0c0d0e0f08090a0b)
+	order := emit.Dwords("counterOrder", lanes)
+	next := emit.Dwords("counterNext", []uint32{16, 80})
+	swap := emit.Qwords("counterSwap", 0x0405060700010203, 0x0c0d0e0f08090a0b)
 	TEXT("ctrAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
 	Pragma("noescape")
 	Doc("ctrAVX512 adds the key stream to n blocks, a multiple of 16: the blocks that begin", "with iv, the last 32 bits of which count up and must not wrap. iv stays.")
@@ -335,7 +312,7 @@ func main() {
 				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, r, r)
 				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
 			}
-			turn(s, zmm[20+4*(g%2):])
+			turn(s, emit.Zmm[20+4*(g%2):])
 		}
 		k.rounds(groups, label)
 		k.finish(groups)

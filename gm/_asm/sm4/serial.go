@@ -5,6 +5,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"github.com/anole-os/anole/gm/_asm/emit"
 	"github.com/anole-os/anole/gm/_asm/field"
 )
 
@@ -13,7 +14,7 @@ import (
 // is summed up early, the new word's parts go into the next round before they are summed
 // up themselves, and from block to block words stay under P.
 func serial() {
-	maps := qwords("serialMaps", field.P.Qword(), field.P.Qword(), field.P.Inverse().Qword(), field.P.Inverse().Qword(),
+	maps := emit.Qwords("serialMaps", field.P.Qword(), field.P.Qword(), field.P.Inverse().Qword(), field.P.Inverse().Qword(),
 		folded(l0), folded(l0), folded(l1), folded(l1), folded(l3), folded(l3))
 	TEXT("cbcGFNI", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
 	Pragma("noescape")
@@ -46,12 +47,12 @@ func serial() {
 	in, a, b, c := X0, X1, X2, X3
 	t1, t2, early := X4, X9, X10
 	VPXORD_BCST(Mem{Base: rk}, s[1], in)
-	VPTERNLOGD(U8(xor3), s[2], s[3], in)
+	VPTERNLOGD(U8(emit.Xor3), s[2], s[3], in)
 	for i := range 32 {
 		word := s[i%4] // which the round changes, and which is the newest for the next one
 		if i < 31 {
 			VPXORD_BCST(Mem{Base: rk, Disp: 4 * (i + 1)}, s[(i+2)%4], early)
-			VPTERNLOGD(U8(xor3), s[(i+3)%4], word, early)
+			VPTERNLOGD(U8(emit.Xor3), s[(i+3)%4], word, early)
 		}
 		VGF2P8AFFINEINVQB(U8(0), m0, in, a)
 		VGF2P8AFFINEINVQB(U8(0), m1, in, b)
@@ -59,12 +60,12 @@ func serial() {
 		VPRORD(U8(8), b, t1)
 		VPRORD(U8(16), b, t2)
 		VPRORD(U8(24), c, c)
-		VPTERNLOGD(U8(xor3), t1, t2, c)
+		VPTERNLOGD(U8(emit.Xor3), t1, t2, c)
 		if i < 31 {
 			VMOVDQA(early, in)
-			VPTERNLOGD(U8(xor3), a, c, in)
+			VPTERNLOGD(U8(emit.Xor3), a, c, in)
 		}
-		VPTERNLOGD(U8(xor3), a, c, word)
+		VPTERNLOGD(U8(emit.Xor3), a, c, word)
 	}
 	// s is X32 to X35.
 	for i := range x {

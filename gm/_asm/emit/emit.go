@@ -1,0 +1,35 @@
+// Package emit is what the generators share.
+package emit
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Xor3 is a truth table of VPTERNLOG.
+const Xor3 = 0x96
+
+// Zmm are the registers of 512 bits.
+var Zmm = []VecPhysical{
+	Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
+	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
+}
+
+// Qwords puts constants of 64 bits into the object.
+func Qwords(name string, q ...uint64) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, v := range q {
+		DATA(8*i, U64(v))
+	}
+	return m
+}
+
+// Dwords puts constants of 32 bits into the object.
+func Dwords(name string, d []uint32) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, v := range d {
+		DATA(4*i, U32(v))
+	}
+	return m
+}

@@ -1,0 +1,147 @@
+// Command sm3 writes SM3's kernels for amd64.
+//
+// Sixteen messages are hashed side by side, a word of each in a register of 512 bits.
+// The sixteen words of the schedule that are alive and the eight of the state are all in
+// registers.
+package main
+
+import (
+	"math/bits"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+
+	"github.com/anole-os/anole/gm/_asm/emit"
+)
+
+const (
+	majority = 0xe8 // truth tables of VPTERNLOG
+	choice   = 0xca
+)
+
+// constants are the rounds', GB/T 32905-2016, 4.2, turned as 5.3.3 says.
+func constants() (t []uint32) {
+	for j := range 64 {
+		c := uint32(0x79cc4519)
+		if j >= 16 {
+			c = 0x7a879d8a
+		}
+		t = append(t, bits.RotateLeft32(c, j))
+	}
+	return t
+}
+
+// load takes a block of each message: word i of all of them comes to w[i].
+func load(w, t []VecPhysical, at Register, offset Register, swap Mem) {
+	p := GP64()
+	for i := range 16 {
+		MOVQ(Mem{Base: at, Disp: 8 * i}, p)
+		VMOVDQU32(Mem{Base: p, Index: offset, Scale: 1}, w[i])
+	}
+	// Four by four words in the lanes, then four by four lanes.
+	for i := 0; i < 16; i += 4 {
+		r := w[i : i+4]
+		VPUNPCKLDQ(r[1], r[0], t[0])
+		VPUNPCKHDQ(r[1], r[0], t[1])
+		VPUNPCKLDQ(r[3], r[2], t[2])
+		VPUNPCKHDQ(r[3], r[2], t[3])
+		VPUNPCKLQDQ(t[2], t[0], r[0])
+		VPUNPCKHQDQ(t[2], t[0], r[1])
+		VPUNPCKLQDQ(t[3], t[1], r[2])
+		VPUNPCKHQDQ(t[3], t[1], r[3])
+	}
+	// Now lane l of w[4m+j] has word 4l+j of the messages 4m to 4m+3.
+	for j := range 4 {
+		a, b, c, d := w[j], w[4+j], w[8+j], w[12+j]
+		VSHUFI32X4(U8(0x44), b, a, t[0]) // lanes 0 and 1 of a, of b
+		VSHUFI32X4(U8(0xee), b, a, t[1])
+		VSHUFI32X4(U8(0x44), d, c, t[2])
+		VSHUFI32X4(U8(0xee), d, c, t[3])
+		VSHUFI32X4(U8(0x88), t[2], t[0], a)
+		VSHUFI32X4(U8(0xdd), t[2], t[0], b)
+		VSHUFI32X4(U8(0x88), t[3], t[1], c)
+		VSHUFI32X4(U8(0xdd), t[3], t[1], d)
+	}
+	VBROADCASTI32X4(swap, t[0])
+	for i := range 16 {
+		VPSHUFB(t[0], w[i], w[i])
+	}
+}
+
+// expand makes word j of the schedule, 16 or later, in place of that of 16 before.
+func expand(w, t []VecPhysical, j int) {
+	at := func(i int) VecPhysical { return w[i%16] }
+	x := at(j)
+	VPROLD(U8(15), at(j-3), t[0])
+	VPTERNLOGD(U8(emit.Xor3), t[0], at(j-9), x)
+	VPROLD(U8(15), x, t[0])
+	VPROLD(U8(23), x, t[1])
+	VPTERNLOGD(U8(emit.Xor3), t[0], t[1], x)
+	VPROLD(U8(7), at(j-13), t[0])
+	VPTERNLOGD(U8(emit.Xor3), t[0], at(j-6), x)
+}
+
+func main() {
+	swap := emit.Qwords("wordsSwapped", 0x0405060700010203, 0x0c0d0e0f08090a0b)
+	rounds := emit.Dwords("roundConstants", constants())
+	TEXT("blocks16AVX512", NOSPLIT, "func(state *[8][16]uint32, messages *[16]*byte, n int)")
+	Pragma("noescape")
+	Doc("blocks16AVX512 takes n blocks, 1 or more, of each of 16 messages into 16 states. It", "takes AVX512F, BW and DQ.")
+	state, messages, n := Load(Param("state"), GP64()), Load(Param("messages"), GP64()), Load(Param("n"), GP64())
+	offset := GP64()
+	XORQ(offset, offset)
+	s, w, t := append([]VecPhysical{}, emit.Zmm[:8]...), emit.Zmm[8:24], emit.Zmm[24:32]
+	for i, r := range s {
+		VMOVDQU32(Mem{Base: state, Disp: 64 * i}, r)
+	}
+	Label("block")
+	load(w, t, messages, offset, swap)
+	for j := range 64 {
+		if j >= 12 {
+			expand(w, t, j+4)
+		}
+		a, b, c, d, e, f, g, h := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
+		a12, ss1, ff, gg := t[2], t[3], t[4], t[5]
+		VPROLD(U8(12), a, a12)
+		VPADDD(e, a12, ss1)
+		VPADDD_BCST(rounds.Offset(4*j), ss1, ss1)
+		VPROLD(U8(7), ss1, ss1)
+		VPXORD(ss1, a12, a12)
+		VMOVDQA32(a, ff)
+		VMOVDQA32(e, gg)
+		if j < 16 {
+			VPTERNLOGD(U8(emit.Xor3), c, b, ff)
+			VPTERNLOGD(U8(emit.Xor3), g, f, gg)
+		} else {
+			VPTERNLOGD(U8(majority), c, b, ff)
+			VPTERNLOGD(U8(choice), g, f, gg)
+		}
+		VPXORD(w[(j+4)%16], w[j%16], t[6])
+		VPADDD(t[6], d, d)
+		VPADDD(a12, ff, ff)
+		VPADDD(ff, d, d) // the new A
+		VPADDD(w[j%16], h, h)
+		VPADDD(ss1, gg, gg)
+		VPADDD(gg, h, h)
+		VPROLD(U8(9), h, t[6])
+		VPROLD(U8(17), h, t[7])
+		VPTERNLOGD(U8(emit.Xor3), t[6], t[7], h) // the new E
+		VPROLD(U8(9), b, b)
+		VPROLD(U8(19), f, f)
+		s = []VecPhysical{d, a, b, c, h, e, f, g}
+	}
+	for i, r := range s { // 64 rounds bring each register back to its place
+		VPXORD(Mem{Base: state, Disp: 64 * i}, r, r)
+		VMOVDQU32(r, Mem{Base: state, Disp: 64 * i})
+	}
+	ADDQ(U32(64), offset)
+	DECQ(n)
+	JNZ(LabelRef("block"))
+	for _, r := range emit.Zmm {
+		VPXORD(r, r, r)
+	}
+	VZEROUPPER()
+	RET()
+	Generate()
+}

@@ -1,0 +1,9 @@
+package sm3
+
+import (
+	"testing"
+
+	"github.com/anole-os/anole/gm/internal/gentest"
+)
+
+func TestGenerated(t *testing.T) { gentest.Check(t, 2) }
