@@ -110,8 +110,14 @@ func (c *avx512) across(dst, src []byte, next [BlockSize]byte) {
 	}
 }
 
-// wideHash has the first 16 powers of the key, the highest first.
-type wideHash struct{ powers [many * BlockSize]byte }
+// most is how many blocks the kernels work on at once.
+const most = 80
+
+// wideHash has the powers of the key, the highest first.
+type wideHash struct{ powers [most * BlockSize]byte }
+
+// first are the lowest 16.
+func (w *wideHash) first() *byte { return &w.powers[(most-many)*BlockSize] }
 
 func (c *avx512) hasher() hasher {
 	var h [BlockSize]byte
@@ -119,13 +125,13 @@ func (c *avx512) hasher() hasher {
 	binary.LittleEndian.PutUint64(h[:], low)
 	binary.LittleEndian.PutUint64(h[8:], high)
 	w := &wideHash{}
-	powersAVX512(&h, &w.powers)
+	powersAVX512(&h, &w.powers[0], most)
 	return w
 }
 
 func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
 	if n := len(blocks) / BlockSize &^ (many - 1); n > 0 {
-		ghashAVX512(&w.powers, state, &blocks[0], n)
+		ghashAVX512(w.first(), state, &blocks[0], n)
 		blocks = blocks[n*BlockSize:]
 	}
 	if len(blocks) == 0 {
@@ -139,5 +145,24 @@ func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
 		at[i] ^= s
 	}
 	*state = [BlockSize]byte{}
-	ghashAVX512(&w.powers, state, &rest[0], many)
+	ghashAVX512(w.first(), state, &rest[0], many)
+}
+
+// seal encrypts for GCM as much of src as it does at once, hashes that, and says how much
+// it was. The counter goes on.
+func (c *avx512) seal(h hasher, dst, src []byte, counter, state *[BlockSize]byte) (n int) {
+	const step = most * BlockSize
+	w, ok := h.(*wideHash)
+	low := binary.BigEndian.Uint32(counter[12:])
+	n = len(src) / step * step
+	if !ok || n < 2*step || uint64(n/BlockSize) > 1<<32-1-uint64(low) {
+		return 0
+	}
+	next := *counter
+	ctrAVX512(&c.keys, &dst[0], &src[0], most, &next)
+	binary.BigEndian.PutUint32(next[12:], low+most)
+	gcmAVX512(&c.keys, &dst[step], &src[step], n/BlockSize-most, &next, &w.powers[0], state)
+	w.hash(state, dst[n-step:n])
+	binary.BigEndian.PutUint32(counter[12:], low+uint32(n/BlockSize))
+	return n
 }

@@ -25,6 +25,11 @@ type gcm struct {
 	nonce, tag int
 }
 
+// sealer is an engine that encrypts and hashes in one go. It may do nothing.
+type sealer interface {
+	seal(h hasher, dst, src []byte, counter, state *[BlockSize]byte) (n int)
+}
+
 // work is what a call needs beside its arguments.
 type work struct {
 	buf                     [many * BlockSize]byte
@@ -144,6 +149,9 @@ func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
 		g.take(w, &w.state, data)
 		// Whole blocks but for the last piece, so that each is hashed when it is there.
 		g.take(w, &w.state, text[:n])
+		if s, ok := g.e.(sealer); ok {
+			n += s.seal(g.h, text[n:], plaintext[n:], &w.counter, &w.state)
+		}
 		for n < len(text) {
 			end := min(len(text), n+atOnce)
 			g.stream(w, text[n:end], plaintext[n:end])

@@ -29,14 +29,20 @@ func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweaks *byte)
 //go:noescape
 func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
-// powersAVX512 makes the first 16 powers of h for ghashAVX512, the highest first. It
-// takes PCLMULQDQ.
+// powersAVX512 makes the first n powers of h, the highest first. It takes PCLMULQDQ.
 //
 //go:noescape
-func powersAVX512(h *[16]byte, table *[256]byte)
+func powersAVX512(h *[16]byte, table *byte, n int)
 
-// ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state. It takes
-// AVX512F, BW and VPCLMULQDQ.
+// ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state, by the first
+// 16 powers. It takes AVX512F, BW and VPCLMULQDQ.
 //
 //go:noescape
-func ghashAVX512(table *[256]byte, state *[16]byte, src *byte, n int)
+func ghashAVX512(table *byte, state *[16]byte, src *byte, n int)
+
+// gcmAVX512 is ctrAVX512 for n blocks, a multiple of 80, and takes the 80 blocks before
+// dst, and those that it writes but for the last 80, into the state of GHASH. table has
+// 80 powers. It takes AVX512F, BW, VL, GFNI and VPCLMULQDQ.
+//
+//go:noescape
+func gcmAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte, table *byte, state *[16]byte)

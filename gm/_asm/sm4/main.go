@@ -135,15 +135,16 @@ func expandKey() {
 
 // kernel is the part of the AVX-512 functions that they share.
 type kernel struct {
-	state          [][4]VecPhysical // of each group of 16 blocks, word by word
-	temps          []VecPhysical
-	mats           [3]VecPhysical
-	rk, dst, src   Register
-	n              Register
-	into, out      Mem
-	label          string
-	counter, words VecPhysical
+	mats         [3]VecPhysical
+	rk, dst, src Register
+	n            Register
+	into, out    Mem
+	sets         int             // of four registers to work with, from Z20 on
+	between      func(round int) // what else is done in the loop over eight rounds
 }
+
+// work are registers for what a group does.
+func (k *kernel) work(g int) []VecPhysical { return emit.Zmm[20+4*(g%k.sets):] }
 
 func (k *kernel) group(g int) [4]VecPhysical { return [4]VecPhysical(emit.Zmm[4*g : 4*g+4]) }
 
@@ -167,7 +168,7 @@ func (k *kernel) rounds(groups int, label string) {
 	Label(label)
 	for i := range 8 {
 		for g := range groups {
-			s, t := k.group(g), emit.Zmm[20+4*(g%2):]
+			s, t := k.group(g), k.work(g)
 			x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
 			VPXORD_BCST(Mem{Base: at, Disp: 4 * i}, x3, t[0])
 			VPTERNLOGD(U8(emit.Xor3), x1, x2, t[0])
@@ -179,6 +180,9 @@ func (k *kernel) rounds(groups int, label string) {
 			VPRORD(U8(16), t[2], t[2])
 			VPRORD(U8(24), t[0], t[0])
 			VPTERNLOGD(U8(emit.Xor3), t[2], t[0], x0)
+		}
+		if k.between != nil {
+			k.between(i)
 		}
 	}
 	ADDQ(U32(32), at)
@@ -193,14 +197,14 @@ func (k *kernel) finish(groups int) {
 		for _, r := range s {
 			VGF2P8AFFINEQB_BCST(U8(0), k.out, r, r)
 		}
-		turn([4]VecPhysical{s[3], s[2], s[1], s[0]}, emit.Zmm[20+4*(g%2):])
+		turn([4]VecPhysical{s[3], s[2], s[1], s[0]}, k.work(g))
 	}
 }
 
 func newKernel(into, out, maps Mem) *kernel {
 	k := &kernel{
 		rk: Load(Param("rk"), GP64()), dst: Load(Param("dst"), GP64()), src: Load(Param("src"), GP64()), n: Load(Param("n"), GP64()),
-		mats: [3]VecPhysical{Z29, Z30, Z31}, into: into, out: out,
+		mats: [3]VecPhysical{Z29, Z30, Z31}, into: into, out: out, sets: 2,
 	}
 	for i, m := range k.mats {
 		VPBROADCASTQ(maps.Offset(8*i), m)
@@ -245,7 +249,7 @@ func main() {
 				VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
 				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
 			}
-			turn(s, emit.Zmm[20+4*(g%2):])
+			turn(s, k.work(g))
 		}
 		k.rounds(groups, label)
 		k.finish(groups)
@@ -312,7 +316,7 @@ func main() {
 				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, r, r)
 				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
 			}
-			turn(s, emit.Zmm[20+4*(g%2):])
+			turn(s, k.work(g))
 		}
 		k.rounds(groups, label)
 		k.finish(groups)
@@ -328,5 +332,6 @@ func main() {
 	serial()
 	powers()
 	ghash()
+	gcm(into, out, maps, order)
 	Generate()
 }
