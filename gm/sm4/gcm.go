@@ -23,6 +23,7 @@ type gcm struct {
 	e          engine
 	h          hasher
 	nonce, tag int
+	wide       bool // 16 blocks take no longer than one
 }
 
 // sealer is an engine that encrypts and hashes in one go. It may do nothing.
@@ -52,7 +53,9 @@ func (c *Cipher) NewGCM(nonceSize, tagSize int) (cipher.AEAD, error) {
 	if tagSize < 12 || tagSize > BlockSize {
 		return nil, fmt.Errorf("sm4: tags of %d bytes for GCM, want 12 to %d", tagSize, BlockSize)
 	}
-	return &gcm{e: c.e, h: c.e.hasher(), nonce: nonceSize, tag: tagSize}, nil
+	h := c.e.hasher()
+	_, narrow := h.(*ghash)
+	return &gcm{e: c.e, h: h, nonce: nonceSize, tag: tagSize, wide: !narrow}, nil
 }
 
 func (g *gcm) NonceSize() int { return g.nonce }
@@ -96,12 +99,17 @@ func (g *gcm) stream(w *work, dst, src []byte) {
 	}
 }
 
-// first gives the tag's mask, and the first bytes of the text with it.
+// first gives the tag's mask, and the first bytes of the text with it. The counter is
+// right after it where there is more text.
 func (g *gcm) first(w *work, dst, src []byte) (mask [BlockSize]byte, n int) {
 	n = min(len(src), len(w.buf)-BlockSize)
 	clear(w.buf[:BlockSize])
 	copy(w.buf[BlockSize:], src[:n])
-	g.stream(w, w.buf[:BlockSize+n], w.buf[:BlockSize+n])
+	end := BlockSize + n
+	if g.wide {
+		end = len(w.buf)
+	}
+	g.stream(w, w.buf[:end], w.buf[:end])
 	copy(dst, w.buf[BlockSize:BlockSize+n])
 	return [BlockSize]byte(w.buf[:]), n
 }
@@ -111,11 +119,16 @@ func (g *gcm) sum(w *work, data, text []byte) {
 	whole := func(n int) int { return (n + BlockSize - 1) / BlockSize * BlockSize }
 	if end := whole(len(data)) + whole(len(text)); end <= len(w.buf)-BlockSize { // most are short
 		clear(w.buf[:])
-		copy(w.buf[:], data)
-		copy(w.buf[whole(len(data)):], text)
-		binary.BigEndian.PutUint64(w.buf[end:], uint64(len(data))*8)
-		binary.BigEndian.PutUint64(w.buf[end+8:], uint64(len(text))*8)
-		g.h.hash(&w.state, w.buf[:end+BlockSize])
+		from := len(w.buf) - BlockSize - end
+		b := w.buf[from:]
+		copy(b, data)
+		copy(b[whole(len(data)):], text)
+		binary.BigEndian.PutUint64(b[end:], uint64(len(data))*8)
+		binary.BigEndian.PutUint64(b[end+8:], uint64(len(text))*8)
+		if g.wide {
+			b = w.buf[:] // zeroes before them change nothing
+		}
+		g.h.hash(&w.state, b)
 		return
 	}
 	g.take(w, &w.state, data)

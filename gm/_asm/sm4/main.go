@@ -162,6 +162,11 @@ func turn(r [4]VecPhysical, t []VecPhysical) {
 
 // rounds has all groups go through the 32 rounds, eight of them in a loop.
 func (k *kernel) rounds(groups int, label string) {
+	if groups == 1 {
+		s := k.group(0)
+		chain(k.rk, s[:], k.mats[:], emit.Zmm[20:26])
+		return
+	}
 	at, left := GP64(), GP64()
 	MOVQ(k.rk, at)
 	MOVQ(U32(4), left)
@@ -188,6 +193,34 @@ func (k *kernel) rounds(groups int, label string) {
 	ADDQ(U32(32), at)
 	DECQ(left)
 	JNZ(LabelRef(label))
+}
+
+// chain is the 32 rounds where they wait for each other: what counts is how long a round
+// takes. What a round needs of the words before the newest one is summed up early, and
+// the new word's parts go into the next round before they are summed up themselves.
+func chain(rk Register, s, mats, t []VecPhysical) {
+	in, a, b, c, d, early := t[0], t[1], t[2], t[3], t[4], t[5]
+	VPXORD_BCST(Mem{Base: rk}, s[1], in)
+	VPTERNLOGD(U8(emit.Xor3), s[2], s[3], in)
+	for i := range 32 {
+		word := s[i%4] // which the round changes, and which is the newest for the next one
+		if i < 31 {
+			VPXORD_BCST(Mem{Base: rk, Disp: 4 * (i + 1)}, s[(i+2)%4], early)
+			VPTERNLOGD(U8(emit.Xor3), s[(i+3)%4], word, early)
+		}
+		VGF2P8AFFINEINVQB(U8(0), mats[0], in, a)
+		VGF2P8AFFINEINVQB(U8(0), mats[1], in, b)
+		VGF2P8AFFINEINVQB(U8(0), mats[2], in, c)
+		VPRORD(U8(8), b, d)
+		VPRORD(U8(16), b, b)
+		VPRORD(U8(24), c, c)
+		VPTERNLOGD(U8(emit.Xor3), d, b, c)
+		if i < 31 {
+			VMOVDQA32(early, in)
+			VPTERNLOGD(U8(emit.Xor3), a, c, in)
+		}
+		VPTERNLOGD(U8(emit.Xor3), a, c, word)
+	}
 }
 
 // finish gives the blocks back: the words are the last four, the last one first.

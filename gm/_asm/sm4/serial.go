@@ -9,10 +9,8 @@ import (
 	"github.com/anole-os/anole/gm/_asm/field"
 )
 
-// serial is CBC's encrypting side, where each block waits for the one before it: what
-// counts is how long a round takes. What a round needs of the words before the newest one
-// is summed up early, the new word's parts go into the next round before they are summed
-// up themselves, and from block to block words stay under P.
+// serial is CBC's encrypting side, where each block waits for the one before it. From
+// block to block words stay under P.
 func serial() {
 	maps := emit.Qwords("serialMaps", field.P.Qword(), field.P.Qword(), field.P.Inverse().Qword(), field.P.Inverse().Qword(),
 		folded(l0), folded(l0), folded(l1), folded(l1), folded(l3), folded(l3))
@@ -44,29 +42,7 @@ func serial() {
 	VPXOR(x[1], X7, X7)
 	VPXOR(x[0], X8, X8)
 	s := []VecPhysical{X5, X6, X7, X8}
-	in, a, b, c := X0, X1, X2, X3
-	t1, t2, early := X4, X9, X10
-	VPXORD_BCST(Mem{Base: rk}, s[1], in)
-	VPTERNLOGD(U8(emit.Xor3), s[2], s[3], in)
-	for i := range 32 {
-		word := s[i%4] // which the round changes, and which is the newest for the next one
-		if i < 31 {
-			VPXORD_BCST(Mem{Base: rk, Disp: 4 * (i + 1)}, s[(i+2)%4], early)
-			VPTERNLOGD(U8(emit.Xor3), s[(i+3)%4], word, early)
-		}
-		VGF2P8AFFINEINVQB(U8(0), m0, in, a)
-		VGF2P8AFFINEINVQB(U8(0), m1, in, b)
-		VGF2P8AFFINEINVQB(U8(0), m3, in, c)
-		VPRORD(U8(8), b, t1)
-		VPRORD(U8(16), b, t2)
-		VPRORD(U8(24), c, c)
-		VPTERNLOGD(U8(emit.Xor3), t1, t2, c)
-		if i < 31 {
-			VMOVDQA(early, in)
-			VPTERNLOGD(U8(emit.Xor3), a, c, in)
-		}
-		VPTERNLOGD(U8(emit.Xor3), a, c, word)
-	}
+	chain(rk, s, []VecPhysical{m0, m1, m3}, []VecPhysical{X0, X1, X2, X3, X4, X9})
 	// s is X32 to X35.
 	for i := range x {
 		VMOVDQA(s[i], x[i])
@@ -80,7 +56,7 @@ func serial() {
 	ADDQ(U32(block), dst)
 	DECQ(n)
 	JNZ(LabelRef("block"))
-	for _, r := range []VecPhysical{X0, X1, X2, X3, X4, X5, X6, X7, X8, X9, X10} {
+	for _, r := range []VecPhysical{X0, X1, X2, X3, X4, X5, X6, X7, X8, X9} {
 		VPXOR(r, r, r)
 	}
 	RET()
