@@ -203,8 +203,8 @@ block:
 	VPSHUFB         Z24, Z22, Z22
 	VPSHUFB         Z24, Z23, Z23
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+0(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+0(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -213,19 +213,19 @@ block:
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
 	VPXORD          Z12, Z8, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z8, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
 	VPROLD          $0x09, Z1, Z1
 	VPROLD          $0x13, Z5, Z5
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+4(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+4(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -234,19 +234,19 @@ block:
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
 	VPXORD          Z13, Z9, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z9, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
 	VPROLD          $0x09, Z0, Z0
 	VPROLD          $0x13, Z4, Z4
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+8(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+8(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -255,19 +255,19 @@ block:
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
 	VPXORD          Z14, Z10, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z10, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
 	VPROLD          $0x09, Z3, Z3
 	VPROLD          $0x13, Z7, Z7
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+12(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+12(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -276,19 +276,19 @@ block:
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
 	VPXORD          Z15, Z11, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z11, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
 	VPROLD          $0x09, Z2, Z2
 	VPROLD          $0x13, Z6, Z6
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+16(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+16(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -297,19 +297,19 @@ block:
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
 	VPXORD          Z16, Z12, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z12, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
 	VPROLD          $0x09, Z1, Z1
 	VPROLD          $0x13, Z5, Z5
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+20(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+20(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -318,19 +318,19 @@ block:
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
 	VPXORD          Z17, Z13, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z13, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
 	VPROLD          $0x09, Z0, Z0
 	VPROLD          $0x13, Z4, Z4
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+24(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+24(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -339,19 +339,19 @@ block:
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
 	VPXORD          Z18, Z14, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z14, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
 	VPROLD          $0x09, Z3, Z3
 	VPROLD          $0x13, Z7, Z7
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+28(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+28(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -360,19 +360,19 @@ block:
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
 	VPXORD          Z19, Z15, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z15, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
 	VPROLD          $0x09, Z2, Z2
 	VPROLD          $0x13, Z6, Z6
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+32(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+32(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -381,19 +381,19 @@ block:
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
 	VPXORD          Z20, Z16, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z16, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
 	VPROLD          $0x09, Z1, Z1
 	VPROLD          $0x13, Z5, Z5
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+36(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+36(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -402,19 +402,19 @@ block:
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
 	VPXORD          Z21, Z17, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z17, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
 	VPROLD          $0x09, Z0, Z0
 	VPROLD          $0x13, Z4, Z4
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+40(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+40(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -423,19 +423,19 @@ block:
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
 	VPXORD          Z22, Z18, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z18, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
 	VPROLD          $0x09, Z3, Z3
 	VPROLD          $0x13, Z7, Z7
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+44(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+44(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -444,11 +444,11 @@ block:
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
 	VPXORD          Z23, Z19, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z19, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -462,8 +462,8 @@ block:
 	VPROLD          $0x07, Z11, Z24
 	VPTERNLOGD      $0x96, Z24, Z18, Z8
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+48(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+48(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -472,11 +472,11 @@ block:
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
 	VPXORD          Z8, Z20, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z20, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -490,8 +490,8 @@ block:
 	VPROLD          $0x07, Z12, Z24
 	VPTERNLOGD      $0x96, Z24, Z19, Z9
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+52(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+52(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -500,11 +500,11 @@ block:
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
 	VPXORD          Z9, Z21, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z21, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -518,8 +518,8 @@ block:
 	VPROLD          $0x07, Z13, Z24
 	VPTERNLOGD      $0x96, Z24, Z20, Z10
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+56(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+56(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -528,11 +528,11 @@ block:
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
 	VPXORD          Z10, Z22, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z22, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -546,8 +546,8 @@ block:
 	VPROLD          $0x07, Z14, Z24
 	VPTERNLOGD      $0x96, Z24, Z21, Z11
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+60(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+60(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -556,11 +556,11 @@ block:
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
 	VPXORD          Z11, Z23, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z23, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -574,8 +574,8 @@ block:
 	VPROLD          $0x07, Z15, Z24
 	VPTERNLOGD      $0x96, Z24, Z22, Z12
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+64(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+64(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -584,11 +584,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z12, Z8, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z8, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -602,8 +602,8 @@ block:
 	VPROLD          $0x07, Z16, Z24
 	VPTERNLOGD      $0x96, Z24, Z23, Z13
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+68(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+68(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -612,11 +612,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z13, Z9, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z9, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -630,8 +630,8 @@ block:
 	VPROLD          $0x07, Z17, Z24
 	VPTERNLOGD      $0x96, Z24, Z8, Z14
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+72(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+72(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -640,11 +640,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z14, Z10, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z10, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -658,8 +658,8 @@ block:
 	VPROLD          $0x07, Z18, Z24
 	VPTERNLOGD      $0x96, Z24, Z9, Z15
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+76(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+76(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -668,11 +668,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z15, Z11, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z11, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -686,8 +686,8 @@ block:
 	VPROLD          $0x07, Z19, Z24
 	VPTERNLOGD      $0x96, Z24, Z10, Z16
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+80(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+80(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -696,11 +696,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z16, Z12, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z12, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -714,8 +714,8 @@ block:
 	VPROLD          $0x07, Z20, Z24
 	VPTERNLOGD      $0x96, Z24, Z11, Z17
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+84(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+84(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -724,11 +724,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z17, Z13, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z13, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -742,8 +742,8 @@ block:
 	VPROLD          $0x07, Z21, Z24
 	VPTERNLOGD      $0x96, Z24, Z12, Z18
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+88(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+88(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -752,11 +752,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z18, Z14, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z14, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -770,8 +770,8 @@ block:
 	VPROLD          $0x07, Z22, Z24
 	VPTERNLOGD      $0x96, Z24, Z13, Z19
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+92(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+92(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -780,11 +780,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z19, Z15, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z15, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -798,8 +798,8 @@ block:
 	VPROLD          $0x07, Z23, Z24
 	VPTERNLOGD      $0x96, Z24, Z14, Z20
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+96(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+96(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -808,11 +808,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z20, Z16, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z16, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -826,8 +826,8 @@ block:
 	VPROLD          $0x07, Z8, Z24
 	VPTERNLOGD      $0x96, Z24, Z15, Z21
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+100(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+100(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -836,11 +836,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z21, Z17, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z17, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -854,8 +854,8 @@ block:
 	VPROLD          $0x07, Z9, Z24
 	VPTERNLOGD      $0x96, Z24, Z16, Z22
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+104(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+104(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -864,11 +864,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z22, Z18, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z18, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -882,8 +882,8 @@ block:
 	VPROLD          $0x07, Z10, Z24
 	VPTERNLOGD      $0x96, Z24, Z17, Z23
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+108(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+108(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -892,11 +892,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z23, Z19, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z19, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -910,8 +910,8 @@ block:
 	VPROLD          $0x07, Z11, Z24
 	VPTERNLOGD      $0x96, Z24, Z18, Z8
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+112(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+112(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -920,11 +920,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z8, Z20, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z20, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -938,8 +938,8 @@ block:
 	VPROLD          $0x07, Z12, Z24
 	VPTERNLOGD      $0x96, Z24, Z19, Z9
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+116(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+116(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -948,11 +948,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z9, Z21, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z21, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -966,8 +966,8 @@ block:
 	VPROLD          $0x07, Z13, Z24
 	VPTERNLOGD      $0x96, Z24, Z20, Z10
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+120(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+120(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -976,11 +976,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z10, Z22, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z22, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -994,8 +994,8 @@ block:
 	VPROLD          $0x07, Z14, Z24
 	VPTERNLOGD      $0x96, Z24, Z21, Z11
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+124(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+124(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1004,11 +1004,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z11, Z23, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z23, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1022,8 +1022,8 @@ block:
 	VPROLD          $0x07, Z15, Z24
 	VPTERNLOGD      $0x96, Z24, Z22, Z12
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+128(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+128(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1032,11 +1032,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z12, Z8, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z8, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1050,8 +1050,8 @@ block:
 	VPROLD          $0x07, Z16, Z24
 	VPTERNLOGD      $0x96, Z24, Z23, Z13
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+132(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+132(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1060,11 +1060,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z13, Z9, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z9, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1078,8 +1078,8 @@ block:
 	VPROLD          $0x07, Z17, Z24
 	VPTERNLOGD      $0x96, Z24, Z8, Z14
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+136(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+136(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1088,11 +1088,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z14, Z10, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z10, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1106,8 +1106,8 @@ block:
 	VPROLD          $0x07, Z18, Z24
 	VPTERNLOGD      $0x96, Z24, Z9, Z15
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+140(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+140(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1116,11 +1116,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z15, Z11, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z11, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1134,8 +1134,8 @@ block:
 	VPROLD          $0x07, Z19, Z24
 	VPTERNLOGD      $0x96, Z24, Z10, Z16
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+144(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+144(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1144,11 +1144,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z16, Z12, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z12, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1162,8 +1162,8 @@ block:
 	VPROLD          $0x07, Z20, Z24
 	VPTERNLOGD      $0x96, Z24, Z11, Z17
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+148(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+148(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1172,11 +1172,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z17, Z13, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z13, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1190,8 +1190,8 @@ block:
 	VPROLD          $0x07, Z21, Z24
 	VPTERNLOGD      $0x96, Z24, Z12, Z18
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+152(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+152(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1200,11 +1200,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z18, Z14, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z14, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1218,8 +1218,8 @@ block:
 	VPROLD          $0x07, Z22, Z24
 	VPTERNLOGD      $0x96, Z24, Z13, Z19
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+156(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+156(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1228,11 +1228,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z19, Z15, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z15, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1246,8 +1246,8 @@ block:
 	VPROLD          $0x07, Z23, Z24
 	VPTERNLOGD      $0x96, Z24, Z14, Z20
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+160(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+160(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1256,11 +1256,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z20, Z16, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z16, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1274,8 +1274,8 @@ block:
 	VPROLD          $0x07, Z8, Z24
 	VPTERNLOGD      $0x96, Z24, Z15, Z21
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+164(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+164(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1284,11 +1284,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z21, Z17, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z17, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1302,8 +1302,8 @@ block:
 	VPROLD          $0x07, Z9, Z24
 	VPTERNLOGD      $0x96, Z24, Z16, Z22
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+168(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+168(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1312,11 +1312,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z22, Z18, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z18, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1330,8 +1330,8 @@ block:
 	VPROLD          $0x07, Z10, Z24
 	VPTERNLOGD      $0x96, Z24, Z17, Z23
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+172(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+172(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1340,11 +1340,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z23, Z19, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z19, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1358,8 +1358,8 @@ block:
 	VPROLD          $0x07, Z11, Z24
 	VPTERNLOGD      $0x96, Z24, Z18, Z8
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+176(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+176(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1368,11 +1368,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z8, Z20, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z20, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1386,8 +1386,8 @@ block:
 	VPROLD          $0x07, Z12, Z24
 	VPTERNLOGD      $0x96, Z24, Z19, Z9
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+180(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+180(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1396,11 +1396,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z9, Z21, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z21, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1414,8 +1414,8 @@ block:
 	VPROLD          $0x07, Z13, Z24
 	VPTERNLOGD      $0x96, Z24, Z20, Z10
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+184(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+184(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1424,11 +1424,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z10, Z22, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z22, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1442,8 +1442,8 @@ block:
 	VPROLD          $0x07, Z14, Z24
 	VPTERNLOGD      $0x96, Z24, Z21, Z11
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+188(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+188(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1452,11 +1452,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z11, Z23, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z23, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1470,8 +1470,8 @@ block:
 	VPROLD          $0x07, Z15, Z24
 	VPTERNLOGD      $0x96, Z24, Z22, Z12
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+192(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+192(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1480,11 +1480,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z12, Z8, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z8, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1498,8 +1498,8 @@ block:
 	VPROLD          $0x07, Z16, Z24
 	VPTERNLOGD      $0x96, Z24, Z23, Z13
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+196(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+196(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1508,11 +1508,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z13, Z9, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z9, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1526,8 +1526,8 @@ block:
 	VPROLD          $0x07, Z17, Z24
 	VPTERNLOGD      $0x96, Z24, Z8, Z14
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+200(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+200(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1536,11 +1536,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z14, Z10, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z10, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1554,8 +1554,8 @@ block:
 	VPROLD          $0x07, Z18, Z24
 	VPTERNLOGD      $0x96, Z24, Z9, Z15
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+204(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+204(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1564,11 +1564,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z15, Z11, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z11, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1582,8 +1582,8 @@ block:
 	VPROLD          $0x07, Z19, Z24
 	VPTERNLOGD      $0x96, Z24, Z10, Z16
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+208(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+208(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1592,11 +1592,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z16, Z12, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z12, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1610,8 +1610,8 @@ block:
 	VPROLD          $0x07, Z20, Z24
 	VPTERNLOGD      $0x96, Z24, Z11, Z17
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+212(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+212(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1620,11 +1620,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z17, Z13, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z13, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1638,8 +1638,8 @@ block:
 	VPROLD          $0x07, Z21, Z24
 	VPTERNLOGD      $0x96, Z24, Z12, Z18
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+216(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+216(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1648,11 +1648,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z18, Z14, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z14, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1666,8 +1666,8 @@ block:
 	VPROLD          $0x07, Z22, Z24
 	VPTERNLOGD      $0x96, Z24, Z13, Z19
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+220(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+220(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1676,11 +1676,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z19, Z15, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z15, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1694,8 +1694,8 @@ block:
 	VPROLD          $0x07, Z23, Z24
 	VPTERNLOGD      $0x96, Z24, Z14, Z20
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+224(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+224(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1704,11 +1704,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z20, Z16, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z16, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1722,8 +1722,8 @@ block:
 	VPROLD          $0x07, Z8, Z24
 	VPTERNLOGD      $0x96, Z24, Z15, Z21
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+228(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+228(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1732,11 +1732,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z21, Z17, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z17, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1750,8 +1750,8 @@ block:
 	VPROLD          $0x07, Z9, Z24
 	VPTERNLOGD      $0x96, Z24, Z16, Z22
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+232(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+232(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1760,11 +1760,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z22, Z18, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z18, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1778,8 +1778,8 @@ block:
 	VPROLD          $0x07, Z10, Z24
 	VPTERNLOGD      $0x96, Z24, Z17, Z23
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+236(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+236(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1788,11 +1788,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z23, Z19, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z19, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4
@@ -1806,8 +1806,8 @@ block:
 	VPROLD          $0x07, Z11, Z24
 	VPTERNLOGD      $0x96, Z24, Z18, Z8
 	VPROLD          $0x0c, Z0, Z26
-	VPADDD          Z4, Z26, Z27
-	VPADDD.BCST     roundConstants<>+240(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+240(SB), Z26, Z27
+	VPADDD          Z4, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z0, Z28
@@ -1816,11 +1816,11 @@ block:
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
 	VPXORD          Z8, Z20, Z30
 	VPADDD          Z30, Z3, Z3
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z3, Z3
+	VPADDD          Z26, Z3, Z3
 	VPADDD          Z20, Z7, Z7
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z7, Z7
+	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
 	VPROLD          $0x11, Z7, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z7
@@ -1834,8 +1834,8 @@ block:
 	VPROLD          $0x07, Z12, Z24
 	VPTERNLOGD      $0x96, Z24, Z19, Z9
 	VPROLD          $0x0c, Z3, Z26
-	VPADDD          Z7, Z26, Z27
-	VPADDD.BCST     roundConstants<>+244(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+244(SB), Z26, Z27
+	VPADDD          Z7, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z3, Z28
@@ -1844,11 +1844,11 @@ block:
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
 	VPXORD          Z9, Z21, Z30
 	VPADDD          Z30, Z2, Z2
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z2, Z2
+	VPADDD          Z26, Z2, Z2
 	VPADDD          Z21, Z6, Z6
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z6, Z6
+	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
 	VPROLD          $0x11, Z6, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z6
@@ -1862,8 +1862,8 @@ block:
 	VPROLD          $0x07, Z13, Z24
 	VPTERNLOGD      $0x96, Z24, Z20, Z10
 	VPROLD          $0x0c, Z2, Z26
-	VPADDD          Z6, Z26, Z27
-	VPADDD.BCST     roundConstants<>+248(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+248(SB), Z26, Z27
+	VPADDD          Z6, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z2, Z28
@@ -1872,11 +1872,11 @@ block:
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
 	VPXORD          Z10, Z22, Z30
 	VPADDD          Z30, Z1, Z1
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z1, Z1
+	VPADDD          Z26, Z1, Z1
 	VPADDD          Z22, Z5, Z5
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z5, Z5
+	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
 	VPROLD          $0x11, Z5, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z5
@@ -1890,8 +1890,8 @@ block:
 	VPROLD          $0x07, Z14, Z24
 	VPTERNLOGD      $0x96, Z24, Z21, Z11
 	VPROLD          $0x0c, Z1, Z26
-	VPADDD          Z5, Z26, Z27
-	VPADDD.BCST     roundConstants<>+252(SB), Z27, Z27
+	VPADDD.BCST     roundConstants<>+252(SB), Z26, Z27
+	VPADDD          Z5, Z27, Z27
 	VPROLD          $0x07, Z27, Z27
 	VPXORD          Z27, Z26, Z26
 	VMOVDQA32       Z1, Z28
@@ -1900,11 +1900,11 @@ block:
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
 	VPXORD          Z11, Z23, Z30
 	VPADDD          Z30, Z0, Z0
-	VPADDD          Z26, Z28, Z28
 	VPADDD          Z28, Z0, Z0
+	VPADDD          Z26, Z0, Z0
 	VPADDD          Z23, Z4, Z4
-	VPADDD          Z27, Z29, Z29
 	VPADDD          Z29, Z4, Z4
+	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
 	VPROLD          $0x11, Z4, Z31
 	VPTERNLOGD      $0x96, Z30, Z31, Z4

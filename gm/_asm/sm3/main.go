@@ -103,9 +103,10 @@ func main() {
 		}
 		a, b, c, d, e, f, g, h := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
 		a12, ss1, ff, gg := t[2], t[3], t[4], t[5]
+		// What is there before the newest A and E is summed up before they are asked for.
 		VPROLD(U8(12), a, a12)
-		VPADDD(e, a12, ss1)
-		VPADDD_BCST(rounds.Offset(4*j), ss1, ss1)
+		VPADDD_BCST(rounds.Offset(4*j), a12, ss1)
+		VPADDD(e, ss1, ss1)
 		VPROLD(U8(7), ss1, ss1)
 		VPXORD(ss1, a12, a12)
 		VMOVDQA32(a, ff)
@@ -119,11 +120,11 @@ func main() {
 		}
 		VPXORD(w[(j+4)%16], w[j%16], t[6])
 		VPADDD(t[6], d, d)
-		VPADDD(a12, ff, ff)
-		VPADDD(ff, d, d) // the new A
+		VPADDD(ff, d, d)
+		VPADDD(a12, d, d) // the new A
 		VPADDD(w[j%16], h, h)
-		VPADDD(ss1, gg, gg)
 		VPADDD(gg, h, h)
+		VPADDD(ss1, h, h)
 		VPROLD(U8(9), h, t[6])
 		VPROLD(U8(17), h, t[7])
 		VPTERNLOGD(U8(emit.Xor3), t[6], t[7], h) // the new E
