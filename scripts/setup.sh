@@ -128,6 +128,7 @@ systemd-analyze systemd
 tmux tmux
 fio fio
 redis-server redis-server
+openssl openssl
 redis-benchmark redis-tools
 nginx nginx-light
 wrk wrk
