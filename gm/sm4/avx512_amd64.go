@@ -100,21 +100,16 @@ func (c *avx512) ctr(dst, src []byte, iv *[BlockSize]byte) {
 // across is for the 16 blocks within which the counter's low 32 bits wrap.
 func (c *avx512) across(dst, src []byte, next [BlockSize]byte) {
 	var stream [many * BlockSize]byte
-	for i := 0; i < len(stream); i += BlockSize {
-		copy(stream[i:], next[:])
-		advance(&next, 1)
-	}
+	counters(stream[:], next)
 	blocksAVX512(&c.keys, &stream[0], &stream[0], many)
-	for i, s := range stream {
-		dst[i] = src[i] ^ s
-	}
+	subtle.XORBytes(dst, src, stream[:])
 }
 
-// most is how many blocks the kernels work on at once.
-const most = 80
-
-// wideHash has the powers of the key, the highest first.
-type wideHash struct{ powers [most * BlockSize]byte }
+// wideHash has the powers of GHASH's key, the highest first.
+type wideHash struct {
+	c      *avx512
+	powers [most * BlockSize]byte
+}
 
 // first are the lowest 16.
 func (w *wideHash) first() *byte { return &w.powers[(most-many)*BlockSize] }
@@ -124,7 +119,7 @@ func (c *avx512) hasher() hasher {
 	low, high := hashKey(c)
 	binary.LittleEndian.PutUint64(h[:], low)
 	binary.LittleEndian.PutUint64(h[8:], high)
-	w := &wideHash{}
+	w := &wideHash{c: c}
 	powersAVX512(&h, &w.powers[0], most)
 	return w
 }
@@ -148,20 +143,18 @@ func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
 	ghashAVX512(w.first(), state, &rest[0], many)
 }
 
-// seal encrypts for GCM as much of src as it does at once, hashes that, and says how much
-// it was. The counter goes on.
-func (c *avx512) seal(h hasher, dst, src []byte, counter, state *[BlockSize]byte) (n int) {
+// seal implements sealer.
+func (w *wideHash) seal(dst, src []byte, counter, state *[BlockSize]byte) (n int) {
 	const step = most * BlockSize
-	w, ok := h.(*wideHash)
 	low := binary.BigEndian.Uint32(counter[12:])
 	n = len(src) / step * step
-	if !ok || n < 2*step || uint64(n/BlockSize) > 1<<32-1-uint64(low) {
+	if n < 2*step || uint64(n/BlockSize) > 1<<32-1-uint64(low) {
 		return 0
 	}
 	next := *counter
-	ctrAVX512(&c.keys, &dst[0], &src[0], most, &next)
+	ctrAVX512(&w.c.keys, &dst[0], &src[0], most, &next)
 	binary.BigEndian.PutUint32(next[12:], low+most)
-	gcmAVX512(&c.keys, &dst[step], &src[step], n/BlockSize-most, &next, &w.powers[0], state)
+	gcmAVX512(&w.c.keys, &dst[step], &src[step], n/BlockSize-most, &next, &w.powers[0], state)
 	w.hash(state, dst[n-step:n])
 	binary.BigEndian.PutUint32(counter[12:], low+uint32(n/BlockSize))
 	return n

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // ccm is CCM (RFC 3610, NIST SP 800-38C): a CBC-MAC of the plain text, and CTR.
@@ -45,7 +44,7 @@ func (c *ccm) mac(w *work, at int, b []byte) {
 	for first := true; first && at > 0 || len(b) > 0; first = false {
 		n := copy(w.buf[at:], b)
 		b = b[n:]
-		end := (at + n + BlockSize - 1) / BlockSize * BlockSize
+		end := padded(at + n)
 		clear(w.buf[at+n : end])
 		c.e.cbc(w.buf[:end], w.buf[:end], &w.state)
 		copy(w.state[:], w.buf[end-BlockSize:end])
@@ -99,11 +98,7 @@ func (c *ccm) Seal(dst, nonce, plaintext, data []byte) []byte {
 	if uint64(len(plaintext)) > c.most() {
 		panic("sm4: message is too long for CCM with nonces of this size")
 	}
-	all := slices.Grow(dst, len(plaintext)+c.tag)[:len(dst)+len(plaintext)+c.tag]
-	out := all[len(dst):]
-	if inexact(out[:len(plaintext)], plaintext) || touches(out, data) {
-		panic("sm4: output overlaps input, and is not the same")
-	}
+	all, out := room(dst, len(plaintext)+c.tag, plaintext, data)
 	w := works.Get().(*work)
 	c.begin(w, nonce)
 	c.sum(w, nonce, plaintext, data)
@@ -121,9 +116,8 @@ func (c *ccm) Open(dst, nonce, ciphertext, data []byte) ([]byte, error) {
 		return nil, errOpen
 	}
 	text, tag := ciphertext[:len(ciphertext)-c.tag], ciphertext[len(ciphertext)-c.tag:]
-	all := slices.Grow(dst, len(text))[:len(dst)+len(text)]
-	out := all[len(dst):]
-	if inexact(out, text) || touches(out, data) || touches(out, tag) {
+	all, out := room(dst, len(text), text, data)
+	if touches(out, tag) { // which is looked at when out is written
 		panic("sm4: output overlaps input, and is not the same")
 	}
 	w := works.Get().(*work)

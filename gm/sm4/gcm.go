@@ -22,13 +22,15 @@ var errOpen = errors.New("sm4: message authentication failed")
 type gcm struct {
 	e          engine
 	h          hasher
+	s          sealer // nil where there is none
 	nonce, tag int
-	wide       bool // 16 blocks take no longer than one
 }
 
-// sealer is an engine that encrypts and hashes in one go. It may do nothing.
+// sealer is a hasher that encrypts too, in one go: as much of src as it does so, which
+// may be nothing. It says how much, and the counter goes on. 16 blocks take it, and its
+// engine, no longer than one.
 type sealer interface {
-	seal(h hasher, dst, src []byte, counter, state *[BlockSize]byte) (n int)
+	seal(dst, src []byte, counter, state *[BlockSize]byte) (n int)
 }
 
 // work is what a call needs beside its arguments.
@@ -44,6 +46,20 @@ func (w *work) done() {
 	works.Put(w)
 }
 
+// padded is a length with what lacks to a whole block.
+func padded(n int) int { return (n + BlockSize - 1) / BlockSize * BlockSize }
+
+// room gives dst with n bytes more, and those. It panics where they overlap text, and do
+// not begin where it does, or additional data.
+func room(dst []byte, n int, text, data []byte) (all, out []byte) {
+	all = slices.Grow(dst, n)[:len(dst)+n]
+	out = all[len(dst):]
+	if inexact(out[:len(text)], text) || touches(out, data) {
+		panic("sm4: output overlaps input, and is not the same")
+	}
+	return all, out
+}
+
 // NewGCM is what cipher.NewGCM and its like call: nonces have nonceSize bytes, 12 being
 // usual and quickest, and tags tagSize, 12 to 16. Messages have 2³⁶-32 bytes at most.
 func (c *Cipher) NewGCM(nonceSize, tagSize int) (cipher.AEAD, error) {
@@ -54,8 +70,8 @@ func (c *Cipher) NewGCM(nonceSize, tagSize int) (cipher.AEAD, error) {
 		return nil, fmt.Errorf("sm4: tags of %d bytes for GCM, want 12 to %d", tagSize, BlockSize)
 	}
 	h := c.e.hasher()
-	_, narrow := h.(*ghash)
-	return &gcm{e: c.e, h: h, nonce: nonceSize, tag: tagSize, wide: !narrow}, nil
+	s, _ := h.(sealer)
+	return &gcm{e: c.e, h: h, s: s, nonce: nonceSize, tag: tagSize}, nil
 }
 
 func (g *gcm) NonceSize() int { return g.nonce }
@@ -106,7 +122,7 @@ func (g *gcm) first(w *work, dst, src []byte) (mask [BlockSize]byte, n int) {
 	clear(w.buf[:BlockSize])
 	copy(w.buf[BlockSize:], src[:n])
 	end := BlockSize + n
-	if g.wide {
+	if g.s != nil {
 		end = len(w.buf)
 	}
 	g.stream(w, w.buf[:end], w.buf[:end])
@@ -116,16 +132,15 @@ func (g *gcm) first(w *work, dst, src []byte) (mask [BlockSize]byte, n int) {
 
 // sum is the tag of additional data and cipher text, but for the mask.
 func (g *gcm) sum(w *work, data, text []byte) {
-	whole := func(n int) int { return (n + BlockSize - 1) / BlockSize * BlockSize }
-	if end := whole(len(data)) + whole(len(text)); end <= len(w.buf)-BlockSize { // most are short
+	if end := padded(len(data)) + padded(len(text)); end <= len(w.buf)-BlockSize { // most are short
 		clear(w.buf[:])
 		from := len(w.buf) - BlockSize - end
 		b := w.buf[from:]
 		copy(b, data)
-		copy(b[whole(len(data)):], text)
+		copy(b[padded(len(data)):], text)
 		binary.BigEndian.PutUint64(b[end:], uint64(len(data))*8)
 		binary.BigEndian.PutUint64(b[end+8:], uint64(len(text))*8)
-		if g.wide {
+		if g.s != nil {
 			b = w.buf[:] // zeroes before them change nothing
 		}
 		g.h.hash(&w.state, b)
@@ -147,11 +162,7 @@ func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
 	if uint64(len(plaintext)) > mostPlain {
 		panic("sm4: message is too long for GCM")
 	}
-	all := slices.Grow(dst, len(plaintext)+g.tag)[:len(dst)+len(plaintext)+g.tag]
-	out := all[len(dst):]
-	if inexact(out[:len(plaintext)], plaintext) || touches(out, data) {
-		panic("sm4: output overlaps input, and is not the same")
-	}
+	all, out := room(dst, len(plaintext)+g.tag, plaintext, data)
 	w := works.Get().(*work)
 	g.begin(w, nonce)
 	text := out[:len(plaintext)]
@@ -162,8 +173,8 @@ func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
 		g.take(w, &w.state, data)
 		// Whole blocks but for the last piece, so that each is hashed when it is there.
 		g.take(w, &w.state, text[:n])
-		if s, ok := g.e.(sealer); ok {
-			n += s.seal(g.h, text[n:], plaintext[n:], &w.counter, &w.state)
+		if g.s != nil {
+			n += g.s.seal(text[n:], plaintext[n:], &w.counter, &w.state)
 		}
 		for n < len(text) {
 			end := min(len(text), n+atOnce)
@@ -184,11 +195,7 @@ func (g *gcm) Open(dst, nonce, ciphertext, data []byte) ([]byte, error) {
 		return nil, errOpen
 	}
 	text, tag := ciphertext[:len(ciphertext)-g.tag], ciphertext[len(ciphertext)-g.tag:]
-	all := slices.Grow(dst, len(text))[:len(dst)+len(text)]
-	out := all[len(dst):]
-	if inexact(out, text) || touches(out, data) {
-		panic("sm4: output overlaps input, and is not the same")
-	}
+	all, out := room(dst, len(text), text, data)
 	w := works.Get().(*work)
 	defer w.done()
 	g.begin(w, nonce)

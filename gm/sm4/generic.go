@@ -177,14 +177,10 @@ func (g *generic) ctr(dst, src []byte, iv *[BlockSize]byte) {
 	var stream [many * BlockSize]byte
 	for len(src) > 0 {
 		n := min(len(src), len(stream))
-		for i := 0; i < n; i += BlockSize {
-			copy(stream[i:], next[:])
-			advance(&next, 1)
-		}
+		counters(stream[:], next)
+		advance(&next, many)
 		crypt(&g.keys, stream[:], stream[:])
-		for i := range n {
-			dst[i] = src[i] ^ stream[i]
-		}
+		subtle.XORBytes(dst, src, stream[:n])
 		dst, src = dst[n:], src[n:]
 	}
 }

@@ -8,7 +8,8 @@ import (
 
 const (
 	ahead = 2 * many * BlockSize // bytes of key stream that are made at once for short pieces
-	piece = 80 * BlockSize       // what CBC decrypts at once, as much as a kernel does
+	most  = 80                   // blocks that a kernel works on at once
+	piece = most * BlockSize     // what CBC decrypts at once
 )
 
 // ctr is CTR (GB/T 17964, NIST SP 800-38A): the whole block counts, big-endian.
@@ -53,6 +54,14 @@ func advance(counter *[BlockSize]byte, n uint64) {
 	binary.BigEndian.PutUint64(counter[8:], low+n)
 	if low+n < low {
 		binary.BigEndian.PutUint64(counter[:], binary.BigEndian.Uint64(counter[:])+1)
+	}
+}
+
+// counters fills b with the counters from next on.
+func counters(b []byte, next [BlockSize]byte) {
+	for i := 0; i < len(b); i += BlockSize {
+		copy(b[i:], next[:])
+		advance(&next, 1)
 	}
 }
 

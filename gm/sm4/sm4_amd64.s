@@ -1874,12 +1874,17 @@ DATA counterOrder<>+60(SB)/4, $0x0000000f
 GLOBL counterOrder<>(SB), RODATA|NOPTR, $64
 
 DATA counterNext<>+0(SB)/4, $0x00000010
-DATA counterNext<>+4(SB)/4, $0x00000050
-GLOBL counterNext<>(SB), RODATA|NOPTR, $8
+GLOBL counterNext<>(SB), RODATA|NOPTR, $4
 
-DATA counterSwap<>+0(SB)/8, $0x0405060700010203
-DATA counterSwap<>+8(SB)/8, $0x0c0d0e0f08090a0b
-GLOBL counterSwap<>(SB), RODATA|NOPTR, $16
+DATA wordsSwapped<>+0(SB)/8, $0x0405060700010203
+DATA wordsSwapped<>+8(SB)/8, $0x0c0d0e0f08090a0b
+DATA wordsSwapped<>+16(SB)/8, $0x0405060700010203
+DATA wordsSwapped<>+24(SB)/8, $0x0c0d0e0f08090a0b
+DATA wordsSwapped<>+32(SB)/8, $0x0405060700010203
+DATA wordsSwapped<>+40(SB)/8, $0x0c0d0e0f08090a0b
+DATA wordsSwapped<>+48(SB)/8, $0x0405060700010203
+DATA wordsSwapped<>+56(SB)/8, $0x0c0d0e0f08090a0b
+GLOBL wordsSwapped<>(SB), RODATA|NOPTR, $64
 
 // func ctrAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 // Requires: AVX, AVX512BW, AVX512F, GFNI
@@ -1903,8 +1908,7 @@ groups5:
 	VPBROADCASTD        (SI), Z0
 	VPBROADCASTD        4(SI), Z1
 	VPBROADCASTD        8(SI), Z2
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z3
-	VPSHUFB             Z3, Z28, Z3
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
@@ -1913,8 +1917,7 @@ groups5:
 	VPBROADCASTD        (SI), Z4
 	VPBROADCASTD        4(SI), Z5
 	VPBROADCASTD        8(SI), Z6
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z7
-	VPSHUFB             Z7, Z28, Z7
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z7
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z5, Z5
@@ -1923,8 +1926,7 @@ groups5:
 	VPBROADCASTD        (SI), Z8
 	VPBROADCASTD        4(SI), Z9
 	VPBROADCASTD        8(SI), Z10
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z11
-	VPSHUFB             Z11, Z28, Z11
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z11
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z8, Z8
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z9, Z9
@@ -1933,8 +1935,7 @@ groups5:
 	VPBROADCASTD        (SI), Z12
 	VPBROADCASTD        4(SI), Z13
 	VPBROADCASTD        8(SI), Z14
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z15
-	VPSHUFB             Z15, Z28, Z15
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z15
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z12, Z12
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z13, Z13
@@ -1943,8 +1944,7 @@ groups5:
 	VPBROADCASTD        (SI), Z16
 	VPBROADCASTD        4(SI), Z17
 	VPBROADCASTD        8(SI), Z18
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z19
-	VPSHUFB             Z19, Z28, Z19
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z19
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z16, Z16
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z17, Z17
@@ -2469,8 +2469,7 @@ groups2:
 	VPBROADCASTD        (SI), Z0
 	VPBROADCASTD        4(SI), Z1
 	VPBROADCASTD        8(SI), Z2
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z3
-	VPSHUFB             Z3, Z28, Z3
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
@@ -2479,8 +2478,7 @@ groups2:
 	VPBROADCASTD        (SI), Z4
 	VPBROADCASTD        4(SI), Z5
 	VPBROADCASTD        8(SI), Z6
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z7
-	VPSHUFB             Z7, Z28, Z7
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z7
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z5, Z5
@@ -2705,8 +2703,7 @@ groups1:
 	VPBROADCASTD        (SI), Z0
 	VPBROADCASTD        4(SI), Z1
 	VPBROADCASTD        8(SI), Z2
-	VBROADCASTI32X4     counterSwap<>+0(SB), Z3
-	VPSHUFB             Z3, Z28, Z3
+	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
@@ -4957,12 +4954,11 @@ DATA reducer<>+8(SB)/8, $0x0000000000000000
 GLOBL reducer<>(SB), RODATA|NOPTR, $16
 
 // func powersAVX512(h *[16]byte, table *byte, n int)
-// Requires: AVX, PCLMULQDQ
+// Requires: AVX, AVX512F, AVX512VL, PCLMULQDQ
 TEXT ·powersAVX512(SB), NOSPLIT, $0-24
 	MOVQ    h+0(FP), AX
 	MOVQ    table+8(FP), CX
 	MOVQ    n+16(FP), DX
-	VMOVDQU reducer<>+0(SB), X2
 	VMOVDQU (AX), X0
 	VMOVDQU X0, X1
 	MOVQ    DX, AX
@@ -4981,13 +4977,13 @@ next:
 	VPXOR      X6, X3, X3
 	VPSRLDQ    $0x08, X5, X6
 	VPXOR      X6, X4, X4
-	VPCLMULQDQ $0x00, X2, X3, X6
+	VPCLMULQDQ $0x00, reducer<>+0(SB), X3, X6
 	VPSHUFD    $0x4e, X3, X3
-	VPXOR      X6, X3, X3
-	VPCLMULQDQ $0x00, X2, X3, X6
+	VPXORD     X6, X3, X3
+	VPCLMULQDQ $0x00, reducer<>+0(SB), X3, X6
 	VPSHUFD    $0x4e, X3, X3
-	VPXOR      X6, X3, X3
-	VPXOR      X3, X4, X4
+	VPXORD     X6, X3, X3
+	VPXORD     X3, X4, X4
 	VMOVDQU    X4, X1
 	JMP        next
 
@@ -5000,25 +4996,30 @@ over:
 	VPXOR X6, X6, X6
 	RET
 
-DATA blockTurned<>+0(SB)/8, $0x08090a0b0c0d0e0f
-DATA blockTurned<>+8(SB)/8, $0x0001020304050607
-GLOBL blockTurned<>(SB), RODATA|NOPTR, $16
+DATA blocksTurned<>+0(SB)/8, $0x08090a0b0c0d0e0f
+DATA blocksTurned<>+8(SB)/8, $0x0001020304050607
+DATA blocksTurned<>+16(SB)/8, $0x08090a0b0c0d0e0f
+DATA blocksTurned<>+24(SB)/8, $0x0001020304050607
+DATA blocksTurned<>+32(SB)/8, $0x08090a0b0c0d0e0f
+DATA blocksTurned<>+40(SB)/8, $0x0001020304050607
+DATA blocksTurned<>+48(SB)/8, $0x08090a0b0c0d0e0f
+DATA blocksTurned<>+56(SB)/8, $0x0001020304050607
+GLOBL blocksTurned<>(SB), RODATA|NOPTR, $64
 
 // func ghashAVX512(table *byte, state *[16]byte, src *byte, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, PCLMULQDQ, VPCLMULQDQ
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, PCLMULQDQ, VPCLMULQDQ
 TEXT ·ghashAVX512(SB), NOSPLIT, $0-32
-	MOVQ            table+0(FP), AX
-	MOVQ            state+8(FP), CX
-	MOVQ            src+16(FP), DX
-	MOVQ            n+24(FP), BX
-	VMOVDQU         reducer<>+0(SB), X14
-	VBROADCASTI32X4 blockTurned<>+0(SB), Z20
-	VMOVDQU32       (AX), Z16
-	VMOVDQU32       64(AX), Z17
-	VMOVDQU32       128(AX), Z18
-	VMOVDQU32       192(AX), Z19
-	VMOVDQU         (CX), X0
-	VPSHUFB         Z20, Z0, Z0
+	MOVQ      table+0(FP), AX
+	MOVQ      state+8(FP), CX
+	MOVQ      src+16(FP), DX
+	MOVQ      n+24(FP), BX
+	VMOVDQU32 blocksTurned<>+0(SB), Z20
+	VMOVDQU32 (AX), Z16
+	VMOVDQU32 64(AX), Z17
+	VMOVDQU32 128(AX), Z18
+	VMOVDQU32 192(AX), Z19
+	VMOVDQU   (CX), X0
+	VPSHUFB   Z20, Z0, Z0
 
 again:
 	VMOVDQU32     (DX), Z1
@@ -5061,20 +5062,20 @@ again:
 	VPSRLDQ       $0x08, Z7, Z9
 	VPXORD        Z9, Z6, Z6
 	VEXTRACTI64X4 $0x01, Z5, Y9
-	VPXOR         Y9, Y5, Y5
-	VEXTRACTI128  $0x01, Y5, X9
-	VPXOR         X9, X5, X5
+	VPXORD        Y9, Y5, Y5
+	VEXTRACTI32X4 $0x01, Y5, X9
+	VPXORD        X9, X5, X5
 	VEXTRACTI64X4 $0x01, Z6, Y9
-	VPXOR         Y9, Y6, Y6
-	VEXTRACTI128  $0x01, Y6, X9
-	VPXOR         X9, X6, X6
-	VPCLMULQDQ    $0x00, X14, X5, X9
+	VPXORD        Y9, Y6, Y6
+	VEXTRACTI32X4 $0x01, Y6, X9
+	VPXORD        X9, X6, X6
+	VPCLMULQDQ    $0x00, reducer<>+0(SB), X5, X9
 	VPSHUFD       $0x4e, X5, X5
-	VPXOR         X9, X5, X5
-	VPCLMULQDQ    $0x00, X14, X5, X9
+	VPXORD        X9, X5, X5
+	VPCLMULQDQ    $0x00, reducer<>+0(SB), X5, X9
 	VPSHUFD       $0x4e, X5, X5
-	VPXOR         X9, X5, X5
-	VPXOR         X5, X6, X6
+	VPXORD        X9, X5, X5
+	VPXORD        X5, X6, X6
 	VMOVDQA       X6, X0
 	ADDQ          $0x00000100, DX
 	SUBQ          $0x00000010, BX
@@ -5103,26 +5104,6 @@ again:
 	VPXORD        Z19, Z19, Z19
 	VZEROUPPER
 	RET
-
-DATA blocksTurned<>+0(SB)/8, $0x08090a0b0c0d0e0f
-DATA blocksTurned<>+8(SB)/8, $0x0001020304050607
-DATA blocksTurned<>+16(SB)/8, $0x08090a0b0c0d0e0f
-DATA blocksTurned<>+24(SB)/8, $0x0001020304050607
-DATA blocksTurned<>+32(SB)/8, $0x08090a0b0c0d0e0f
-DATA blocksTurned<>+40(SB)/8, $0x0001020304050607
-DATA blocksTurned<>+48(SB)/8, $0x08090a0b0c0d0e0f
-DATA blocksTurned<>+56(SB)/8, $0x0001020304050607
-GLOBL blocksTurned<>(SB), RODATA|NOPTR, $64
-
-DATA countersTurned<>+0(SB)/8, $0x0405060700010203
-DATA countersTurned<>+8(SB)/8, $0x0c0d0e0f08090a0b
-DATA countersTurned<>+16(SB)/8, $0x0405060700010203
-DATA countersTurned<>+24(SB)/8, $0x0c0d0e0f08090a0b
-DATA countersTurned<>+32(SB)/8, $0x0405060700010203
-DATA countersTurned<>+40(SB)/8, $0x0c0d0e0f08090a0b
-DATA countersTurned<>+48(SB)/8, $0x0405060700010203
-DATA countersTurned<>+56(SB)/8, $0x0c0d0e0f08090a0b
-GLOBL countersTurned<>(SB), RODATA|NOPTR, $64
 
 // func gcmAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte, table *byte, state *[16]byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, GFNI, PCLMULQDQ, VPCLMULQDQ
@@ -5155,7 +5136,7 @@ again:
 	VPBROADCASTD        8(SI), Z2
 	VPBROADCASTD        R9, Z3
 	VPADDD              counterOrder<>+0(SB), Z3, Z3
-	VPSHUFB             countersTurned<>+0(SB), Z3, Z3
+	VPSHUFB             wordsSwapped<>+0(SB), Z3, Z3
 	ADDL                $0x00000010, R9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
@@ -5166,7 +5147,7 @@ again:
 	VPBROADCASTD        8(SI), Z6
 	VPBROADCASTD        R9, Z7
 	VPADDD              counterOrder<>+0(SB), Z7, Z7
-	VPSHUFB             countersTurned<>+0(SB), Z7, Z7
+	VPSHUFB             wordsSwapped<>+0(SB), Z7, Z7
 	ADDL                $0x00000010, R9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z5, Z5
@@ -5177,7 +5158,7 @@ again:
 	VPBROADCASTD        8(SI), Z10
 	VPBROADCASTD        R9, Z11
 	VPADDD              counterOrder<>+0(SB), Z11, Z11
-	VPSHUFB             countersTurned<>+0(SB), Z11, Z11
+	VPSHUFB             wordsSwapped<>+0(SB), Z11, Z11
 	ADDL                $0x00000010, R9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z8, Z8
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z9, Z9
@@ -5188,7 +5169,7 @@ again:
 	VPBROADCASTD        8(SI), Z14
 	VPBROADCASTD        R9, Z15
 	VPADDD              counterOrder<>+0(SB), Z15, Z15
-	VPSHUFB             countersTurned<>+0(SB), Z15, Z15
+	VPSHUFB             wordsSwapped<>+0(SB), Z15, Z15
 	ADDL                $0x00000010, R9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z12, Z12
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z13, Z13
@@ -5199,7 +5180,7 @@ again:
 	VPBROADCASTD        8(SI), Z18
 	VPBROADCASTD        R9, Z19
 	VPADDD              counterOrder<>+0(SB), Z19, Z19
-	VPSHUFB             countersTurned<>+0(SB), Z19, Z19
+	VPSHUFB             wordsSwapped<>+0(SB), Z19, Z19
 	ADDL                $0x00000010, R9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z16, Z16
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z17, Z17

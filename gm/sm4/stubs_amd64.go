@@ -29,13 +29,14 @@ func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweaks *byte)
 //go:noescape
 func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
-// powersAVX512 makes the first n powers of h, the highest first. It takes PCLMULQDQ.
+// powersAVX512 makes the first n powers of h, the highest first. It takes AVX512VL and
+// VPCLMULQDQ.
 //
 //go:noescape
 func powersAVX512(h *[16]byte, table *byte, n int)
 
 // ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state, by the first
-// 16 powers. It takes AVX512F, BW and VPCLMULQDQ.
+// 16 powers. It takes AVX512F, BW, VL and VPCLMULQDQ.
 //
 //go:noescape
 func ghashAVX512(table *byte, state *[16]byte, src *byte, n int)

@@ -138,4 +138,6 @@ func (x *XTS) steal(s *sector, dst, src []byte, back bool) {
 	copy(dst[BlockSize:], block[:rest])
 	copy(block, part)
 	x.data.e.xts(dst[:BlockSize], block, second, back)
+	clear(block)
+	clear(part)
 }

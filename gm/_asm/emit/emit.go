@@ -25,6 +25,11 @@ func Qwords(name string, q ...uint64) Mem {
 	return m
 }
 
+// Lanes is a constant of 128 bits, once for each lane of a Zmm.
+func Lanes(name string, low, high uint64) Mem {
+	return Qwords(name, low, high, low, high, low, high, low, high)
+}
+
 // Dwords puts constants of 32 bits into the object.
 func Dwords(name string, d []uint32) Mem {
 	m := GLOBL(name, RODATA|NOPTR)
@@ -32,4 +37,25 @@ func Dwords(name string, d []uint32) Mem {
 		DATA(4*i, U32(v))
 	}
 	return m
+}
+
+// Turn transposes the 4 by 4 words in each of the four lanes of r. It takes four of t.
+func Turn(r, t []VecPhysical) {
+	VPUNPCKLDQ(r[1], r[0], t[0])
+	VPUNPCKHDQ(r[1], r[0], t[1])
+	VPUNPCKLDQ(r[3], r[2], t[2])
+	VPUNPCKHDQ(r[3], r[2], t[3])
+	VPUNPCKLQDQ(t[2], t[0], r[0])
+	VPUNPCKHQDQ(t[2], t[0], r[1])
+	VPUNPCKLQDQ(t[3], t[1], r[2])
+	VPUNPCKHQDQ(t[3], t[1], r[3])
+}
+
+// Leave returns with the first n registers empty: nothing of keys or data stays there.
+func Leave(n int) {
+	for _, r := range Zmm[:n] {
+		VPXORD(r, r, r)
+	}
+	VZEROUPPER()
+	RET()
 }

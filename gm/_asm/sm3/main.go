@@ -41,15 +41,7 @@ func load(w, t []VecPhysical, at Register, offset Register, swap Mem) {
 	}
 	// Four by four words in the lanes, then four by four lanes.
 	for i := 0; i < 16; i += 4 {
-		r := w[i : i+4]
-		VPUNPCKLDQ(r[1], r[0], t[0])
-		VPUNPCKHDQ(r[1], r[0], t[1])
-		VPUNPCKLDQ(r[3], r[2], t[2])
-		VPUNPCKHDQ(r[3], r[2], t[3])
-		VPUNPCKLQDQ(t[2], t[0], r[0])
-		VPUNPCKHQDQ(t[2], t[0], r[1])
-		VPUNPCKLQDQ(t[3], t[1], r[2])
-		VPUNPCKHQDQ(t[3], t[1], r[3])
+		emit.Turn(w[i:i+4], t)
 	}
 	// Now lane l of w[4m+j] has word 4l+j of the messages 4m to 4m+3.
 	for j := range 4 {
@@ -139,10 +131,6 @@ func main() {
 	ADDQ(U32(64), offset)
 	DECQ(n)
 	JNZ(LabelRef("block"))
-	for _, r := range emit.Zmm {
-		VPXORD(r, r, r)
-	}
-	VZEROUPPER()
-	RET()
+	emit.Leave(len(emit.Zmm))
 	Generate()
 }

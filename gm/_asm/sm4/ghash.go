@@ -14,24 +14,41 @@ import (
 
 var reducer Mem // x^127+x^126+x^121, of which the upper half of the polynomial is
 
+// lanes is a register by its lengths.
+type lanes struct{ x, y, z VecPhysical }
+
 // reduce brings a product of 256 bits, lo and hi, to hi. It takes t.
-func reduce(lo, hi, poly, t VecPhysical) {
+func reduce(lo, hi, t VecPhysical) {
 	for range 2 {
-		VPCLMULQDQ(U8(0x00), poly, lo, t)
+		VPCLMULQDQ(U8(0x00), reducer, lo, t)
 		VPSHUFD(U8(0x4e), lo, lo)
-		VPXOR(t, lo, lo)
+		VPXORD(t, lo, lo)
 	}
-	VPXOR(lo, hi, hi)
+	VPXORD(lo, hi, hi)
+}
+
+// sum adds up the products of all lanes, lo, hi and mid between them, to hi.x. It takes t.
+func sum(lo, hi, t lanes, mid VecPhysical) {
+	VPSLLDQ(U8(8), mid, t.z)
+	VPXORD(t.z, lo.z, lo.z)
+	VPSRLDQ(U8(8), mid, t.z)
+	VPXORD(t.z, hi.z, hi.z)
+	for _, r := range []lanes{lo, hi} {
+		VEXTRACTI64X4(U8(1), r.z, t.y)
+		VPXORD(t.y, r.y, r.y)
+		VEXTRACTI32X4(U8(1), r.y, t.x)
+		VPXORD(t.x, r.x, r.x)
+	}
+	reduce(lo.x, hi.x, t.x)
 }
 
 func powers() {
 	reducer = emit.Qwords("reducer", 0xc2<<56, 0)
 	TEXT("powersAVX512", NOSPLIT, "func(h *[16]byte, table *byte, n int)")
 	Pragma("noescape")
-	Doc("powersAVX512 makes the first n powers of h, the highest first. It takes PCLMULQDQ.")
+	Doc("powersAVX512 makes the first n powers of h, the highest first. It takes AVX512VL and", "VPCLMULQDQ.")
 	h, table, n := Load(Param("h"), GP64()), Load(Param("table"), GP64()), Load(Param("n"), GP64())
-	one, power, poly, lo, hi, mid, t := X0, X1, X2, X3, X4, X5, X6
-	VMOVDQU(reducer, poly)
+	one, power, lo, hi, mid, t := X0, X1, X3, X4, X5, X6
 	VMOVDQU(Mem{Base: h}, one)
 	VMOVDQU(one, power)
 	at := GP64()
@@ -50,7 +67,7 @@ func powers() {
 	VPXOR(t, lo, lo)
 	VPSRLDQ(U8(8), mid, t)
 	VPXOR(t, hi, hi)
-	reduce(lo, hi, poly, t)
+	reduce(lo, hi, t)
 	VMOVDQU(hi, power)
 	JMP(LabelRef("next"))
 	Label("over")
@@ -60,27 +77,25 @@ func powers() {
 	RET()
 }
 
-func ghash() {
-	turned := emit.Qwords("blockTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
+func ghash(turned Mem) {
 	TEXT("ghashAVX512", NOSPLIT, "func(table *byte, state *[16]byte, src *byte, n int)")
 	Pragma("noescape")
-	Doc("ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state, by the first", "16 powers. It takes AVX512F, BW and VPCLMULQDQ.")
+	Doc("ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state, by the first", "16 powers. It takes AVX512F, BW, VL and VPCLMULQDQ.")
 	table, state, src, n := Load(Param("table"), GP64()), Load(Param("state"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
-	sum, poly, swap := Z0, X14, Z20
-	VMOVDQU(reducer, poly)
-	VBROADCASTI32X4(turned, swap)
+	state0, swap := Z0, Z20
+	VMOVDQU32(turned, swap)
 	for i := range 4 {
 		VMOVDQU32(Mem{Base: table, Disp: 64 * i}, emit.Zmm[16+i])
 	}
 	VMOVDQU(Mem{Base: state}, X0)
-	VPSHUFB(swap, sum, sum)
+	VPSHUFB(swap, state0, state0)
 	Label("again")
 	data := []VecPhysical{Z1, Z2, Z3, Z4}
 	for i, d := range data {
 		VMOVDQU32(Mem{Base: src, Disp: 64 * i}, d)
 		VPSHUFB(swap, d, d)
 	}
-	VPXORD(sum, Z1, Z1)
+	VPXORD(state0, Z1, Z1)
 	lo, hi, mid, mid2 := Z5, Z6, Z7, Z8
 	for i, d := range data {
 		if i == 0 {
@@ -100,37 +115,19 @@ func ghash() {
 		VPTERNLOGD(U8(emit.Xor3), t[2], t[3], mid)
 	}
 	VPXORD(mid2, mid, mid)
-	VPSLLDQ(U8(8), mid, Z9)
-	VPXORD(Z9, lo, lo)
-	VPSRLDQ(U8(8), mid, Z9)
-	VPXORD(Z9, hi, hi)
-	for _, r := range []struct{ z, y, x VecPhysical }{{Z5, Y5, X5}, {Z6, Y6, X6}} {
-		VEXTRACTI64X4(U8(1), r.z, Y9)
-		VPXOR(Y9, r.y, r.y)
-		VEXTRACTI128(U8(1), r.y, X9)
-		VPXOR(X9, r.x, r.x)
-	}
-	reduce(X5, X6, poly, X9)
+	sum(lanes{X5, Y5, Z5}, lanes{X6, Y6, Z6}, lanes{X9, Y9, Z9}, mid)
 	VMOVDQA(X6, X0)
 	ADDQ(U32(16*block), src)
 	SUBQ(U32(16), n)
 	JNZ(LabelRef("again"))
 	VPSHUFB(X20, X0, X0)
 	VMOVDQU(X0, Mem{Base: state})
-	for i := range 20 {
-		VPXORD(emit.Zmm[i], emit.Zmm[i], emit.Zmm[i])
-	}
-	VZEROUPPER()
-	RET()
+	emit.Leave(20)
 }
 
 // gcm adds the key stream to 80 blocks while the 80 before them, which are encrypted, are
 // hashed: the one waits for what the other does not use.
-func gcm(into, out, maps, order Mem) {
-	turned := uint64(0x08090a0b0c0d0e0f)
-	swap := emit.Qwords("blocksTurned", turned, 0x0001020304050607, turned, 0x0001020304050607, turned, 0x0001020304050607, turned, 0x0001020304050607)
-	words := emit.Qwords("countersTurned", 0x0405060700010203, 0x0c0d0e0f08090a0b, 0x0405060700010203, 0x0c0d0e0f08090a0b,
-		0x0405060700010203, 0x0c0d0e0f08090a0b, 0x0405060700010203, 0x0c0d0e0f08090a0b)
+func gcm(into, out, maps, order, words, swap Mem) {
 	TEXT("gcmAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte, table *byte, state *[16]byte)")
 	Pragma("noescape")
 	Doc("gcmAVX512 is ctrAVX512 for n blocks, a multiple of 80, and takes the 80 blocks before", "dst, and those that it writes but for the last 80, into the state of GHASH. table has",
@@ -176,53 +173,21 @@ func gcm(into, out, maps, order Mem) {
 	VPCLMULQDQ(U8(0x01), Mem{Base: table}, d, mid)
 	VPCLMULQDQ(U8(0x10), Mem{Base: table}, d, d)
 	VPXORD(d, mid, mid)
-	for g := range groups {
-		s := k.group(g)
-		for i := range 3 {
-			VPBROADCASTD(Mem{Base: iv, Disp: 4 * i}, s[i])
-		}
-		VPBROADCASTD(count, s[3])
-		VPADDD(order, s[3], s[3])
-		VPSHUFB(words, s[3], s[3])
+	k.count(groups, iv, func(r VecPhysical) {
+		VPBROADCASTD(count, r)
+		VPADDD(order, r, r)
+		VPSHUFB(words, r, r)
 		ADDL(U32(16), count)
-		for _, r := range s {
-			VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
-		}
-	}
+	})
 	k.rounds(groups, "rounds")
-	VPSLLDQ(U8(8), mid, d)
-	VPXORD(d, lo, lo)
-	VPSRLDQ(U8(8), mid, d)
-	VPXORD(d, hi, hi)
-	for _, r := range []struct{ z, y, x VecPhysical }{{Z24, Y24, X24}, {Z25, Y25, X25}} {
-		VEXTRACTI64X4(U8(1), r.z, Y27)
-		VPXORD(Y27, r.y, r.y)
-		VEXTRACTI32X4(U8(1), r.y, X27)
-		VPXORD(X27, r.x, r.x)
-	}
-	for range 2 {
-		VPCLMULQDQ(U8(0x00), reducer, X24, X27)
-		VPSHUFD(U8(0x4e), X24, X24)
-		VPXORD(X27, X24, X24)
-	}
-	VPXORD(X24, X25, X25)
+	sum(lanes{X24, Y24, Z24}, lanes{X25, Y25, Z25}, lanes{X27, Y27, Z27}, mid)
 	VPSHUFB(swap, X25, X25)
 	VMOVDQU32(X25, Mem{Base: state})
 	k.finish(groups)
-	for g := range groups {
-		s := k.group(g)
-		for i := range s {
-			VPXORD(Mem{Base: k.src, Disp: 64 * (4*g + i)}, s[3-i], s[3-i])
-			VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
-		}
-	}
+	k.store(groups, k.src)
 	ADDQ(U32(16*block*groups), k.src)
 	ADDQ(U32(16*block*groups), k.dst)
 	SUBQ(U32(16*groups), k.n)
 	JNZ(LabelRef("again"))
-	for i := range 29 {
-		VPXORD(emit.Zmm[i], emit.Zmm[i], emit.Zmm[i])
-	}
-	VZEROUPPER()
-	RET()
+	emit.Leave(29)
 }

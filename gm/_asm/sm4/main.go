@@ -146,25 +146,58 @@ type kernel struct {
 // work are registers for what a group does.
 func (k *kernel) work(g int) []VecPhysical { return emit.Zmm[20+4*(g%k.sets):] }
 
-func (k *kernel) group(g int) [4]VecPhysical { return [4]VecPhysical(emit.Zmm[4*g : 4*g+4]) }
+func (k *kernel) group(g int) []VecPhysical { return emit.Zmm[4*g : 4*g+4] }
 
-// turn transposes the 4 by 4 words in each of the four lanes.
-func turn(r [4]VecPhysical, t []VecPhysical) {
-	VPUNPCKLDQ(r[1], r[0], t[0])
-	VPUNPCKHDQ(r[1], r[0], t[1])
-	VPUNPCKLDQ(r[3], r[2], t[2])
-	VPUNPCKHDQ(r[3], r[2], t[3])
-	VPUNPCKLQDQ(t[2], t[0], r[0])
-	VPUNPCKHQDQ(t[2], t[0], r[1])
-	VPUNPCKLQDQ(t[3], t[1], r[2])
-	VPUNPCKHQDQ(t[3], t[1], r[3])
+// load takes the blocks of all groups, to which what tweaks points to is added, if it is
+// not nil.
+func (k *kernel) load(groups int, tweaks Register) {
+	for g := range groups {
+		s := k.group(g)
+		for i, r := range s {
+			VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
+			if tweaks != nil {
+				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, r, r)
+			}
+			VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
+		}
+		emit.Turn(s, k.work(g))
+	}
+}
+
+// count takes counters in place of blocks; last gives a group's last words, which are
+// those that count.
+func (k *kernel) count(groups int, iv Register, last func(r VecPhysical)) {
+	for g := range groups {
+		s := k.group(g)
+		for i := range 3 {
+			VPBROADCASTD(Mem{Base: iv, Disp: 4 * i}, s[i])
+		}
+		last(s[3])
+		for _, r := range s {
+			VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
+		}
+	}
+}
+
+// store gives the blocks of all groups, to which what add points to is added, if it is
+// not nil.
+func (k *kernel) store(groups int, add Register) {
+	for g := range groups {
+		s := k.group(g)
+		for i := range s {
+			if add != nil {
+				VPXORD(Mem{Base: add, Disp: 64 * (4*g + i)}, s[3-i], s[3-i])
+			}
+			VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
+		}
+	}
 }
 
 // rounds has all groups go through the 32 rounds, eight of them in a loop.
 func (k *kernel) rounds(groups int, label string) {
 	if groups == 1 {
 		s := k.group(0)
-		chain(k.rk, s[:], k.mats[:], emit.Zmm[20:26])
+		chain(k.rk, s, k.mats[:], emit.Zmm[20:26])
 		return
 	}
 	at, left := GP64(), GP64()
@@ -230,7 +263,7 @@ func (k *kernel) finish(groups int) {
 		for _, r := range s {
 			VGF2P8AFFINEQB_BCST(U8(0), k.out, r, r)
 		}
-		turn([4]VecPhysical{s[3], s[2], s[1], s[0]}, k.work(g))
+		emit.Turn([]VecPhysical{s[3], s[2], s[1], s[0]}, k.work(g))
 	}
 }
 
@@ -259,11 +292,7 @@ func (k *kernel) each(body func(groups int, label string)) {
 		JMP(LabelRef(again))
 		Label(over)
 	}
-	for i := range 29 {
-		VPXORD(emit.Zmm[i], emit.Zmm[i], emit.Zmm[i]) // nothing of the data stays
-	}
-	VZEROUPPER()
-	RET()
+	emit.Leave(29)
 }
 
 func main() {
@@ -276,22 +305,10 @@ func main() {
 	Doc("blocksAVX512 encrypts n blocks, a multiple of 16, or decrypts them with the keys in", "the opposite order. It takes AVX512F, BW and GFNI.")
 	k := newKernel(into, out, maps)
 	k.each(func(groups int, label string) {
-		for g := range groups {
-			s := k.group(g)
-			for i, r := range s {
-				VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
-				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
-			}
-			turn(s, k.work(g))
-		}
+		k.load(groups, nil)
 		k.rounds(groups, label)
 		k.finish(groups)
-		for g := range groups {
-			s := k.group(g)
-			for i := range s {
-				VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
-			}
-		}
+		k.store(groups, nil)
 	})
 
 	var lanes []uint32
@@ -301,8 +318,8 @@ func main() {
 		}
 	}
 	order := emit.Dwords("counterOrder", lanes)
-	next := emit.Dwords("counterNext", []uint32{16, 80})
-	swap := emit.Qwords("counterSwap", 0x0405060700010203, 0x0c0d0e0f08090a0b)
+	next := emit.Dwords("counterNext", []uint32{16})
+	swap := emit.Lanes("wordsSwapped", 0x0405060700010203, 0x0c0d0e0f08090a0b)
 	TEXT("ctrAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
 	Pragma("noescape")
 	Doc("ctrAVX512 adds the key stream to n blocks, a multiple of 16: the blocks that begin", "with iv, the last 32 bits of which count up and must not wrap. iv stays.")
@@ -314,27 +331,13 @@ func main() {
 	VPBROADCASTD(first, Z28)
 	VPADDD(order, Z28, Z28)
 	k.each(func(groups int, label string) {
-		for g := range groups {
-			s := k.group(g)
-			for i := range 3 {
-				VPBROADCASTD(Mem{Base: iv, Disp: 4 * i}, s[i])
-			}
-			VBROADCASTI32X4(swap, s[3])
-			VPSHUFB(s[3], Z28, s[3])
+		k.count(groups, iv, func(r VecPhysical) {
+			VPSHUFB(swap, Z28, r)
 			VPADDD_BCST(next, Z28, Z28)
-			for _, r := range s {
-				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
-			}
-		}
+		})
 		k.rounds(groups, label)
 		k.finish(groups)
-		for g := range groups {
-			s := k.group(g)
-			for i := range s {
-				VPXORD(Mem{Base: k.src, Disp: 64 * (4*g + i)}, s[3-i], s[3-i])
-				VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
-			}
-		}
+		k.store(groups, k.src)
 	})
 	TEXT("xtsAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, tweaks *byte)")
 	Pragma("noescape")
@@ -342,29 +345,16 @@ func main() {
 	k = newKernel(into, out, maps)
 	tweaks := Load(Param("tweaks"), GP64())
 	k.each(func(groups int, label string) {
-		for g := range groups {
-			s := k.group(g)
-			for i, r := range s {
-				VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
-				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, r, r)
-				VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
-			}
-			turn(s, k.work(g))
-		}
+		k.load(groups, tweaks)
 		k.rounds(groups, label)
 		k.finish(groups)
-		for g := range groups {
-			s := k.group(g)
-			for i := range s {
-				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, s[3-i], s[3-i])
-				VMOVDQU32(s[3-i], Mem{Base: k.dst, Disp: 64 * (4*g + i)})
-			}
-		}
+		k.store(groups, tweaks)
 		ADDQ(U32(16*block*groups), tweaks)
 	})
 	serial()
 	powers()
-	ghash()
-	gcm(into, out, maps, order)
+	turned := emit.Lanes("blocksTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
+	ghash(turned)
+	gcm(into, out, maps, order, swap, turned)
 	Generate()
 }
