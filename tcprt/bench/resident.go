@@ -144,19 +144,7 @@ func (p *program) stream(ctx context.Context, to io.Writer, begun chan<- struct{
 // each request that redis can answer: the most memory that it has at any time, and its
 // CPU, which is that of all its rooms.
 func (b *bencher) resident(ctx context.Context) ([]benchfmt.Result, error) {
-	s, err := redisServer()
-	if err != nil {
-		return nil, err
-	}
-	defer s.stop()
-	n := b.requests()
-	var rss, cpu []float64
-	rounds := min(b.Rounds, 5) // each takes half a minute
-	_, err = b.rounds(ctx, rounds, func() (float64, error) {
-		mib, us, err := b.residentOnce(ctx, s, n)
-		rss, cpu = append(rss, mib), append(cpu, us)
-		return 0, err
-	})
+	rss, cpu, err := b.busy(ctx, 5, b.residentOnce) // each takes half a minute
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +152,23 @@ func (b *bencher) resident(ctx context.Context) ([]benchfmt.Result, error) {
 		benchfmt.Worst("agent-rss", "the whole agent's resident memory while it records every GET of a busy redis, both sides; the most at any time", "MiB", "<=48", rss),
 		benchfmt.Single("agent-cpu-record", "the whole agent's CPU per record in that: read, counted, kept, compressed and sent", "µs", "<=0.5", cpu),
 	}, nil
+}
+
+// busy gives memory, MiB, and CPU per record, µs, that once measures with a redis for so
+// many GETs, in each of most rounds at the most.
+func (b *bencher) busy(ctx context.Context, most int, once func(ctx context.Context, s *server, n int) (mib, us float64, err error)) (rss, cpu []float64, err error) {
+	s, err := redisServer()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.stop()
+	n := b.requests()
+	_, err = b.rounds(ctx, min(b.Rounds, most), func() (float64, error) {
+		mib, us, err := once(ctx, s, n)
+		rss, cpu = append(rss, mib), append(cpu, us)
+		return 0, err
+	})
+	return rss, cpu, err
 }
 
 func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us float64, err error) {
@@ -194,18 +199,7 @@ func (b *bencher) residentOnce(ctx context.Context, s *server, n int) (mib, us f
 
 // recorder measures anole tcprt record where no agent runs.
 func (b *bencher) recorder(ctx context.Context) ([]benchfmt.Result, error) {
-	s, err := redisServer()
-	if err != nil {
-		return nil, err
-	}
-	defer s.stop()
-	n := b.requests()
-	var rss, cpu []float64
-	_, err = b.rounds(ctx, min(b.Rounds, 7), func() (float64, error) {
-		mib, us, err := b.recorderOnce(ctx, s, n)
-		rss, cpu = append(rss, mib), append(cpu, us)
-		return 0, err
-	})
+	rss, cpu, err := b.busy(ctx, 7, b.recorderOnce)
 	if err != nil {
 		return nil, err
 	}

@@ -97,18 +97,6 @@ func (m *Module) endRecording(w http.ResponseWriter, r *http.Request) {
 	core.Answer(w, struct{}{}, nil)
 }
 
-// losses counts what a recording lacks.
-type losses struct {
-	o      *observer.Observer
-	tap    *observer.Tap
-	before uint64 // that the kernel had dropped when it began
-}
-
-func (l *losses) count() (uint64, error) {
-	now, err := l.o.Dropped()
-	return l.tap.Lost() + max(now, l.before) - l.before, err
-}
-
 func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer.Tap, over <-chan struct{}, w http.ResponseWriter) error {
 	out, err := trt.NewWriter(w, o.Header())
 	if err != nil {
@@ -121,9 +109,15 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 	}
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	named, lost := time.Now(), losses{o: o, tap: tap}
-	if lost.before, err = o.Dropped(); err != nil {
+	named := time.Now()
+	before, err := o.Dropped()
+	if err != nil {
 		return err
+	}
+	// told writes what there is, and how much is not.
+	told := func() error {
+		now, err := o.Dropped()
+		return errors.Join(err, out.Lost(tap.Lost()+max(now, before)-before), out.Flush())
 	}
 	write := func(batch []tcprt.Record) error {
 		for i := range batch {
@@ -154,8 +148,7 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 					return err
 				}
 			}
-			n, err := lost.count()
-			return errors.Join(err, out.Lost(n), out.Flush())
+			return told()
 		case now := <-tick.C:
 			if m.running() != o {
 				panic(http.ErrAbortHandler) // so that the client does not take it for the end
@@ -166,11 +159,7 @@ func (m *Module) stream(ctx context.Context, o *observer.Observer, tap *observer
 					return err
 				}
 			}
-			n, err := lost.count()
-			if err == nil {
-				err = out.Lost(n)
-			}
-			if err := errors.Join(err, out.Flush(), flush()); err != nil {
+			if err := errors.Join(told(), flush()); err != nil {
 				return err
 			}
 		}
@@ -259,14 +248,14 @@ func recordTo(cmd *cobra.Command, path string, length time.Duration, kept bool) 
 			time.Sleep(200 * time.Millisecond)
 		}
 	}()
-	if !alone {
-		stop := context.AfterFunc(ctx, func() { endRecording(sent, env, id, leave) })
-		defer stop()
-	}
 	if alone {
 		err = recordAlone(ctx, own, out)
-	} else if _, err = io.Copy(out, body); ctx.Err() == nil && err == nil {
-		err = core.Exit(core.ExitUnreachable, errors.New("the agent ended; what came until then is recorded"))
+	} else {
+		stop := context.AfterFunc(ctx, func() { askForEnd(sent, env, id, leave) })
+		defer stop()
+		if _, err = io.Copy(out, body); ctx.Err() == nil && err == nil {
+			err = core.Exit(core.ExitUnreachable, errors.New("the agent ended; what came until then is recorded"))
+		}
 	}
 	if ctx.Err() != nil && !alone {
 		err = nil // it was to end
@@ -283,8 +272,8 @@ func recordTo(cmd *cobra.Command, path string, length time.Duration, kept bool) 
 	return err
 }
 
-// endRecording asks the agent to send what is left and to end; one that does not is left.
-func endRecording(ctx context.Context, env *core.Env, id string, leave func()) {
+// askForEnd asks the agent to send what is left and to end; one that does not is left.
+func askForEnd(ctx context.Context, env *core.Env, id string, leave func()) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	body, err := env.Send(ctx, http.MethodDelete, "tcprt/record", url.Values{"id": {id}}, nil)
