@@ -179,10 +179,16 @@ need_containers() {
   say "no container runtimes, the tests that need them skip"
 }
 
+# Room gm's third parties of later releases.
+need_peers() {
+  if command -v dpkg-deb >/dev/null && scripts/peers.sh; then return 0; fi
+  say "no programs of later releases, the tests that need them skip"
+}
+
 case "${1:-go}" in
   go) need_go ;;
-  test) need_go; need_tools "$test_tools"; need_containers ;;
+  test) need_go; need_tools "$test_tools"; need_containers; need_peers ;;
   vm) need_go; need_tools "$vm_tools" ;;
-  bench) need_go; need_tools "$test_tools"; need_tools "$bench_tools" ;;
+  bench) need_go; need_tools "$test_tools"; need_tools "$bench_tools"; need_peers ;;
   *) say "usage: setup.sh go|test|vm|bench"; exit 2 ;;
 esac

@@ -57,6 +57,36 @@ func NeedTool(t testing.TB, name string) string {
 	return path
 }
 
+// NeedPeer gives the path of a program that scripts/peers.sh unpacks, or skips the test
+// without it.
+func NeedPeer(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(root(t), ".cache", "peers", "bin", name)
+	if _, err := os.Stat(path); err != nil {
+		Need(t, &feature.UnsupportedError{Feature: name, Reason: feature.NoPeer, Need: "the program " + name, Fix: "scripts/peers.sh", Err: err})
+	}
+	return path
+}
+
+// root is the folder of this module's go.mod, in or above which the test runs.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod above the test")
+		}
+		dir = up
+	}
+}
+
 // SelectEnv lists, with commas, the kinds of tests that are run beside the
 // plain ones: kernel, vm, peer, slow.
 const SelectEnv = "ANOLE_TEST"

@@ -1,0 +1,5 @@
+//go:build !no_gm
+
+package all
+
+import _ "github.com/anole-os/anole/gm/module"
