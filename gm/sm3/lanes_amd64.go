@@ -7,15 +7,31 @@ import (
 	"github.com/anole-os/anole/gm/internal/impl"
 )
 
-var implementations = map[impl.Level]sumMany{impl.Generic: oneByOne, impl.AVX512: sideBySide}
+var implementations = map[impl.Level]kernel{
+	impl.Generic: {many: oneByOne},
+	impl.AVX2:    {byAVX2, sideBySide(inHalves)},
+	impl.AVX512:  {byAVX512, sideBySide(whole)},
+}
+
+// wide takes n blocks of each of the first so many of 16 messages, or of more of them.
+type wide func(state *[8][width]uint32, messages *[width]*byte, n, lanes int)
+
+func whole(state *[8][width]uint32, messages *[width]*byte, n, _ int) {
+	blocks16AVX512(state, messages, n)
+}
+
+func inHalves(state *[8][width]uint32, messages *[width]*byte, n, lanes int) {
+	blocks8AVX2(state, messages, n, 0)
+	if lanes > width/2 {
+		blocks8AVX2(state, messages, n, 1)
+	}
+}
 
 // width is how many messages are hashed side by side.
 const width = 16
 
 // few messages are hashed sooner one by one.
 const few = 4
-
-var start = [8]uint32{0x7380166f, 0x4914b2b9, 0x172442d7, 0xda8a0600, 0xa96f30bc, 0x163138aa, 0xe38dee4d, 0xb0fb0e4e}
 
 // lane is a message under way: its whole blocks, then the last ones, which are made up.
 type lane struct {
@@ -71,12 +87,22 @@ func (l *lane) took(n int) (over bool) {
 	return l.ends == 0
 }
 
-func sideBySide(dst [][Size]byte, messages [][]byte) {
-	if len(messages) < few {
-		oneByOne(dst, messages)
-		return
+// sideBySide is SumMany by such a kernel.
+func sideBySide(blocks wide) func([][Size]byte, [][]byte) {
+	return func(dst [][Size]byte, messages [][]byte) {
+		if len(messages) < few {
+			oneByOne(dst, messages)
+			return
+		}
+		l := pool.Get().(*lanes)
+		l.run(blocks, dst, messages)
+		*l = lanes{}
+		pool.Put(l)
 	}
-	l := pool.Get().(*lanes)
+}
+
+// run puts the messages on lanes, each as soon as one is free.
+func (l *lanes) run(blocks wide, dst [][Size]byte, messages [][]byte) {
 	next, busy := 0, 0
 	for i := range l.lane {
 		l.lane[i].message = -1
@@ -87,24 +113,8 @@ func sideBySide(dst [][Size]byte, messages [][]byte) {
 		}
 	}
 	for busy > 0 {
-		// All go as far as the shortest piece does. Those without a message go with
-		// another's, for nothing.
-		shortest, some := 0, (*byte)(nil)
-		for i := range l.lane {
-			if lane := &l.lane[i]; lane.message >= 0 {
-				piece := lane.next()
-				l.at[i], some = &piece[0], &piece[0]
-				if shortest == 0 || len(piece) < shortest {
-					shortest = len(piece)
-				}
-			}
-		}
-		for i := range l.lane {
-			if l.lane[i].message < 0 {
-				l.at[i] = some
-			}
-		}
-		blocks16AVX512(&l.state, &l.at, shortest/BlockSize)
+		shortest, busiest := l.aim()
+		blocks(&l.state, &l.at, shortest/BlockSize, busiest)
 		for i := range l.lane {
 			lane := &l.lane[i]
 			if lane.message < 0 || !lane.took(shortest) {
@@ -122,6 +132,27 @@ func sideBySide(dst [][Size]byte, messages [][]byte) {
 			}
 		}
 	}
-	*l = lanes{}
-	pool.Put(l)
+}
+
+// aim points at the next piece of each lane's message, of which all go as far as the
+// shortest does. Lanes without a message go with another's, for nothing. It gives how many
+// lanes there are up to the last that has one.
+func (l *lanes) aim() (shortest, busiest int) {
+	var some *byte
+	for i := range l.lane {
+		if lane := &l.lane[i]; lane.message >= 0 {
+			piece := lane.next()
+			l.at[i], some = &piece[0], &piece[0]
+			if shortest == 0 || len(piece) < shortest {
+				shortest = len(piece)
+			}
+			busiest = i + 1
+		}
+	}
+	for i := range l.lane {
+		if l.lane[i].message < 0 {
+			l.at[i] = some
+		}
+	}
+	return shortest, busiest
 }

@@ -1,10 +1,6 @@
 package sm3
 
 import (
-	"hash"
-
-	one "github.com/emmansun/gmsm/sm3"
-
 	"github.com/anole-os/anole/gm/internal/impl"
 )
 
@@ -14,11 +10,22 @@ const (
 	BlockSize = 64
 )
 
-// New begins a hash.
-func New() hash.Hash { return one.New() }
+// kernel is an implementation.
+type kernel struct {
+	blocks int // of one message
+	many   func(dst [][Size]byte, messages [][]byte)
+}
 
-// Sum hashes a message.
-func Sum(message []byte) [Size]byte { return one.Sum(message) }
+var (
+	chosen kernel
+	level  impl.Level
+)
+
+// In init, as the kernels themselves go back to what was chosen.
+func init() { chosen, level = impl.Choose(implementations) }
+
+// Implementation names the one that is taken.
+func Implementation() string { return level.String() }
 
 // SumMany hashes messages, the i-th to dst[i]. It takes the least time where there are
 // many of about one length. It panics where dst is shorter than messages.
@@ -26,19 +33,11 @@ func SumMany(dst [][Size]byte, messages [][]byte) {
 	if len(dst) < len(messages) {
 		panic("sm3: fewer places than messages")
 	}
-	many(dst, messages)
+	chosen.many(dst, messages)
 }
-
-// sumMany is an implementation of SumMany.
-type sumMany func(dst [][Size]byte, messages [][]byte)
-
-var many, level = impl.Choose(implementations)
-
-// Implementation names the one of SumMany that is taken.
-func Implementation() string { return level.String() }
 
 func oneByOne(dst [][Size]byte, messages [][]byte) {
 	for i, m := range messages {
-		dst[i] = one.Sum(m)
+		dst[i] = Sum(m)
 	}
 }

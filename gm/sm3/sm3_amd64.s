@@ -1963,3 +1963,8448 @@ block:
 	VPXORD          Z31, Z31, Z31
 	VZEROUPPER
 	RET
+
+// func blocks8AVX2(state *[8][16]uint32, messages *[16]*byte, n int, half int)
+// Requires: AVX, AVX2
+TEXT ·blocks8AVX2(SB), $512-32
+	MOVQ    state+0(FP), AX
+	MOVQ    messages+8(FP), CX
+	MOVQ    n+16(FP), DX
+	MOVQ    half+24(FP), BX
+	SHLQ    $0x05, BX
+	ADDQ    BX, AX
+	LEAQ    (CX)(BX*2), CX
+	XORQ    BX, BX
+	VMOVDQU (AX), Y0
+	VMOVDQU 64(AX), Y1
+	VMOVDQU 128(AX), Y2
+	VMOVDQU 192(AX), Y3
+	VMOVDQU 256(AX), Y4
+	VMOVDQU 320(AX), Y5
+	VMOVDQU 384(AX), Y6
+	VMOVDQU 448(AX), Y7
+
+eightBlock:
+	MOVQ           (CX), SI
+	VMOVDQU        (SI)(BX*1), Y8
+	MOVQ           8(CX), SI
+	VMOVDQU        (SI)(BX*1), Y9
+	MOVQ           16(CX), SI
+	VMOVDQU        (SI)(BX*1), Y10
+	MOVQ           24(CX), SI
+	VMOVDQU        (SI)(BX*1), Y11
+	VPUNPCKLDQ     Y9, Y8, Y12
+	VPUNPCKHDQ     Y9, Y8, Y13
+	VPUNPCKLDQ     Y11, Y10, Y14
+	VPUNPCKHDQ     Y11, Y10, Y15
+	VPUNPCKLQDQ    Y14, Y12, Y8
+	VPUNPCKHQDQ    Y14, Y12, Y9
+	VPUNPCKLQDQ    Y15, Y13, Y10
+	VPUNPCKHQDQ    Y15, Y13, Y11
+	VBROADCASTI128 wordsSwapped<>+0(SB), Y12
+	VPSHUFB        Y12, Y8, Y8
+	VEXTRACTI128   $0x00, Y8, (SP)
+	VEXTRACTI128   $0x01, Y8, 128(SP)
+	VPSHUFB        Y12, Y9, Y9
+	VEXTRACTI128   $0x00, Y9, 32(SP)
+	VEXTRACTI128   $0x01, Y9, 160(SP)
+	VPSHUFB        Y12, Y10, Y10
+	VEXTRACTI128   $0x00, Y10, 64(SP)
+	VEXTRACTI128   $0x01, Y10, 192(SP)
+	VPSHUFB        Y12, Y11, Y11
+	VEXTRACTI128   $0x00, Y11, 96(SP)
+	VEXTRACTI128   $0x01, Y11, 224(SP)
+	MOVQ           32(CX), SI
+	VMOVDQU        (SI)(BX*1), Y8
+	MOVQ           40(CX), SI
+	VMOVDQU        (SI)(BX*1), Y9
+	MOVQ           48(CX), SI
+	VMOVDQU        (SI)(BX*1), Y10
+	MOVQ           56(CX), SI
+	VMOVDQU        (SI)(BX*1), Y11
+	VPUNPCKLDQ     Y9, Y8, Y12
+	VPUNPCKHDQ     Y9, Y8, Y13
+	VPUNPCKLDQ     Y11, Y10, Y14
+	VPUNPCKHDQ     Y11, Y10, Y15
+	VPUNPCKLQDQ    Y14, Y12, Y8
+	VPUNPCKHQDQ    Y14, Y12, Y9
+	VPUNPCKLQDQ    Y15, Y13, Y10
+	VPUNPCKHQDQ    Y15, Y13, Y11
+	VBROADCASTI128 wordsSwapped<>+0(SB), Y12
+	VPSHUFB        Y12, Y8, Y8
+	VEXTRACTI128   $0x00, Y8, 16(SP)
+	VEXTRACTI128   $0x01, Y8, 144(SP)
+	VPSHUFB        Y12, Y9, Y9
+	VEXTRACTI128   $0x00, Y9, 48(SP)
+	VEXTRACTI128   $0x01, Y9, 176(SP)
+	VPSHUFB        Y12, Y10, Y10
+	VEXTRACTI128   $0x00, Y10, 80(SP)
+	VEXTRACTI128   $0x01, Y10, 208(SP)
+	VPSHUFB        Y12, Y11, Y11
+	VEXTRACTI128   $0x00, Y11, 112(SP)
+	VEXTRACTI128   $0x01, Y11, 240(SP)
+	MOVQ           (CX), SI
+	VMOVDQU        32(SI)(BX*1), Y8
+	MOVQ           8(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y9
+	MOVQ           16(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y10
+	MOVQ           24(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y11
+	VPUNPCKLDQ     Y9, Y8, Y12
+	VPUNPCKHDQ     Y9, Y8, Y13
+	VPUNPCKLDQ     Y11, Y10, Y14
+	VPUNPCKHDQ     Y11, Y10, Y15
+	VPUNPCKLQDQ    Y14, Y12, Y8
+	VPUNPCKHQDQ    Y14, Y12, Y9
+	VPUNPCKLQDQ    Y15, Y13, Y10
+	VPUNPCKHQDQ    Y15, Y13, Y11
+	VBROADCASTI128 wordsSwapped<>+0(SB), Y12
+	VPSHUFB        Y12, Y8, Y8
+	VEXTRACTI128   $0x00, Y8, 256(SP)
+	VEXTRACTI128   $0x01, Y8, 384(SP)
+	VPSHUFB        Y12, Y9, Y9
+	VEXTRACTI128   $0x00, Y9, 288(SP)
+	VEXTRACTI128   $0x01, Y9, 416(SP)
+	VPSHUFB        Y12, Y10, Y10
+	VEXTRACTI128   $0x00, Y10, 320(SP)
+	VEXTRACTI128   $0x01, Y10, 448(SP)
+	VPSHUFB        Y12, Y11, Y11
+	VEXTRACTI128   $0x00, Y11, 352(SP)
+	VEXTRACTI128   $0x01, Y11, 480(SP)
+	MOVQ           32(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y8
+	MOVQ           40(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y9
+	MOVQ           48(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y10
+	MOVQ           56(CX), SI
+	VMOVDQU        32(SI)(BX*1), Y11
+	VPUNPCKLDQ     Y9, Y8, Y12
+	VPUNPCKHDQ     Y9, Y8, Y13
+	VPUNPCKLDQ     Y11, Y10, Y14
+	VPUNPCKHDQ     Y11, Y10, Y15
+	VPUNPCKLQDQ    Y14, Y12, Y8
+	VPUNPCKHQDQ    Y14, Y12, Y9
+	VPUNPCKLQDQ    Y15, Y13, Y10
+	VPUNPCKHQDQ    Y15, Y13, Y11
+	VBROADCASTI128 wordsSwapped<>+0(SB), Y12
+	VPSHUFB        Y12, Y8, Y8
+	VEXTRACTI128   $0x00, Y8, 272(SP)
+	VEXTRACTI128   $0x01, Y8, 400(SP)
+	VPSHUFB        Y12, Y9, Y9
+	VEXTRACTI128   $0x00, Y9, 304(SP)
+	VEXTRACTI128   $0x01, Y9, 432(SP)
+	VPSHUFB        Y12, Y10, Y10
+	VEXTRACTI128   $0x00, Y10, 336(SP)
+	VEXTRACTI128   $0x01, Y10, 464(SP)
+	VPSHUFB        Y12, Y11, Y11
+	VEXTRACTI128   $0x00, Y11, 368(SP)
+	VEXTRACTI128   $0x01, Y11, 496(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+0(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        (SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          128(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPXOR          Y0, Y1, Y10
+	VPXOR          Y2, Y10, Y10
+	VPXOR          Y4, Y5, Y11
+	VPXOR          Y6, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+4(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        32(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          160(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPXOR          Y3, Y0, Y10
+	VPXOR          Y1, Y10, Y10
+	VPXOR          Y7, Y4, Y11
+	VPXOR          Y5, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+8(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        64(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          192(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPXOR          Y2, Y3, Y10
+	VPXOR          Y0, Y10, Y10
+	VPXOR          Y6, Y7, Y11
+	VPXOR          Y4, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+12(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        96(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          224(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPXOR          Y1, Y2, Y10
+	VPXOR          Y3, Y10, Y10
+	VPXOR          Y5, Y6, Y11
+	VPXOR          Y7, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+16(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        128(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          256(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPXOR          Y0, Y1, Y10
+	VPXOR          Y2, Y10, Y10
+	VPXOR          Y4, Y5, Y11
+	VPXOR          Y6, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+20(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        160(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          288(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPXOR          Y3, Y0, Y10
+	VPXOR          Y1, Y10, Y10
+	VPXOR          Y7, Y4, Y11
+	VPXOR          Y5, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+24(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        192(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          320(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPXOR          Y2, Y3, Y10
+	VPXOR          Y0, Y10, Y10
+	VPXOR          Y6, Y7, Y11
+	VPXOR          Y4, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+28(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        224(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          352(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPXOR          Y1, Y2, Y10
+	VPXOR          Y3, Y10, Y10
+	VPXOR          Y5, Y6, Y11
+	VPXOR          Y7, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+32(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        256(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          384(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPXOR          Y0, Y1, Y10
+	VPXOR          Y2, Y10, Y10
+	VPXOR          Y4, Y5, Y11
+	VPXOR          Y6, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+36(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        288(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          416(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPXOR          Y3, Y0, Y10
+	VPXOR          Y1, Y10, Y10
+	VPXOR          Y7, Y4, Y11
+	VPXOR          Y5, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+40(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        320(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          448(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPXOR          Y2, Y3, Y10
+	VPXOR          Y0, Y10, Y10
+	VPXOR          Y6, Y7, Y11
+	VPXOR          Y4, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+44(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        352(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          480(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPXOR          Y1, Y2, Y10
+	VPXOR          Y3, Y10, Y10
+	VPXOR          Y5, Y6, Y11
+	VPXOR          Y7, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          320(SP), Y9, Y9
+	VMOVDQU        Y9, (SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+48(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        384(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          (SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPXOR          Y0, Y1, Y10
+	VPXOR          Y2, Y10, Y10
+	VPXOR          Y4, Y5, Y11
+	VPXOR          Y6, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          352(SP), Y9, Y9
+	VMOVDQU        Y9, 32(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+52(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        416(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          32(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPXOR          Y3, Y0, Y10
+	VPXOR          Y1, Y10, Y10
+	VPXOR          Y7, Y4, Y11
+	VPXOR          Y5, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          384(SP), Y9, Y9
+	VMOVDQU        Y9, 64(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+56(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        448(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          64(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPXOR          Y2, Y3, Y10
+	VPXOR          Y0, Y10, Y10
+	VPXOR          Y6, Y7, Y11
+	VPXOR          Y4, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          416(SP), Y9, Y9
+	VMOVDQU        Y9, 96(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+60(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        480(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          96(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPXOR          Y1, Y2, Y10
+	VPXOR          Y3, Y10, Y10
+	VPXOR          Y5, Y6, Y11
+	VPXOR          Y7, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        32(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          128(SP), Y8, Y8
+	VPXOR          352(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        224(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          448(SP), Y9, Y9
+	VMOVDQU        Y9, 128(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+64(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        (SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          128(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        64(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          160(SP), Y8, Y8
+	VPXOR          384(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        256(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          480(SP), Y9, Y9
+	VMOVDQU        Y9, 160(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+68(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        32(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          160(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          192(SP), Y8, Y8
+	VPXOR          416(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        288(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          (SP), Y9, Y9
+	VMOVDQU        Y9, 192(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+72(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        64(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          192(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPXOR          448(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        320(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          32(SP), Y9, Y9
+	VMOVDQU        Y9, 224(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+76(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        96(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          224(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPXOR          480(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        352(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          64(SP), Y9, Y9
+	VMOVDQU        Y9, 256(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+80(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        128(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          256(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        384(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          96(SP), Y9, Y9
+	VMOVDQU        Y9, 288(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+84(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        160(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          288(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        224(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          128(SP), Y9, Y9
+	VMOVDQU        Y9, 320(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+88(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        192(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          320(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        256(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          352(SP), Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          160(SP), Y9, Y9
+	VMOVDQU        Y9, 352(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+92(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        224(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          352(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        288(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          384(SP), Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          192(SP), Y9, Y9
+	VMOVDQU        Y9, 384(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+96(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        256(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          384(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        320(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          416(SP), Y8, Y8
+	VPXOR          128(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          224(SP), Y9, Y9
+	VMOVDQU        Y9, 416(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+100(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        288(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          416(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        352(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          448(SP), Y8, Y8
+	VPXOR          160(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        32(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          256(SP), Y9, Y9
+	VMOVDQU        Y9, 448(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+104(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        320(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          448(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        384(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          480(SP), Y8, Y8
+	VPXOR          192(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        64(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          288(SP), Y9, Y9
+	VMOVDQU        Y9, 480(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+108(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        352(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          480(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          320(SP), Y9, Y9
+	VMOVDQU        Y9, (SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+112(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        384(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          (SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          352(SP), Y9, Y9
+	VMOVDQU        Y9, 32(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+116(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        416(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          32(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          384(SP), Y9, Y9
+	VMOVDQU        Y9, 64(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+120(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        448(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          64(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          416(SP), Y9, Y9
+	VMOVDQU        Y9, 96(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+124(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        480(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          96(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        32(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          128(SP), Y8, Y8
+	VPXOR          352(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        224(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          448(SP), Y9, Y9
+	VMOVDQU        Y9, 128(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+128(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        (SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          128(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        64(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          160(SP), Y8, Y8
+	VPXOR          384(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        256(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          480(SP), Y9, Y9
+	VMOVDQU        Y9, 160(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+132(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        32(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          160(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          192(SP), Y8, Y8
+	VPXOR          416(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        288(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          (SP), Y9, Y9
+	VMOVDQU        Y9, 192(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+136(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        64(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          192(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPXOR          448(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        320(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          32(SP), Y9, Y9
+	VMOVDQU        Y9, 224(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+140(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        96(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          224(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPXOR          480(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        352(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          64(SP), Y9, Y9
+	VMOVDQU        Y9, 256(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+144(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        128(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          256(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        384(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          96(SP), Y9, Y9
+	VMOVDQU        Y9, 288(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+148(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        160(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          288(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        224(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          128(SP), Y9, Y9
+	VMOVDQU        Y9, 320(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+152(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        192(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          320(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        256(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          352(SP), Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          160(SP), Y9, Y9
+	VMOVDQU        Y9, 352(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+156(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        224(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          352(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        288(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          384(SP), Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          192(SP), Y9, Y9
+	VMOVDQU        Y9, 384(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+160(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        256(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          384(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        320(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          416(SP), Y8, Y8
+	VPXOR          128(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          224(SP), Y9, Y9
+	VMOVDQU        Y9, 416(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+164(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        288(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          416(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        352(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          448(SP), Y8, Y8
+	VPXOR          160(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        32(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          256(SP), Y9, Y9
+	VMOVDQU        Y9, 448(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+168(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        320(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          448(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        384(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          480(SP), Y8, Y8
+	VPXOR          192(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        64(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          288(SP), Y9, Y9
+	VMOVDQU        Y9, 480(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+172(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        352(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          480(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          320(SP), Y9, Y9
+	VMOVDQU        Y9, (SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+176(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        384(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          (SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          352(SP), Y9, Y9
+	VMOVDQU        Y9, 32(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+180(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        416(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          32(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          384(SP), Y9, Y9
+	VMOVDQU        Y9, 64(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+184(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        448(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          64(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          416(SP), Y9, Y9
+	VMOVDQU        Y9, 96(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+188(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        480(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          96(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        32(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          128(SP), Y8, Y8
+	VPXOR          352(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        224(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          448(SP), Y9, Y9
+	VMOVDQU        Y9, 128(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+192(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        (SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          128(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        64(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          160(SP), Y8, Y8
+	VPXOR          384(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        256(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          480(SP), Y9, Y9
+	VMOVDQU        Y9, 160(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+196(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        32(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          160(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          192(SP), Y8, Y8
+	VPXOR          416(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        288(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          (SP), Y9, Y9
+	VMOVDQU        Y9, 192(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+200(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        64(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          192(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPXOR          448(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        320(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          32(SP), Y9, Y9
+	VMOVDQU        Y9, 224(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+204(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        96(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          224(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPXOR          480(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        352(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          64(SP), Y9, Y9
+	VMOVDQU        Y9, 256(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+208(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        128(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          256(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        384(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          96(SP), Y9, Y9
+	VMOVDQU        Y9, 288(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+212(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        160(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          288(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        224(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          128(SP), Y9, Y9
+	VMOVDQU        Y9, 320(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+216(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        192(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          320(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        256(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          352(SP), Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          160(SP), Y9, Y9
+	VMOVDQU        Y9, 352(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+220(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        224(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          352(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        288(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          384(SP), Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          192(SP), Y9, Y9
+	VMOVDQU        Y9, 384(SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+224(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        256(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          384(SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        320(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          416(SP), Y8, Y8
+	VPXOR          128(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          224(SP), Y9, Y9
+	VMOVDQU        Y9, 416(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+228(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        288(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          416(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        352(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          448(SP), Y8, Y8
+	VPXOR          160(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        32(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          256(SP), Y9, Y9
+	VMOVDQU        Y9, 448(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+232(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        320(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          448(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        384(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          480(SP), Y8, Y8
+	VPXOR          192(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        64(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          288(SP), Y9, Y9
+	VMOVDQU        Y9, 480(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+236(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        352(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          480(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VMOVDQU        416(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          (SP), Y8, Y8
+	VPXOR          224(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        96(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          320(SP), Y9, Y9
+	VMOVDQU        Y9, (SP)
+	VPSLLD         $0x0c, Y0, Y12
+	VPSRLD         $0x14, Y0, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+240(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        384(SP), Y10
+	VPADDD         Y10, Y7, Y7
+	VPXOR          (SP), Y10, Y10
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y7, Y7
+	VPADDD         Y8, Y3, Y3
+	VPOR           Y0, Y1, Y10
+	VPAND          Y2, Y10, Y10
+	VPAND          Y0, Y1, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y4, Y5, Y11
+	VPANDN         Y6, Y4, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y11, Y7, Y7
+	VPSLLD         $0x09, Y7, Y12
+	VPSRLD         $0x17, Y7, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y7, Y12
+	VPSRLD         $0x0f, Y7, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y7, Y7
+	VPXOR          Y11, Y7, Y7
+	VPSLLD         $0x09, Y1, Y12
+	VPSRLD         $0x17, Y1, Y1
+	VPOR           Y12, Y1, Y1
+	VPSLLD         $0x13, Y5, Y12
+	VPSRLD         $0x0d, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VMOVDQU        448(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          32(SP), Y8, Y8
+	VPXOR          256(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        128(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          352(SP), Y9, Y9
+	VMOVDQU        Y9, 32(SP)
+	VPSLLD         $0x0c, Y3, Y12
+	VPSRLD         $0x14, Y3, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+244(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y7, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        416(SP), Y10
+	VPADDD         Y10, Y6, Y6
+	VPXOR          32(SP), Y10, Y10
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y9, Y6, Y6
+	VPADDD         Y8, Y2, Y2
+	VPOR           Y3, Y0, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y3, Y0, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y7, Y4, Y11
+	VPANDN         Y5, Y7, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y2, Y2
+	VPADDD         Y11, Y6, Y6
+	VPSLLD         $0x09, Y6, Y12
+	VPSRLD         $0x17, Y6, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y6, Y12
+	VPSRLD         $0x0f, Y6, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y6, Y6
+	VPXOR          Y11, Y6, Y6
+	VPSLLD         $0x09, Y0, Y12
+	VPSRLD         $0x17, Y0, Y0
+	VPOR           Y12, Y0, Y0
+	VPSLLD         $0x13, Y4, Y12
+	VPSRLD         $0x0d, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VMOVDQU        480(SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          64(SP), Y8, Y8
+	VPXOR          288(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        160(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          384(SP), Y9, Y9
+	VMOVDQU        Y9, 64(SP)
+	VPSLLD         $0x0c, Y2, Y12
+	VPSRLD         $0x14, Y2, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+248(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        448(SP), Y10
+	VPADDD         Y10, Y5, Y5
+	VPXOR          64(SP), Y10, Y10
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y9, Y5, Y5
+	VPADDD         Y8, Y1, Y1
+	VPOR           Y2, Y3, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          Y2, Y3, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y6, Y7, Y11
+	VPANDN         Y4, Y6, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y1, Y1
+	VPADDD         Y11, Y5, Y5
+	VPSLLD         $0x09, Y5, Y12
+	VPSRLD         $0x17, Y5, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y5, Y12
+	VPSRLD         $0x0f, Y5, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y5, Y5
+	VPXOR          Y11, Y5, Y5
+	VPSLLD         $0x09, Y3, Y12
+	VPSRLD         $0x17, Y3, Y3
+	VPOR           Y12, Y3, Y3
+	VPSLLD         $0x13, Y7, Y12
+	VPSRLD         $0x0d, Y7, Y7
+	VPOR           Y12, Y7, Y7
+	VMOVDQU        (SP), Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          96(SP), Y8, Y8
+	VPXOR          320(SP), Y8, Y8
+	VPSLLD         $0x0f, Y8, Y10
+	VPSRLD         $0x11, Y8, Y9
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y8, Y9, Y9
+	VPSLLD         $0x17, Y8, Y10
+	VPSRLD         $0x09, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VMOVDQU        192(SP), Y8
+	VPSLLD         $0x07, Y8, Y10
+	VPSRLD         $0x19, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y8, Y9, Y9
+	VPXOR          416(SP), Y9, Y9
+	VMOVDQU        Y9, 96(SP)
+	VPSLLD         $0x0c, Y1, Y12
+	VPSRLD         $0x14, Y1, Y8
+	VPOR           Y12, Y8, Y8
+	VPBROADCASTD   roundConstants<>+252(SB), Y9
+	VPADDD         Y8, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VPSLLD         $0x07, Y9, Y12
+	VPSRLD         $0x19, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y9, Y8, Y8
+	VMOVDQU        480(SP), Y10
+	VPADDD         Y10, Y4, Y4
+	VPXOR          96(SP), Y10, Y10
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y9, Y4, Y4
+	VPADDD         Y8, Y0, Y0
+	VPOR           Y1, Y2, Y10
+	VPAND          Y3, Y10, Y10
+	VPAND          Y1, Y2, Y12
+	VPOR           Y12, Y10, Y10
+	VPAND          Y5, Y6, Y11
+	VPANDN         Y7, Y5, Y12
+	VPOR           Y12, Y11, Y11
+	VPADDD         Y10, Y0, Y0
+	VPADDD         Y11, Y4, Y4
+	VPSLLD         $0x09, Y4, Y12
+	VPSRLD         $0x17, Y4, Y10
+	VPOR           Y12, Y10, Y10
+	VPSLLD         $0x11, Y4, Y12
+	VPSRLD         $0x0f, Y4, Y11
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y10, Y4, Y4
+	VPXOR          Y11, Y4, Y4
+	VPSLLD         $0x09, Y2, Y12
+	VPSRLD         $0x17, Y2, Y2
+	VPOR           Y12, Y2, Y2
+	VPSLLD         $0x13, Y6, Y12
+	VPSRLD         $0x0d, Y6, Y6
+	VPOR           Y12, Y6, Y6
+	VPXOR          (AX), Y0, Y0
+	VMOVDQU        Y0, (AX)
+	VPXOR          64(AX), Y1, Y1
+	VMOVDQU        Y1, 64(AX)
+	VPXOR          128(AX), Y2, Y2
+	VMOVDQU        Y2, 128(AX)
+	VPXOR          192(AX), Y3, Y3
+	VMOVDQU        Y3, 192(AX)
+	VPXOR          256(AX), Y4, Y4
+	VMOVDQU        Y4, 256(AX)
+	VPXOR          320(AX), Y5, Y5
+	VMOVDQU        Y5, 320(AX)
+	VPXOR          384(AX), Y6, Y6
+	VMOVDQU        Y6, 384(AX)
+	VPXOR          448(AX), Y7, Y7
+	VMOVDQU        Y7, 448(AX)
+	ADDQ           $0x00000040, BX
+	DECQ           DX
+	JNZ            eightBlock
+	VZEROUPPER
+	RET
+
+// func blocksAVX512(state *[8]uint32, p *byte, n int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2
+TEXT ·blocksAVX512(SB), $528-24
+	VMOVDQU wordsSwapped<>+0(SB), X15
+	MOVQ    p+8(FP), R15
+	MOVQ    state+0(FP), R10
+	MOVL    (R10), AX
+	MOVL    4(R10), BX
+	MOVL    8(R10), CX
+	MOVL    12(R10), DX
+	MOVL    16(R10), SI
+	MOVL    20(R10), DI
+	MOVL    24(R10), R8
+	MOVL    28(R10), R9
+
+blocksAVX512Block:
+	VMOVDQU    (R15), X0
+	VPSHUFB    X15, X0, X0
+	VMOVDQU    X0, (SP)
+	VMOVDQU    16(R15), X1
+	VPSHUFB    X15, X1, X1
+	VMOVDQU    X1, 16(SP)
+	VMOVDQU    32(R15), X2
+	VPSHUFB    X15, X2, X2
+	VMOVDQU    X2, 32(SP)
+	VMOVDQU    48(R15), X3
+	VPSHUFB    X15, X3, X3
+	VMOVDQU    X3, 48(SP)
+	MOVL       SI, R10
+	XORL       R11, R11
+	XORL       R12, R12
+	VPXOR      X0, X1, X4
+	VMOVDQU    X4, 272(SP)
+	VPALIGNR   $0x0c, X1, X2, X4
+	VPSRLDQ    $0x04, X3, X5
+	VPALIGNR   $0x0c, X0, X1, X6
+	VPALIGNR   $0x08, X2, X3, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X0
+	VPROLD     $0x0f, X0, X8
+	VPROLD     $0x17, X0, X9
+	VPTERNLOGD $0x96, X8, X9, X0
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X0
+	VPROLD     $0x0f, X0, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X0, X0
+	VMOVDQU    X0, 64(SP)
+	ADDL       (SP), R9
+	ADDL       272(SP), DX
+	XORL       DI, R10
+	XORL       R8, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       2043430169(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	XORL       BX, BP
+	XORL       CX, BP
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       4(SP), R8
+	ADDL       276(SP), CX
+	XORL       SI, R10
+	XORL       DI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -208106958(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	XORL       AX, BP
+	XORL       BX, BP
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       8(SP), DI
+	ADDL       280(SP), BX
+	XORL       R9, R10
+	XORL       SI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       -416213915(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	XORL       DX, BP
+	XORL       AX, BP
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       12(SP), SI
+	ADDL       284(SP), AX
+	XORL       R8, R10
+	XORL       R9, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -832427829(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	XORL       CX, BP
+	XORL       DX, BP
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X1, X2, X4
+	VMOVDQU    X4, 288(SP)
+	VPALIGNR   $0x0c, X2, X3, X4
+	VPSRLDQ    $0x04, X0, X5
+	VPALIGNR   $0x0c, X1, X2, X6
+	VPALIGNR   $0x08, X3, X0, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X1
+	VPROLD     $0x0f, X1, X8
+	VPROLD     $0x17, X1, X9
+	VPTERNLOGD $0x96, X8, X9, X1
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X1
+	VPROLD     $0x0f, X1, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X1, X1
+	VMOVDQU    X1, 80(SP)
+	ADDL       16(SP), R9
+	ADDL       288(SP), DX
+	XORL       DI, R10
+	XORL       R8, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1664855657(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	XORL       BX, BP
+	XORL       CX, BP
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       20(SP), R8
+	ADDL       292(SP), CX
+	XORL       SI, R10
+	XORL       DI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       965255983(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	XORL       AX, BP
+	XORL       BX, BP
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       24(SP), DI
+	ADDL       296(SP), BX
+	XORL       R9, R10
+	XORL       SI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       1930511966(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	XORL       DX, BP
+	XORL       AX, BP
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       28(SP), SI
+	ADDL       300(SP), AX
+	XORL       R8, R10
+	XORL       R9, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -433943364(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	XORL       CX, BP
+	XORL       DX, BP
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X2, X3, X4
+	VMOVDQU    X4, 304(SP)
+	VPALIGNR   $0x0c, X3, X0, X4
+	VPSRLDQ    $0x04, X1, X5
+	VPALIGNR   $0x0c, X2, X3, X6
+	VPALIGNR   $0x08, X0, X1, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X2
+	VPROLD     $0x0f, X2, X8
+	VPROLD     $0x17, X2, X9
+	VPTERNLOGD $0x96, X8, X9, X2
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X2
+	VPROLD     $0x0f, X2, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X2, X2
+	VMOVDQU    X2, 96(SP)
+	ADDL       32(SP), R9
+	ADDL       304(SP), DX
+	XORL       DI, R10
+	XORL       R8, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -867886727(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	XORL       BX, BP
+	XORL       CX, BP
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       36(SP), R8
+	ADDL       308(SP), CX
+	XORL       SI, R10
+	XORL       DI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -1735773453(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	XORL       AX, BP
+	XORL       BX, BP
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       40(SP), DI
+	ADDL       312(SP), BX
+	XORL       R9, R10
+	XORL       SI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       823420391(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	XORL       DX, BP
+	XORL       AX, BP
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       44(SP), SI
+	ADDL       316(SP), AX
+	XORL       R8, R10
+	XORL       R9, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1646840782(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	XORL       CX, BP
+	XORL       DX, BP
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X3, X0, X4
+	VMOVDQU    X4, 320(SP)
+	VPALIGNR   $0x0c, X0, X1, X4
+	VPSRLDQ    $0x04, X2, X5
+	VPALIGNR   $0x0c, X3, X0, X6
+	VPALIGNR   $0x08, X1, X2, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X3
+	VPROLD     $0x0f, X3, X8
+	VPROLD     $0x17, X3, X9
+	VPTERNLOGD $0x96, X8, X9, X3
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X3
+	VPROLD     $0x0f, X3, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X3, X3
+	VMOVDQU    X3, 112(SP)
+	ADDL       48(SP), R9
+	ADDL       320(SP), DX
+	XORL       DI, R10
+	XORL       R8, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1001285732(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	XORL       BX, BP
+	XORL       CX, BP
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       52(SP), R8
+	ADDL       324(SP), CX
+	XORL       SI, R10
+	XORL       DI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -2002571463(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	XORL       AX, BP
+	XORL       BX, BP
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       56(SP), DI
+	ADDL       328(SP), BX
+	XORL       R9, R10
+	XORL       SI, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       289824371(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	XORL       DX, BP
+	XORL       AX, BP
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       60(SP), SI
+	ADDL       332(SP), AX
+	XORL       R8, R10
+	XORL       R9, R10
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       579648742(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	XORL       CX, BP
+	XORL       DX, BP
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X0, X1, X4
+	VMOVDQU    X4, 336(SP)
+	VPALIGNR   $0x0c, X1, X2, X4
+	VPSRLDQ    $0x04, X3, X5
+	VPALIGNR   $0x0c, X0, X1, X6
+	VPALIGNR   $0x08, X2, X3, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X0
+	VPROLD     $0x0f, X0, X8
+	VPROLD     $0x17, X0, X9
+	VPTERNLOGD $0x96, X8, X9, X0
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X0
+	VPROLD     $0x0f, X0, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X0, X0
+	VMOVDQU    X0, 128(SP)
+	ADDL       64(SP), R9
+	ADDL       336(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1651869049(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       68(SP), R8
+	ADDL       340(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       991229199(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       72(SP), DI
+	ADDL       344(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       1982458398(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       76(SP), SI
+	ADDL       348(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -330050500(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X1, X2, X4
+	VMOVDQU    X4, 352(SP)
+	VPALIGNR   $0x0c, X2, X3, X4
+	VPSRLDQ    $0x04, X0, X5
+	VPALIGNR   $0x0c, X1, X2, X6
+	VPALIGNR   $0x08, X3, X0, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X1
+	VPROLD     $0x0f, X1, X8
+	VPROLD     $0x17, X1, X9
+	VPTERNLOGD $0x96, X8, X9, X1
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X1
+	VPROLD     $0x0f, X1, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X1, X1
+	VMOVDQU    X1, 144(SP)
+	ADDL       80(SP), R9
+	ADDL       352(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -660100999(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       84(SP), R8
+	ADDL       356(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -1320201997(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       88(SP), DI
+	ADDL       360(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       1654563303(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       92(SP), SI
+	ADDL       364(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -985840690(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X2, X3, X4
+	VMOVDQU    X4, 368(SP)
+	VPALIGNR   $0x0c, X3, X0, X4
+	VPSRLDQ    $0x04, X1, X5
+	VPALIGNR   $0x0c, X2, X3, X6
+	VPALIGNR   $0x08, X0, X1, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X2
+	VPROLD     $0x0f, X2, X8
+	VPROLD     $0x17, X2, X9
+	VPTERNLOGD $0x96, X8, X9, X2
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X2
+	VPROLD     $0x0f, X2, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X2, X2
+	VMOVDQU    X2, 160(SP)
+	ADDL       96(SP), R9
+	ADDL       368(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1971681379(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       100(SP), R8
+	ADDL       372(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       351604539(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       104(SP), DI
+	ADDL       376(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       703209078(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       108(SP), SI
+	ADDL       380(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1406418156(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X3, X0, X4
+	VMOVDQU    X4, 384(SP)
+	VPALIGNR   $0x0c, X0, X1, X4
+	VPSRLDQ    $0x04, X2, X5
+	VPALIGNR   $0x0c, X3, X0, X6
+	VPALIGNR   $0x08, X1, X2, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X3
+	VPROLD     $0x0f, X3, X8
+	VPROLD     $0x17, X3, X9
+	VPTERNLOGD $0x96, X8, X9, X3
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X3
+	VPROLD     $0x0f, X3, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X3, X3
+	VMOVDQU    X3, 176(SP)
+	ADDL       112(SP), R9
+	ADDL       384(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1482130984(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       116(SP), R8
+	ADDL       388(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       1330705329(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       120(SP), DI
+	ADDL       392(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       -1633556638(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       124(SP), SI
+	ADDL       396(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1027854021(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X0, X1, X4
+	VMOVDQU    X4, 400(SP)
+	VPALIGNR   $0x0c, X1, X2, X4
+	VPSRLDQ    $0x04, X3, X5
+	VPALIGNR   $0x0c, X0, X1, X6
+	VPALIGNR   $0x08, X2, X3, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X0
+	VPROLD     $0x0f, X0, X8
+	VPROLD     $0x17, X0, X9
+	VPTERNLOGD $0x96, X8, X9, X0
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X0
+	VPROLD     $0x0f, X0, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X0, X0
+	VMOVDQU    X0, 192(SP)
+	ADDL       128(SP), R9
+	ADDL       400(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       2055708042(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       132(SP), R8
+	ADDL       404(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -183551212(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       136(SP), DI
+	ADDL       408(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       -367102423(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       140(SP), SI
+	ADDL       412(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -734204845(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X1, X2, X4
+	VMOVDQU    X4, 416(SP)
+	VPALIGNR   $0x0c, X2, X3, X4
+	VPSRLDQ    $0x04, X0, X5
+	VPALIGNR   $0x0c, X1, X2, X6
+	VPALIGNR   $0x08, X3, X0, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X1
+	VPROLD     $0x0f, X1, X8
+	VPROLD     $0x17, X1, X9
+	VPTERNLOGD $0x96, X8, X9, X1
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X1
+	VPROLD     $0x0f, X1, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X1, X1
+	VMOVDQU    X1, 208(SP)
+	ADDL       144(SP), R9
+	ADDL       416(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1468409689(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       148(SP), R8
+	ADDL       420(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       1358147919(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       152(SP), DI
+	ADDL       424(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       -1578671458(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       156(SP), SI
+	ADDL       428(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1137624381(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X2, X3, X4
+	VMOVDQU    X4, 432(SP)
+	VPALIGNR   $0x0c, X3, X0, X4
+	VPSRLDQ    $0x04, X1, X5
+	VPALIGNR   $0x0c, X2, X3, X6
+	VPALIGNR   $0x08, X0, X1, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X2
+	VPROLD     $0x0f, X2, X8
+	VPROLD     $0x17, X2, X9
+	VPTERNLOGD $0x96, X8, X9, X2
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X2
+	VPROLD     $0x0f, X2, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X2, X2
+	VMOVDQU    X2, 224(SP)
+	ADDL       160(SP), R9
+	ADDL       432(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -2019718534(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       164(SP), R8
+	ADDL       436(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       255530229(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       168(SP), DI
+	ADDL       440(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       511060458(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       172(SP), SI
+	ADDL       444(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1022120916(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X3, X0, X4
+	VMOVDQU    X4, 448(SP)
+	VPALIGNR   $0x0c, X0, X1, X4
+	VPSRLDQ    $0x04, X2, X5
+	VPALIGNR   $0x0c, X3, X0, X6
+	VPALIGNR   $0x08, X1, X2, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X3
+	VPROLD     $0x0f, X3, X8
+	VPROLD     $0x17, X3, X9
+	VPTERNLOGD $0x96, X8, X9, X3
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X3
+	VPROLD     $0x0f, X3, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X3, X3
+	VMOVDQU    X3, 240(SP)
+	ADDL       176(SP), R9
+	ADDL       448(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       2044241832(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       180(SP), R8
+	ADDL       452(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -206483632(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       184(SP), DI
+	ADDL       456(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       -412967263(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       188(SP), SI
+	ADDL       460(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -825934525(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X0, X1, X4
+	VMOVDQU    X4, 464(SP)
+	VPALIGNR   $0x0c, X1, X2, X4
+	VPSRLDQ    $0x04, X3, X5
+	VPALIGNR   $0x0c, X0, X1, X6
+	VPALIGNR   $0x08, X2, X3, X7
+	VPROLD     $0x0f, X5, X5
+	VPTERNLOGD $0x96, X4, X5, X0
+	VPROLD     $0x0f, X0, X8
+	VPROLD     $0x17, X0, X9
+	VPTERNLOGD $0x96, X8, X9, X0
+	VPROLD     $0x07, X6, X6
+	VPTERNLOGD $0x96, X6, X7, X0
+	VPROLD     $0x0f, X0, X4
+	VPSLLDQ    $0x0c, X4, X4
+	VPROLD     $0x0f, X4, X8
+	VPROLD     $0x17, X4, X9
+	VPTERNLOGD $0x96, X8, X9, X4
+	VPXOR      X4, X0, X0
+	VMOVDQU    X0, 256(SP)
+	ADDL       192(SP), R9
+	ADDL       464(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1651869049(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       196(SP), R8
+	ADDL       468(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       991229199(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       200(SP), DI
+	ADDL       472(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       1982458398(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       204(SP), SI
+	ADDL       476(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -330050500(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X1, X2, X4
+	VMOVDQU    X4, 480(SP)
+	ADDL       208(SP), R9
+	ADDL       480(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -660100999(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       212(SP), R8
+	ADDL       484(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       -1320201997(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       216(SP), DI
+	ADDL       488(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       1654563303(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       220(SP), SI
+	ADDL       492(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       -985840690(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X2, X3, X4
+	VMOVDQU    X4, 496(SP)
+	ADDL       224(SP), R9
+	ADDL       496(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1971681379(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       228(SP), R8
+	ADDL       500(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       351604539(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       232(SP), DI
+	ADDL       504(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       703209078(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       236(SP), SI
+	ADDL       508(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1406418156(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	VPXOR      X3, X0, X4
+	VMOVDQU    X4, 512(SP)
+	ADDL       240(SP), R9
+	ADDL       512(SP), DX
+	MOVL       DI, BP
+	XORL       R8, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R8, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, AX, R13
+	LEAL       -1482130984(R13), R14
+	ADDL       SI, R14
+	ADDL       R10, R9
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R9
+	XORL       R14, R13
+	MOVL       AX, BP
+	MOVL       AX, R10
+	ANDL       BX, BP
+	XORL       BX, R10
+	ANDL       CX, R10
+	ADDL       R10, DX
+	ADDL       BP, DX
+	ADDL       R13, DX
+	RORXL      $0x17, R9, R11
+	RORXL      $0x0f, R9, R12
+	MOVL       R9, R10
+	XORL       R11, R9
+	XORL       R12, R9
+	RORXL      $0x17, BX, BX
+	RORXL      $0x0d, DI, DI
+	ADDL       244(SP), R8
+	ADDL       516(SP), CX
+	MOVL       SI, BP
+	XORL       DI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       DI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, DX, R13
+	LEAL       1330705329(R13), R14
+	ADDL       R9, R14
+	ADDL       R10, R8
+	RORXL      $0x19, R14, R14
+	ADDL       R14, R8
+	XORL       R14, R13
+	MOVL       DX, BP
+	MOVL       DX, R10
+	ANDL       AX, BP
+	XORL       AX, R10
+	ANDL       BX, R10
+	ADDL       R10, CX
+	ADDL       BP, CX
+	ADDL       R13, CX
+	RORXL      $0x17, R8, R11
+	RORXL      $0x0f, R8, R12
+	MOVL       R8, R10
+	XORL       R11, R8
+	XORL       R12, R8
+	RORXL      $0x17, AX, AX
+	RORXL      $0x0d, SI, SI
+	ADDL       248(SP), DI
+	ADDL       520(SP), BX
+	MOVL       R9, BP
+	XORL       SI, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       SI, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, CX, R13
+	LEAL       -1633556638(R13), R14
+	ADDL       R8, R14
+	ADDL       R10, DI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, DI
+	XORL       R14, R13
+	MOVL       CX, BP
+	MOVL       CX, R10
+	ANDL       DX, BP
+	XORL       DX, R10
+	ANDL       AX, R10
+	ADDL       R10, BX
+	ADDL       BP, BX
+	ADDL       R13, BX
+	RORXL      $0x17, DI, R11
+	RORXL      $0x0f, DI, R12
+	MOVL       DI, R10
+	XORL       R11, DI
+	XORL       R12, DI
+	RORXL      $0x17, DX, DX
+	RORXL      $0x0d, R9, R9
+	ADDL       252(SP), SI
+	ADDL       524(SP), AX
+	MOVL       R8, BP
+	XORL       R9, BP
+	ANDL       BP, R10
+	ANDL       BP, R11
+	XORL       R9, R10
+	ANDL       BP, R12
+	XORL       R11, R10
+	XORL       R12, R10
+	RORXL      $0x14, BX, R13
+	LEAL       1027854021(R13), R14
+	ADDL       DI, R14
+	ADDL       R10, SI
+	RORXL      $0x19, R14, R14
+	ADDL       R14, SI
+	XORL       R14, R13
+	MOVL       BX, BP
+	MOVL       BX, R10
+	ANDL       CX, BP
+	XORL       CX, R10
+	ANDL       DX, R10
+	ADDL       R10, AX
+	ADDL       BP, AX
+	ADDL       R13, AX
+	RORXL      $0x17, SI, R11
+	RORXL      $0x0f, SI, R12
+	MOVL       SI, R10
+	XORL       R11, SI
+	XORL       R12, SI
+	RORXL      $0x17, CX, CX
+	RORXL      $0x0d, R8, R8
+	MOVQ       state+0(FP), R10
+	XORL       (R10), AX
+	MOVL       AX, (R10)
+	XORL       4(R10), BX
+	MOVL       BX, 4(R10)
+	XORL       8(R10), CX
+	MOVL       CX, 8(R10)
+	XORL       12(R10), DX
+	MOVL       DX, 12(R10)
+	XORL       16(R10), SI
+	MOVL       SI, 16(R10)
+	XORL       20(R10), DI
+	MOVL       DI, 20(R10)
+	XORL       24(R10), R8
+	MOVL       R8, 24(R10)
+	XORL       28(R10), R9
+	MOVL       R9, 28(R10)
+	ADDQ       $0x00000040, R15
+	DECQ       n+16(FP)
+	JNZ        blocksAVX512Block
+	VZEROUPPER
+	RET
+
+// func blocksAVX2(state *[8]uint32, p *byte, n int)
+// Requires: AVX, BMI2
+TEXT ·blocksAVX2(SB), $528-24
+	VMOVDQU wordsSwapped<>+0(SB), X15
+	MOVQ    p+8(FP), R15
+	MOVQ    state+0(FP), R10
+	MOVL    (R10), AX
+	MOVL    4(R10), BX
+	MOVL    8(R10), CX
+	MOVL    12(R10), DX
+	MOVL    16(R10), SI
+	MOVL    20(R10), DI
+	MOVL    24(R10), R8
+	MOVL    28(R10), R9
+
+blocksAVX2Block:
+	VMOVDQU  (R15), X0
+	VPSHUFB  X15, X0, X0
+	VMOVDQU  X0, (SP)
+	VMOVDQU  16(R15), X1
+	VPSHUFB  X15, X1, X1
+	VMOVDQU  X1, 16(SP)
+	VMOVDQU  32(R15), X2
+	VPSHUFB  X15, X2, X2
+	VMOVDQU  X2, 32(SP)
+	VMOVDQU  48(R15), X3
+	VPSHUFB  X15, X3, X3
+	VMOVDQU  X3, 48(SP)
+	MOVL     SI, R10
+	XORL     R11, R11
+	XORL     R12, R12
+	VPXOR    X0, X1, X4
+	VMOVDQU  X4, 272(SP)
+	VPALIGNR $0x0c, X1, X2, X4
+	VPSRLDQ  $0x04, X3, X5
+	VPALIGNR $0x0c, X0, X1, X6
+	VPALIGNR $0x08, X2, X3, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X0, X0
+	VPXOR    X5, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X0, X10
+	VPSRLD   $0x09, X0, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X0, X0
+	VPXOR    X9, X0, X0
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X0, X0
+	VPXOR    X7, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X0, X0
+	VMOVDQU  X0, 64(SP)
+	ADDL     (SP), R9
+	ADDL     272(SP), DX
+	XORL     DI, R10
+	XORL     R8, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     2043430169(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	XORL     BX, BP
+	XORL     CX, BP
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     4(SP), R8
+	ADDL     276(SP), CX
+	XORL     SI, R10
+	XORL     DI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -208106958(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	XORL     AX, BP
+	XORL     BX, BP
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     8(SP), DI
+	ADDL     280(SP), BX
+	XORL     R9, R10
+	XORL     SI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     -416213915(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	XORL     DX, BP
+	XORL     AX, BP
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     12(SP), SI
+	ADDL     284(SP), AX
+	XORL     R8, R10
+	XORL     R9, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -832427829(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	XORL     CX, BP
+	XORL     DX, BP
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X1, X2, X4
+	VMOVDQU  X4, 288(SP)
+	VPALIGNR $0x0c, X2, X3, X4
+	VPSRLDQ  $0x04, X0, X5
+	VPALIGNR $0x0c, X1, X2, X6
+	VPALIGNR $0x08, X3, X0, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X1, X1
+	VPXOR    X5, X1, X1
+	VPSLLD   $0x0f, X1, X10
+	VPSRLD   $0x11, X1, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X1, X10
+	VPSRLD   $0x09, X1, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X1, X1
+	VPXOR    X9, X1, X1
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X1, X1
+	VPXOR    X7, X1, X1
+	VPSLLD   $0x0f, X1, X10
+	VPSRLD   $0x11, X1, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X1, X1
+	VMOVDQU  X1, 80(SP)
+	ADDL     16(SP), R9
+	ADDL     288(SP), DX
+	XORL     DI, R10
+	XORL     R8, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1664855657(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	XORL     BX, BP
+	XORL     CX, BP
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     20(SP), R8
+	ADDL     292(SP), CX
+	XORL     SI, R10
+	XORL     DI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     965255983(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	XORL     AX, BP
+	XORL     BX, BP
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     24(SP), DI
+	ADDL     296(SP), BX
+	XORL     R9, R10
+	XORL     SI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     1930511966(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	XORL     DX, BP
+	XORL     AX, BP
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     28(SP), SI
+	ADDL     300(SP), AX
+	XORL     R8, R10
+	XORL     R9, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -433943364(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	XORL     CX, BP
+	XORL     DX, BP
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X2, X3, X4
+	VMOVDQU  X4, 304(SP)
+	VPALIGNR $0x0c, X3, X0, X4
+	VPSRLDQ  $0x04, X1, X5
+	VPALIGNR $0x0c, X2, X3, X6
+	VPALIGNR $0x08, X0, X1, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X2, X2
+	VPXOR    X5, X2, X2
+	VPSLLD   $0x0f, X2, X10
+	VPSRLD   $0x11, X2, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X2, X10
+	VPSRLD   $0x09, X2, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X2, X2
+	VPXOR    X9, X2, X2
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X2, X2
+	VPXOR    X7, X2, X2
+	VPSLLD   $0x0f, X2, X10
+	VPSRLD   $0x11, X2, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X2, X2
+	VMOVDQU  X2, 96(SP)
+	ADDL     32(SP), R9
+	ADDL     304(SP), DX
+	XORL     DI, R10
+	XORL     R8, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -867886727(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	XORL     BX, BP
+	XORL     CX, BP
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     36(SP), R8
+	ADDL     308(SP), CX
+	XORL     SI, R10
+	XORL     DI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -1735773453(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	XORL     AX, BP
+	XORL     BX, BP
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     40(SP), DI
+	ADDL     312(SP), BX
+	XORL     R9, R10
+	XORL     SI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     823420391(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	XORL     DX, BP
+	XORL     AX, BP
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     44(SP), SI
+	ADDL     316(SP), AX
+	XORL     R8, R10
+	XORL     R9, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1646840782(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	XORL     CX, BP
+	XORL     DX, BP
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X3, X0, X4
+	VMOVDQU  X4, 320(SP)
+	VPALIGNR $0x0c, X0, X1, X4
+	VPSRLDQ  $0x04, X2, X5
+	VPALIGNR $0x0c, X3, X0, X6
+	VPALIGNR $0x08, X1, X2, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X3, X3
+	VPXOR    X5, X3, X3
+	VPSLLD   $0x0f, X3, X10
+	VPSRLD   $0x11, X3, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X3, X10
+	VPSRLD   $0x09, X3, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X3, X3
+	VPXOR    X9, X3, X3
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X3, X3
+	VPXOR    X7, X3, X3
+	VPSLLD   $0x0f, X3, X10
+	VPSRLD   $0x11, X3, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X3, X3
+	VMOVDQU  X3, 112(SP)
+	ADDL     48(SP), R9
+	ADDL     320(SP), DX
+	XORL     DI, R10
+	XORL     R8, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1001285732(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	XORL     BX, BP
+	XORL     CX, BP
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     52(SP), R8
+	ADDL     324(SP), CX
+	XORL     SI, R10
+	XORL     DI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -2002571463(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	XORL     AX, BP
+	XORL     BX, BP
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     56(SP), DI
+	ADDL     328(SP), BX
+	XORL     R9, R10
+	XORL     SI, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     289824371(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	XORL     DX, BP
+	XORL     AX, BP
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     60(SP), SI
+	ADDL     332(SP), AX
+	XORL     R8, R10
+	XORL     R9, R10
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     579648742(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	XORL     CX, BP
+	XORL     DX, BP
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X0, X1, X4
+	VMOVDQU  X4, 336(SP)
+	VPALIGNR $0x0c, X1, X2, X4
+	VPSRLDQ  $0x04, X3, X5
+	VPALIGNR $0x0c, X0, X1, X6
+	VPALIGNR $0x08, X2, X3, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X0, X0
+	VPXOR    X5, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X0, X10
+	VPSRLD   $0x09, X0, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X0, X0
+	VPXOR    X9, X0, X0
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X0, X0
+	VPXOR    X7, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X0, X0
+	VMOVDQU  X0, 128(SP)
+	ADDL     64(SP), R9
+	ADDL     336(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1651869049(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     68(SP), R8
+	ADDL     340(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     991229199(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     72(SP), DI
+	ADDL     344(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     1982458398(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     76(SP), SI
+	ADDL     348(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -330050500(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X1, X2, X4
+	VMOVDQU  X4, 352(SP)
+	VPALIGNR $0x0c, X2, X3, X4
+	VPSRLDQ  $0x04, X0, X5
+	VPALIGNR $0x0c, X1, X2, X6
+	VPALIGNR $0x08, X3, X0, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X1, X1
+	VPXOR    X5, X1, X1
+	VPSLLD   $0x0f, X1, X10
+	VPSRLD   $0x11, X1, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X1, X10
+	VPSRLD   $0x09, X1, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X1, X1
+	VPXOR    X9, X1, X1
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X1, X1
+	VPXOR    X7, X1, X1
+	VPSLLD   $0x0f, X1, X10
+	VPSRLD   $0x11, X1, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X1, X1
+	VMOVDQU  X1, 144(SP)
+	ADDL     80(SP), R9
+	ADDL     352(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -660100999(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     84(SP), R8
+	ADDL     356(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -1320201997(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     88(SP), DI
+	ADDL     360(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     1654563303(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     92(SP), SI
+	ADDL     364(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -985840690(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X2, X3, X4
+	VMOVDQU  X4, 368(SP)
+	VPALIGNR $0x0c, X3, X0, X4
+	VPSRLDQ  $0x04, X1, X5
+	VPALIGNR $0x0c, X2, X3, X6
+	VPALIGNR $0x08, X0, X1, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X2, X2
+	VPXOR    X5, X2, X2
+	VPSLLD   $0x0f, X2, X10
+	VPSRLD   $0x11, X2, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X2, X10
+	VPSRLD   $0x09, X2, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X2, X2
+	VPXOR    X9, X2, X2
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X2, X2
+	VPXOR    X7, X2, X2
+	VPSLLD   $0x0f, X2, X10
+	VPSRLD   $0x11, X2, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X2, X2
+	VMOVDQU  X2, 160(SP)
+	ADDL     96(SP), R9
+	ADDL     368(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1971681379(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     100(SP), R8
+	ADDL     372(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     351604539(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     104(SP), DI
+	ADDL     376(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     703209078(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     108(SP), SI
+	ADDL     380(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1406418156(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X3, X0, X4
+	VMOVDQU  X4, 384(SP)
+	VPALIGNR $0x0c, X0, X1, X4
+	VPSRLDQ  $0x04, X2, X5
+	VPALIGNR $0x0c, X3, X0, X6
+	VPALIGNR $0x08, X1, X2, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X3, X3
+	VPXOR    X5, X3, X3
+	VPSLLD   $0x0f, X3, X10
+	VPSRLD   $0x11, X3, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X3, X10
+	VPSRLD   $0x09, X3, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X3, X3
+	VPXOR    X9, X3, X3
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X3, X3
+	VPXOR    X7, X3, X3
+	VPSLLD   $0x0f, X3, X10
+	VPSRLD   $0x11, X3, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X3, X3
+	VMOVDQU  X3, 176(SP)
+	ADDL     112(SP), R9
+	ADDL     384(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1482130984(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     116(SP), R8
+	ADDL     388(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     1330705329(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     120(SP), DI
+	ADDL     392(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     -1633556638(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     124(SP), SI
+	ADDL     396(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1027854021(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X0, X1, X4
+	VMOVDQU  X4, 400(SP)
+	VPALIGNR $0x0c, X1, X2, X4
+	VPSRLDQ  $0x04, X3, X5
+	VPALIGNR $0x0c, X0, X1, X6
+	VPALIGNR $0x08, X2, X3, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X0, X0
+	VPXOR    X5, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X0, X10
+	VPSRLD   $0x09, X0, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X0, X0
+	VPXOR    X9, X0, X0
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X0, X0
+	VPXOR    X7, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X0, X0
+	VMOVDQU  X0, 192(SP)
+	ADDL     128(SP), R9
+	ADDL     400(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     2055708042(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     132(SP), R8
+	ADDL     404(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -183551212(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     136(SP), DI
+	ADDL     408(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     -367102423(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     140(SP), SI
+	ADDL     412(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -734204845(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X1, X2, X4
+	VMOVDQU  X4, 416(SP)
+	VPALIGNR $0x0c, X2, X3, X4
+	VPSRLDQ  $0x04, X0, X5
+	VPALIGNR $0x0c, X1, X2, X6
+	VPALIGNR $0x08, X3, X0, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X1, X1
+	VPXOR    X5, X1, X1
+	VPSLLD   $0x0f, X1, X10
+	VPSRLD   $0x11, X1, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X1, X10
+	VPSRLD   $0x09, X1, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X1, X1
+	VPXOR    X9, X1, X1
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X1, X1
+	VPXOR    X7, X1, X1
+	VPSLLD   $0x0f, X1, X10
+	VPSRLD   $0x11, X1, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X1, X1
+	VMOVDQU  X1, 208(SP)
+	ADDL     144(SP), R9
+	ADDL     416(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1468409689(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     148(SP), R8
+	ADDL     420(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     1358147919(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     152(SP), DI
+	ADDL     424(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     -1578671458(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     156(SP), SI
+	ADDL     428(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1137624381(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X2, X3, X4
+	VMOVDQU  X4, 432(SP)
+	VPALIGNR $0x0c, X3, X0, X4
+	VPSRLDQ  $0x04, X1, X5
+	VPALIGNR $0x0c, X2, X3, X6
+	VPALIGNR $0x08, X0, X1, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X2, X2
+	VPXOR    X5, X2, X2
+	VPSLLD   $0x0f, X2, X10
+	VPSRLD   $0x11, X2, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X2, X10
+	VPSRLD   $0x09, X2, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X2, X2
+	VPXOR    X9, X2, X2
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X2, X2
+	VPXOR    X7, X2, X2
+	VPSLLD   $0x0f, X2, X10
+	VPSRLD   $0x11, X2, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X2, X2
+	VMOVDQU  X2, 224(SP)
+	ADDL     160(SP), R9
+	ADDL     432(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -2019718534(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     164(SP), R8
+	ADDL     436(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     255530229(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     168(SP), DI
+	ADDL     440(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     511060458(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     172(SP), SI
+	ADDL     444(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1022120916(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X3, X0, X4
+	VMOVDQU  X4, 448(SP)
+	VPALIGNR $0x0c, X0, X1, X4
+	VPSRLDQ  $0x04, X2, X5
+	VPALIGNR $0x0c, X3, X0, X6
+	VPALIGNR $0x08, X1, X2, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X3, X3
+	VPXOR    X5, X3, X3
+	VPSLLD   $0x0f, X3, X10
+	VPSRLD   $0x11, X3, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X3, X10
+	VPSRLD   $0x09, X3, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X3, X3
+	VPXOR    X9, X3, X3
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X3, X3
+	VPXOR    X7, X3, X3
+	VPSLLD   $0x0f, X3, X10
+	VPSRLD   $0x11, X3, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X3, X3
+	VMOVDQU  X3, 240(SP)
+	ADDL     176(SP), R9
+	ADDL     448(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     2044241832(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     180(SP), R8
+	ADDL     452(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -206483632(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     184(SP), DI
+	ADDL     456(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     -412967263(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     188(SP), SI
+	ADDL     460(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -825934525(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X0, X1, X4
+	VMOVDQU  X4, 464(SP)
+	VPALIGNR $0x0c, X1, X2, X4
+	VPSRLDQ  $0x04, X3, X5
+	VPALIGNR $0x0c, X0, X1, X6
+	VPALIGNR $0x08, X2, X3, X7
+	VPSLLD   $0x0f, X5, X10
+	VPSRLD   $0x11, X5, X5
+	VPOR     X10, X5, X5
+	VPXOR    X4, X0, X0
+	VPXOR    X5, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X0, X10
+	VPSRLD   $0x09, X0, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X0, X0
+	VPXOR    X9, X0, X0
+	VPSLLD   $0x07, X6, X10
+	VPSRLD   $0x19, X6, X6
+	VPOR     X10, X6, X6
+	VPXOR    X6, X0, X0
+	VPXOR    X7, X0, X0
+	VPSLLD   $0x0f, X0, X10
+	VPSRLD   $0x11, X0, X4
+	VPOR     X10, X4, X4
+	VPSLLDQ  $0x0c, X4, X4
+	VPSLLD   $0x0f, X4, X10
+	VPSRLD   $0x11, X4, X8
+	VPOR     X10, X8, X8
+	VPSLLD   $0x17, X4, X10
+	VPSRLD   $0x09, X4, X9
+	VPOR     X10, X9, X9
+	VPXOR    X8, X4, X4
+	VPXOR    X9, X4, X4
+	VPXOR    X4, X0, X0
+	VMOVDQU  X0, 256(SP)
+	ADDL     192(SP), R9
+	ADDL     464(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1651869049(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     196(SP), R8
+	ADDL     468(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     991229199(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     200(SP), DI
+	ADDL     472(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     1982458398(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     204(SP), SI
+	ADDL     476(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -330050500(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X1, X2, X4
+	VMOVDQU  X4, 480(SP)
+	ADDL     208(SP), R9
+	ADDL     480(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -660100999(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     212(SP), R8
+	ADDL     484(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     -1320201997(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     216(SP), DI
+	ADDL     488(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     1654563303(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     220(SP), SI
+	ADDL     492(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     -985840690(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X2, X3, X4
+	VMOVDQU  X4, 496(SP)
+	ADDL     224(SP), R9
+	ADDL     496(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1971681379(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     228(SP), R8
+	ADDL     500(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     351604539(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     232(SP), DI
+	ADDL     504(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     703209078(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     236(SP), SI
+	ADDL     508(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1406418156(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	VPXOR    X3, X0, X4
+	VMOVDQU  X4, 512(SP)
+	ADDL     240(SP), R9
+	ADDL     512(SP), DX
+	MOVL     DI, BP
+	XORL     R8, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R8, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, AX, R13
+	LEAL     -1482130984(R13), R14
+	ADDL     SI, R14
+	ADDL     R10, R9
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R9
+	XORL     R14, R13
+	MOVL     AX, BP
+	MOVL     AX, R10
+	ANDL     BX, BP
+	XORL     BX, R10
+	ANDL     CX, R10
+	ADDL     R10, DX
+	ADDL     BP, DX
+	ADDL     R13, DX
+	RORXL    $0x17, R9, R11
+	RORXL    $0x0f, R9, R12
+	MOVL     R9, R10
+	XORL     R11, R9
+	XORL     R12, R9
+	RORXL    $0x17, BX, BX
+	RORXL    $0x0d, DI, DI
+	ADDL     244(SP), R8
+	ADDL     516(SP), CX
+	MOVL     SI, BP
+	XORL     DI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     DI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, DX, R13
+	LEAL     1330705329(R13), R14
+	ADDL     R9, R14
+	ADDL     R10, R8
+	RORXL    $0x19, R14, R14
+	ADDL     R14, R8
+	XORL     R14, R13
+	MOVL     DX, BP
+	MOVL     DX, R10
+	ANDL     AX, BP
+	XORL     AX, R10
+	ANDL     BX, R10
+	ADDL     R10, CX
+	ADDL     BP, CX
+	ADDL     R13, CX
+	RORXL    $0x17, R8, R11
+	RORXL    $0x0f, R8, R12
+	MOVL     R8, R10
+	XORL     R11, R8
+	XORL     R12, R8
+	RORXL    $0x17, AX, AX
+	RORXL    $0x0d, SI, SI
+	ADDL     248(SP), DI
+	ADDL     520(SP), BX
+	MOVL     R9, BP
+	XORL     SI, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     SI, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, CX, R13
+	LEAL     -1633556638(R13), R14
+	ADDL     R8, R14
+	ADDL     R10, DI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, DI
+	XORL     R14, R13
+	MOVL     CX, BP
+	MOVL     CX, R10
+	ANDL     DX, BP
+	XORL     DX, R10
+	ANDL     AX, R10
+	ADDL     R10, BX
+	ADDL     BP, BX
+	ADDL     R13, BX
+	RORXL    $0x17, DI, R11
+	RORXL    $0x0f, DI, R12
+	MOVL     DI, R10
+	XORL     R11, DI
+	XORL     R12, DI
+	RORXL    $0x17, DX, DX
+	RORXL    $0x0d, R9, R9
+	ADDL     252(SP), SI
+	ADDL     524(SP), AX
+	MOVL     R8, BP
+	XORL     R9, BP
+	ANDL     BP, R10
+	ANDL     BP, R11
+	XORL     R9, R10
+	ANDL     BP, R12
+	XORL     R11, R10
+	XORL     R12, R10
+	RORXL    $0x14, BX, R13
+	LEAL     1027854021(R13), R14
+	ADDL     DI, R14
+	ADDL     R10, SI
+	RORXL    $0x19, R14, R14
+	ADDL     R14, SI
+	XORL     R14, R13
+	MOVL     BX, BP
+	MOVL     BX, R10
+	ANDL     CX, BP
+	XORL     CX, R10
+	ANDL     DX, R10
+	ADDL     R10, AX
+	ADDL     BP, AX
+	ADDL     R13, AX
+	RORXL    $0x17, SI, R11
+	RORXL    $0x0f, SI, R12
+	MOVL     SI, R10
+	XORL     R11, SI
+	XORL     R12, SI
+	RORXL    $0x17, CX, CX
+	RORXL    $0x0d, R8, R8
+	MOVQ     state+0(FP), R10
+	XORL     (R10), AX
+	MOVL     AX, (R10)
+	XORL     4(R10), BX
+	MOVL     BX, 4(R10)
+	XORL     8(R10), CX
+	MOVL     CX, 8(R10)
+	XORL     12(R10), DX
+	MOVL     DX, 12(R10)
+	XORL     16(R10), SI
+	MOVL     SI, 16(R10)
+	XORL     20(R10), DI
+	MOVL     DI, 20(R10)
+	XORL     24(R10), R8
+	MOVL     R8, 24(R10)
+	XORL     28(R10), R9
+	MOVL     R9, 28(R10)
+	ADDQ     $0x00000040, R15
+	DECQ     n+16(FP)
+	JNZ      blocksAVX2Block
+	VZEROUPPER
+	RET

@@ -7,3 +7,21 @@ package sm3
 //
 //go:noescape
 func blocks16AVX512(state *[8][16]uint32, messages *[16]*byte, n int)
+
+// blocks8AVX2 takes n blocks, 1 or more, of each of the first 8 of 16 messages, half being 0,
+// or the last, half being 1, into their states. It takes AVX2.
+//
+//go:noescape
+func blocks8AVX2(state *[8][16]uint32, messages *[16]*byte, n int, half int)
+
+// blocksAVX512 takes n blocks, 1 or more, of a message into its state.
+// It takes AVX512VL and BMI2.
+//
+//go:noescape
+func blocksAVX512(state *[8]uint32, p *byte, n int)
+
+// blocksAVX2 takes n blocks, 1 or more, of a message into its state.
+// It takes AVX and BMI2.
+//
+//go:noescape
+func blocksAVX2(state *[8]uint32, p *byte, n int)
