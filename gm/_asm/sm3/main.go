@@ -6,8 +6,6 @@
 package main
 
 import (
-	"math/bits"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -20,14 +18,10 @@ const (
 	choice   = 0xca
 )
 
-// constants are the rounds', GB/T 32905-2016, 4.2, turned as 5.3.3 says.
+// constants are the rounds'.
 func constants() (t []uint32) {
 	for j := range 64 {
-		c := uint32(0x79cc4519)
-		if j >= 16 {
-			c = 0x7a879d8a
-		}
-		t = append(t, bits.RotateLeft32(c, j))
+		t = append(t, constant(j))
 	}
 	return t
 }
@@ -74,9 +68,12 @@ func expand(w, t []VecPhysical, j int) {
 	VPTERNLOGD(U8(emit.Xor3), t[0], at(j-6), x)
 }
 
+// swapped turns words from the message's order of bytes; turned has the rounds' constants.
+var swapped, turned Mem
+
 func main() {
-	swap := emit.Qwords("wordsSwapped", 0x0405060700010203, 0x0c0d0e0f08090a0b)
-	rounds := emit.Dwords("roundConstants", constants())
+	swapped = emit.Qwords("wordsSwapped", 0x0405060700010203, 0x0c0d0e0f08090a0b)
+	turned = emit.Dwords("roundConstants", constants())
 	TEXT("blocks16AVX512", NOSPLIT, "func(state *[8][16]uint32, messages *[16]*byte, n int)")
 	Pragma("noescape")
 	Doc("blocks16AVX512 takes n blocks, 1 or more, of each of 16 messages into 16 states. It", "takes AVX512F, BW and DQ.")
@@ -88,7 +85,7 @@ func main() {
 		VMOVDQU32(Mem{Base: state, Disp: 64 * i}, r)
 	}
 	Label("block")
-	load(w, t, messages, offset, swap)
+	load(w, t, messages, offset, swapped)
 	for j := range 64 {
 		if j >= 12 {
 			expand(w, t, j+4)
@@ -97,7 +94,7 @@ func main() {
 		a12, ss1, ff, gg := t[2], t[3], t[4], t[5]
 		// What is there before the newest A and E is summed up before they are asked for.
 		VPROLD(U8(12), a, a12)
-		VPADDD_BCST(rounds.Offset(4*j), a12, ss1)
+		VPADDD_BCST(turned.Offset(4*j), a12, ss1)
 		VPADDD(e, ss1, ss1)
 		VPROLD(U8(7), ss1, ss1)
 		VPXORD(ss1, a12, a12)
@@ -132,5 +129,7 @@ func main() {
 	DECQ(n)
 	JNZ(LabelRef("block"))
 	emit.Leave(len(emit.Zmm))
+	eight()
+	ones()
 	Generate()
 }

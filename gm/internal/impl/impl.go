@@ -1,6 +1,6 @@
 // Package impl chooses among the implementations of an algorithm, the best that the
-// processor has first. GM_CPU in the environment, avx512, avx2 or generic, bounds what is
-// taken: to find out whether an implementation is at fault, and to test the others.
+// processor has first. GM_CPU in the environment, avx512, gfni, avx2 or generic, bounds what
+// is taken: to find out whether an implementation is at fault, and to test the others.
 package impl
 
 import (
@@ -17,24 +17,30 @@ type Level int
 // The levels, each with those before it.
 const (
 	Generic Level = iota
-	AVX2          // with GFNI
-	AVX512        // F, BW, DQ, VL, with GFNI and VPCLMULQDQ
+	AVX2          // with BMI2, AES and PCLMULQDQ
+	GFNI          // with VPCLMULQDQ
+	AVX512        // F, BW, DQ, VL
 )
 
-var names = []string{"generic", "avx2", "avx512"}
+var names = []string{"generic", "avx2", "gfni", "avx512"}
 
 // String is its name in GM_CPU.
 func (l Level) String() string { return names[l] }
 
 // has is the processor's level, as far as the operating system keeps its registers.
 var has = func() Level {
-	switch c := cpuid.CPU; {
-	case c.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.GFNI, cpuid.VPCLMULQDQ):
-		return AVX512
-	case c.Supports(cpuid.AVX2, cpuid.GFNI):
-		return AVX2
+	l := Generic
+	for _, need := range [][]cpuid.FeatureID{
+		AVX2:   {cpuid.AVX2, cpuid.BMI2, cpuid.AESNI, cpuid.CLMUL},
+		GFNI:   {cpuid.GFNI, cpuid.VPCLMULQDQ},
+		AVX512: {cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL},
+	}[AVX2:] {
+		if !cpuid.CPU.Supports(need...) {
+			break
+		}
+		l++
 	}
-	return Generic
+	return l
 }()
 
 // Available lists the processor's levels, the best first.

@@ -8,7 +8,7 @@ func TestChoose(t *testing.T) {
 		env   string
 		limit Level
 		bad   bool
-	}{{"", AVX512, false}, {"generic", Generic, false}, {"avx2", AVX2, false}, {"avx512", AVX512, false}, {"AVX9", AVX512, true}} {
+	}{{"", AVX512, false}, {"generic", Generic, false}, {"avx2", AVX2, false}, {"gfni", GFNI, false}, {"avx512", AVX512, false}, {"AVX9", AVX512, true}} {
 		t.Setenv("GM_CPU", c.env)
 		if l, err := Limit(); l != c.limit || (err != nil) != c.bad {
 			t.Errorf("GM_CPU=%q: %v, %v", c.env, l, err)

@@ -37,8 +37,40 @@ type AEAD struct {
 // Valid says whether it is to be taken.
 func (a *AEAD) Valid() bool { return a.Result == "valid" }
 
+// MAC is a test of a code of so many bits.
+type MAC struct {
+	ID            int    `json:"tcId"`
+	Comment       string `json:"comment"`
+	Key, Msg, Tag Bytes
+	Result        string `json:"result"`
+	TagSize       int    `json:"-"`
+}
+
+// Valid says whether it is to be taken.
+func (m *MAC) Valid() bool { return m.Result == "valid" }
+
 // AEADs gives f each test of a file; it fails where there are fewer than the file says.
 func AEADs(t *testing.T, file string, f func(*AEAD)) {
+	t.Helper()
+	each(t, file, func(g sizes, a *AEAD) {
+		a.IVSize, a.KeySize, a.TagSizeBits = g.IVSize, g.KeySize, g.TagSize
+		f(a)
+	})
+}
+
+// MACs is AEADs for codes.
+func MACs(t *testing.T, file string, f func(*MAC)) {
+	t.Helper()
+	each(t, file, func(g sizes, m *MAC) {
+		m.TagSize = g.TagSize
+		f(m)
+	})
+}
+
+// sizes are of a group of tests.
+type sizes struct{ IVSize, KeySize, TagSize int }
+
+func each[T any](t *testing.T, file string, f func(sizes, *T)) {
 	t.Helper()
 	b, err := fs.ReadFile(vectors.TestVectors, file)
 	if err != nil {
@@ -47,8 +79,8 @@ func AEADs(t *testing.T, file string, f func(*AEAD)) {
 	var all struct {
 		NumberOfTests int
 		TestGroups    []struct {
-			IVSize, KeySize, TagSize int
-			Tests                    []AEAD
+			sizes
+			Tests []T
 		}
 	}
 	if err := json.Unmarshal(b, &all); err != nil {
@@ -57,9 +89,7 @@ func AEADs(t *testing.T, file string, f func(*AEAD)) {
 	n := 0
 	for _, g := range all.TestGroups {
 		for i := range g.Tests {
-			a := &g.Tests[i]
-			a.IVSize, a.KeySize, a.TagSizeBits = g.IVSize, g.KeySize, g.TagSize
-			f(a)
+			f(g.sizes, &g.Tests[i])
 			n++
 		}
 	}

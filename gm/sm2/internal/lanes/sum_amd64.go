@@ -1,0 +1,143 @@
+package lanes
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// order is the curve's, n.
+var order = Words{0x53bbf40939d54123, 0x7203df6b21c6052b, 0xffffffffffffffff, 0xfffffffeffffffff}
+
+// generator is the curve's G.
+var (
+	generatorX = Words{0x715a4589334c74c7, 0x8fe30bbff2660be1, 0x5f9904466a39c994, 0x32c4ae2c1f198119}
+	generatorY = Words{0x02df32e52139f0a0, 0xd0a9877cc62a4740, 0x59bdcee36b692153, 0xbc3736a2f4f6779c}
+)
+
+var generator = sync.OnceValue(func() *Table { return newTable(&generatorX, &generatorY, fine) })
+
+// odd gives k or n - k, whichever is odd, and 0xff where it is the second.
+func odd(k *Words) (o Words, negative uint8) {
+	even := k[0]&1 - 1
+	var b uint64
+	for i := range o {
+		o[i], b = bits.Sub64(order[i], k[i], b)
+	}
+	for i := range o {
+		o[i] = o[i]&even | k[i]&^even
+	}
+	return o, uint8(even)
+}
+
+// scratch is a sum's room. It has no pointers, so that it is aligned as its size is.
+type scratch struct {
+	sum, turned Point
+	pick        Affine
+	far         Point
+	index       [Lanes]uint64
+	_           [Lanes]uint64
+}
+
+var rooms = sync.Pool{New: func() any { return new(scratch) }}
+
+// put away wipes what a scalar could be told from.
+func (s *scratch) free() {
+	*s = scratch{}
+	rooms.Put(s)
+}
+
+// add adds k times the table's base to the sum, split over its lanes. A sum that is not
+// begun has no z.
+func (s *scratch) add(t *Table, k *Words, begun bool) {
+	o, flip := odd(k)
+	entries := t.entries
+	for round := range t.comb {
+		n := t.comb.entries(round)
+		negative := t.comb.digits(&o, round, &s.index)
+		pickAffine(&s.pick, &entries[0], n, &s.index, negative^flip)
+		entries = entries[n:]
+		if !begun {
+			s.sum[x], s.sum[y], s.sum[z] = s.pick[x], s.pick[y], one
+			begun = true
+			continue
+		}
+		addAffine(&s.sum, &s.pick)
+	}
+}
+
+var halves = [3][Lanes]uint64{{4, 5, 6, 7, 0, 1, 2, 3}, {2, 3, 0, 1, 6, 7, 4, 5}, {1, 0, 3, 2, 5, 4, 7, 6}}
+
+// fold brings the lanes' sum to all lanes, but for what the additions cannot: z is 0 then.
+func (s *scratch) fold() {
+	for i := range halves {
+		permute(&s.turned, &s.sum, &halves[i])
+		add(&s.sum, &s.turned)
+	}
+}
+
+// BaseMult gives the x coordinate of k times G, k from 1 to n-1.
+func BaseMult(k *Words) Words {
+	s := rooms.Get().(*scratch)
+	defer s.free()
+	s.add(generator(), k, false)
+	s.fold()
+	return s.affine()
+}
+
+// affine is x of the sum.
+func (s *scratch) affine() Words {
+	i := &s.far[z]
+	invert(i, &s.sum[z])
+	square(i, i, 1)
+	mul(i, i, &s.sum[x])
+	leave(i, i)
+	return take(i, 0)
+}
+
+// BaseMultMany gives the x coordinates of eight multiples of G, as BaseMult does.
+func BaseMultMany(k *[Lanes]Words) (out [Lanes]Words) {
+	s := rooms.Get().(*scratch)
+	defer s.free()
+	s.addEach(k, false)
+	i := &s.far[z]
+	invert(i, &s.sum[z])
+	square(i, i, 1)
+	mul(i, i, &s.sum[x])
+	leave(i, i)
+	for l := range out {
+		out[l] = take(i, l)
+	}
+	return out
+}
+
+// addEach adds k[l] times G to the sum in lane l.
+func (s *scratch) addEach(k *[Lanes]Words, begun bool) {
+	t := generator()
+	var o [Lanes]Words
+	var flip uint8
+	for l := range k {
+		var n uint8
+		o[l], n = odd(&k[l])
+		flip |= n & (1 << l)
+	}
+	entries := t.entries
+	for round, w := range t.comb {
+		n := t.comb.entries(round)
+		for window := range Lanes {
+			var negative uint8
+			for l := range o {
+				i, n := digit(&o[l], w.first+window*w.width, w.width)
+				s.index[l] = i
+				negative |= n << l
+			}
+			pickSame(&s.pick, &entries[0], window, n, &s.index, negative^flip)
+			if !begun {
+				s.sum[x], s.sum[y], s.sum[z] = s.pick[x], s.pick[y], one
+				begun = true
+				continue
+			}
+			addAffine(&s.sum, &s.pick)
+		}
+		entries = entries[n:]
+	}
+}
