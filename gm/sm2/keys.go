@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"io"
+	"math/big"
 
 	"github.com/emmansun/gmsm/sm2"
 )
@@ -22,7 +23,10 @@ type PublicKey = ecdsa.PublicKey
 func Curve() elliptic.Curve { return sm2.P256() }
 
 // IsPublicKey says whether k is a *PublicKey on Curve.
-func IsPublicKey(k any) bool { return sm2.IsSM2PublicKey(k) }
+func IsPublicKey(k any) bool {
+	pub, ok := k.(*PublicKey)
+	return ok && pub != nil && sm2.IsSM2PublicKey(pub)
+}
 
 // GenerateKey makes a key.
 func GenerateKey(random io.Reader) (*PrivateKey, error) { return sm2.GenerateKey(random) }
@@ -35,6 +39,7 @@ func NewPrivateKey(scalar []byte) (*PrivateKey, error) { return sm2.NewPrivateKe
 // one that is not on the curve, or at infinity.
 func NewPublicKey(point []byte) (*PublicKey, error) { return sm2.NewPublicKey(point) }
 
-// Digest is what is signed of a message: SM3(Z || msg) of GB/T 32918.2, Z being of the
-// signer's identity and key.
-func Digest(pub *PublicKey, id, msg []byte) ([]byte, error) { return sm2.CalculateSM2Hash(pub, msg, id) }
+// clone is a copy that does not change with the original.
+func clone(pub *PublicKey) *PublicKey {
+	return &PublicKey{Curve: pub.Curve, X: new(big.Int).Set(pub.X), Y: new(big.Int).Set(pub.Y)}
+}

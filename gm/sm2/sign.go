@@ -3,48 +3,154 @@ package sm2
 import (
 	"crypto"
 	"errors"
+	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/emmansun/gmsm/sm2"
+
+	"github.com/anole-os/anole/gm/sm3"
 )
 
-// ErrRefused is of a signature that does not fit: it says no more.
-var ErrRefused = errors.New("sm2: signature refused")
+// Errors of signing.
+var (
+	errKey    = errors.New("sm2: the private key is none: its scalar is not in [1, n-2], or it is of another curve")
+	errDigest = errors.New("sm2: a digest has 32 bytes; Sign takes messages with an ID as its opts")
+	errNonces = errors.New("sm2: no nonce was found; the source of random bytes or the processor is broken")
+)
 
-// Signer signs with one key, fast. It implements crypto.Signer and may be used by any
-// number of goroutines.
-type Signer struct{ key *PrivateKey }
+// ID is who signs: as opts of Sign it says that what is signed is a message, and not a
+// digest.
+type ID string
 
-// NewSigner makes a Signer. The key must not change while it is in use.
-func NewSigner(key *PrivateKey) *Signer { return &Signer{key} }
+// HashFunc implements crypto.SignerOpts: the message is not hashed before.
+func (ID) HashFunc() crypto.Hash { return 0 }
+
+// Signer signs with one key, fast. It implements crypto.Signer and crypto.MessageSigner
+// and may be used by any number of goroutines. Its time does not depend on the key.
+type Signer struct {
+	pub     *PublicKey
+	inverse words // 1/(1+d), as inverseOrder has it
+	nonces  *nonces
+	z       prefix
+	err     error
+}
+
+// NewSigner makes a Signer. Of a key that is none, each signature fails.
+func NewSigner(key *PrivateKey) *Signer {
+	s := &Signer{pub: &key.PublicKey}
+	if key.Curve != Curve() || key.D == nil || key.D.Sign() <= 0 || key.D.BitLen() > 256 {
+		s.err = errKey
+		return s
+	}
+	var b [32]byte
+	d := wordsOf(key.D.FillBytes(b[:]))
+	whole := inRange(&d)
+	d = addOrder(&d, &words{1}) // 0 where it is n-1
+	if !whole || isZero(&d) {
+		s.err = errKey
+		return s
+	}
+	s.inverse, s.nonces = inverseOrder(&d), newNonces(b[:])
+	clear(b[:])
+	s.z = prefixOf(s.pub)
+	return s
+}
 
 // Public implements crypto.Signer: a *PublicKey.
-func (s *Signer) Public() crypto.PublicKey { return &s.key.PublicKey }
+func (s *Signer) Public() crypto.PublicKey { return s.pub }
 
-// Sign implements crypto.Signer. The digest is of Digest; or, where opts are of
-// gmsm's sm2.NewSM2SignerOption, a message.
+// Sign implements crypto.Signer. What is signed is a digest of 32 bytes, as Digest makes
+// it; or, with opts that are an ID, or gmsm's for messages, a message. Without random the
+// signature is deterministic. It is the DER of SEQUENCE { r, s }.
 func (s *Signer) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return s.key.Sign(random, digest, opts)
-}
-
-// SignMessage signs a message under the signer's identity. The signature is the DER of
-// SEQUENCE { r, s }.
-func (s *Signer) SignMessage(random io.Reader, id, msg []byte) ([]byte, error) {
-	return s.key.SignWithSM2(random, id, msg)
-}
-
-// Verify checks a signature over a digest.
-func Verify(pub *PublicKey, digest, signature []byte) error {
-	if !sm2.VerifyASN1(pub, digest, signature) {
-		return ErrRefused
+	if id, ok := signerID(opts); ok {
+		return s.SignWithID(random, id, digest)
 	}
-	return nil
+	var room [maxSignature]byte
+	return s.appendSign(room[:0], random, digest)
 }
 
-// VerifyMessage checks a signature over a message under the signer's identity.
-func VerifyMessage(pub *PublicKey, id, msg, signature []byte) error {
-	if !sm2.VerifyASN1WithSM2(pub, id, msg, signature) {
-		return ErrRefused
+// SignMessage implements crypto.MessageSigner: DefaultID signs where opts name no other.
+func (s *Signer) SignMessage(random io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
+	id, ok := signerID(opts)
+	if !ok {
+		id = []byte(DefaultID)
 	}
-	return nil
+	return s.SignWithID(random, id, msg)
+}
+
+// SignWithID signs a message under the signer's identity.
+func (s *Signer) SignWithID(random io.Reader, id, msg []byte) ([]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	e, err := s.z.digest(s.pub, id, msg)
+	if err != nil {
+		return nil, err
+	}
+	var room [maxSignature]byte
+	return s.appendSign(room[:0], random, e[:])
+}
+
+// signerID gives the identity that opts ask for, if they say that a message is signed.
+func signerID(opts crypto.SignerOpts) (id []byte, ok bool) {
+	switch o := opts.(type) {
+	case ID:
+		return []byte(o), true
+	case *sm2.SM2SignerOption:
+		// gmsm's packages give these, and do not let others ask them.
+		if v := reflect.ValueOf(o).Elem(); o != nil && v.FieldByName("forceGMSign").Bool() {
+			return v.FieldByName("uid").Bytes(), true
+		}
+	}
+	return nil, false
+}
+
+// tries are more than any key needs: one in 2^32 fails.
+const tries = 16
+
+func (s *Signer) appendSign(b []byte, random io.Reader, digest []byte) ([]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if len(digest) != sm3.Size {
+		return nil, errDigest
+	}
+	z, err := drawn(random)
+	if err != nil {
+		return nil, fmt.Errorf("read random bytes: %w", err)
+	}
+	r, t, ok := s.make(&z, digest)
+	if !ok {
+		return nil, errNonces
+	}
+	return appendSignature(b, &r, &t), nil
+}
+
+// make signs a digest of 32 bytes.
+func (s *Signer) make(z *noise, digest []byte) (r, t words, ok bool) {
+	e := wordsOf(digest)
+	for try := range byte(tries) {
+		k, good := s.nonces.nonce(z, digest, try)
+		if !good {
+			continue
+		}
+		x := baseMult(&k)
+		if r, t, ok = s.finish(&e, &k, &x); ok {
+			return r, t, true
+		}
+	}
+	return r, t, false
+}
+
+// finish makes r and s of a nonce and its multiple of G, GB/T 32918.2-2016, 6.1:
+// s = (k - r d)/(1+d) is (k + r)/(1+d) - r.
+func (s *Signer) finish(e, k, x *words) (r, t words, ok bool) {
+	er, xr := reduced(e, 0), reduced(x, 0)
+	r = addOrder(&er, &xr)
+	sum := addOrder(&r, k)
+	t = mulOrder(&s.inverse, &sum)
+	t = subOrder(&t, &r)
+	return r, t, !isZero(&r) && !isZero(&sum) && !isZero(&t)
 }

@@ -45,11 +45,16 @@ func field() {
 	z, x = Load(Param("z"), GP64()), Load(Param("x"), GP64())
 	n := Load(Param("n"), GP64())
 	begin()
+	r := newPool()
+	v := at(x, 0).load(r)
 	Label("squareAgain")
-	square(at(z, 0), at(x, 0))
-	MOVQ(z, x)
+	q := squared(r, v)
+	for i := range v {
+		VMOVDQA64(q[i], v[i])
+	}
 	DECQ(n)
 	JNZ(LabelRef("squareAgain"))
+	store(at(z, 0), v)
 	emit.Leave(len(emit.Zmm))
 }
 

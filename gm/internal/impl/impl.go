@@ -19,7 +19,7 @@ const (
 	Generic Level = iota
 	AVX2          // with BMI2, AES and PCLMULQDQ
 	GFNI          // with VPCLMULQDQ
-	AVX512        // F, BW, DQ, VL
+	AVX512        // F, BW, DQ, VL, IFMA
 )
 
 var names = []string{"generic", "avx2", "gfni", "avx512"}
@@ -33,7 +33,7 @@ var has = func() Level {
 	for _, need := range [][]cpuid.FeatureID{
 		AVX2:   {cpuid.AVX2, cpuid.BMI2, cpuid.AESNI, cpuid.CLMUL},
 		GFNI:   {cpuid.GFNI, cpuid.VPCLMULQDQ},
-		AVX512: {cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL},
+		AVX512: {cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512IFMA},
 	}[AVX2:] {
 		if !cpuid.CPU.Supports(need...) {
 			break

@@ -94,20 +94,41 @@ func (s *scratch) affine() Words {
 	return take(i, 0)
 }
 
-// BaseMultMany gives the x coordinates of eight multiples of G, as BaseMult does.
-func BaseMultMany(k *[Lanes]Words) (out [Lanes]Words) {
-	s := rooms.Get().(*scratch)
-	defer s.free()
-	s.addEach(k, false)
-	i := &s.far[z]
-	invert(i, &s.sum[z])
-	square(i, i, 1)
-	mul(i, i, &s.sum[x])
-	leave(i, i)
-	for l := range out {
-		out[l] = take(i, l)
+// BaseMultMany gives the x coordinates of multiples of G, as BaseMult does: of 8 or of 16,
+// which have an inversion together.
+func BaseMultMany(out, k []Words) {
+	var groups [2]*scratch
+	n := len(k) / Lanes
+	if n < 1 || n > len(groups) || len(k)%Lanes != 0 || len(out) < len(k) {
+		panic("lanes: neither 8 nor 16 scalars, or no room")
 	}
-	return out
+	for g := range groups[:n] {
+		groups[g] = rooms.Get().(*scratch)
+		groups[g].addEach((*[Lanes]Words)(k[g*Lanes:]), false)
+	}
+	first, last := groups[0], groups[n-1]
+	inverse, product := &last.far[x], &last.far[y]
+	*product = first.sum[z]
+	if n == 2 {
+		mul(product, product, &last.sum[z])
+	}
+	invert(inverse, product)
+	for g := n - 1; g >= 0; g-- {
+		own := &groups[g].far[z]
+		*own = *inverse
+		if n == 2 {
+			mul(own, own, &groups[1-g].sum[z])
+		}
+		square(own, own, 1)
+		mul(own, own, &groups[g].sum[x])
+		leave(own, own)
+		for l := range Lanes {
+			out[g*Lanes+l] = take(own, l)
+		}
+	}
+	for _, s := range groups[:n] {
+		s.free()
+	}
 }
 
 // addEach adds k[l] times G to the sum in lane l.

@@ -1,0 +1,284 @@
+package sm2
+
+import (
+	"crypto"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/anole-os/anole/gm/sm3"
+)
+
+// few signatures are sooner made one after the other than side by side.
+const few = 2
+
+// signing is a signature that is to be made.
+type signing struct {
+	signer *Signer
+	noise  noise
+	digest [sm3.Size]byte
+	r, s   words
+	ok     bool
+}
+
+// signMany makes up to lanes signatures, of any keys.
+func signMany(jobs []*signing) {
+	if engine == nil || len(jobs) <= few {
+		for _, j := range jobs {
+			j.alone()
+		}
+		return
+	}
+	var room [lanes]message
+	var messages [lanes][]byte
+	var sums [lanes][sm3.Size]byte
+	for i, j := range jobs {
+		j.signer.nonces.message(&room[i], &j.noise, j.digest[:], 0)
+		messages[i] = room[i][:]
+	}
+	sm3.SumMany(sums[:], messages[:len(jobs)])
+	var k, x [lanes]words
+	var good [lanes]bool
+	for i := range k {
+		k[i] = wordsOf(sums[i][:])
+		if good[i] = i < len(jobs) && inRange(&k[i]); !good[i] {
+			k[i] = words{1} // for nothing
+		}
+	}
+	n := (len(jobs) + lane - 1) / lane * lane
+	engine.baseMany(x[:n], k[:n])
+	for i, j := range jobs {
+		e := wordsOf(j.digest[:])
+		if j.r, j.s, j.ok = j.signer.finish(&e, &k[i], &x[i]); !j.ok || !good[i] {
+			j.alone()
+		}
+	}
+	clear(sums[:])
+	clear(room[:])
+	clear(k[:])
+}
+
+// alone makes one.
+func (j *signing) alone() { j.r, j.s, j.ok = j.signer.make(&j.noise, j.digest[:]) }
+
+// SignMany signs digests of 32 bytes, as Sign does, in less time than one after the
+// other takes.
+func (s *Signer) SignMany(random io.Reader, digests [][]byte) ([][]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	out := make([][]byte, 0, len(digests))
+	room := make([]byte, 0, len(digests)*maxSignature)
+	var all [lanes]signing
+	var jobs [lanes]*signing
+	for i := range all {
+		jobs[i] = &all[i]
+	}
+	for len(digests) > 0 {
+		n := min(len(digests), lanes)
+		for i, d := range digests[:n] {
+			if len(d) != sm3.Size {
+				return nil, errDigest
+			}
+			all[i].signer, all[i].digest = s, [sm3.Size]byte(d)
+		}
+		if err := drawMany(random, all[:n]); err != nil {
+			return nil, err
+		}
+		digests = digests[n:]
+		signMany(jobs[:n])
+		for _, j := range jobs[:n] {
+			if !j.ok {
+				return nil, errNonces
+			}
+			from := len(room)
+			room = appendSignature(room, &j.r, &j.s)
+			out = append(out, room[from:len(room):len(room)])
+		}
+	}
+	return out, nil
+}
+
+// drawMany reads the random bytes of all at once.
+func drawMany(random io.Reader, all []signing) error {
+	if random == nil {
+		return nil
+	}
+	var room [lanes * len(noise{})]byte
+	b := room[:len(all)*len(noise{})]
+	if _, err := io.ReadFull(random, b); err != nil {
+		return fmt.Errorf("read random bytes: %w", err)
+	}
+	for i := range all {
+		all[i].noise = noise(b[i*len(noise{}):])
+	}
+	clear(b)
+	return nil
+}
+
+// BatchSigner is a Signer whose signatures are made side by side where several goroutines
+// ask for some at the same time, with less work for each. One that is asked by a single
+// goroutine does what a Signer does, and waits for nothing.
+type BatchSigner struct {
+	*Signer
+	queue *queue[signing]
+}
+
+// NewBatchSigner makes one of a Signer.
+func NewBatchSigner(s *Signer) *BatchSigner {
+	return &BatchSigner{s, &queue[signing]{run: signMany, most: lanes}}
+}
+
+// With is another key's, that goes side by side with this one's.
+func (b *BatchSigner) With(s *Signer) *BatchSigner { return &BatchSigner{s, b.queue} }
+
+// Sign implements crypto.Signer, as Signer does.
+func (b *BatchSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if id, ok := signerID(opts); ok {
+		return b.SignWithID(random, id, digest)
+	}
+	return b.sign(random, digest)
+}
+
+// SignMessage implements crypto.MessageSigner, as Signer does.
+func (b *BatchSigner) SignMessage(random io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
+	id, ok := signerID(opts)
+	if !ok {
+		id = []byte(DefaultID)
+	}
+	return b.SignWithID(random, id, msg)
+}
+
+// SignWithID signs a message under the signer's identity.
+func (b *BatchSigner) SignWithID(random io.Reader, id, msg []byte) ([]byte, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	e, err := b.z.digest(b.pub, id, msg)
+	if err != nil {
+		return nil, err
+	}
+	return b.sign(random, e[:])
+}
+
+var signings = sync.Pool{New: func() any { return newCall[signing]() }}
+
+func (b *BatchSigner) sign(random io.Reader, digest []byte) ([]byte, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	if len(digest) != sm3.Size {
+		return nil, errDigest
+	}
+	z, err := drawn(random)
+	if err != nil {
+		return nil, fmt.Errorf("read random bytes: %w", err)
+	}
+	c := signings.Get().(*call[signing])
+	defer signings.Put(c)
+	c.job = signing{signer: b.Signer, noise: z, digest: [sm3.Size]byte(digest)}
+	b.queue.do(c)
+	if !c.job.ok {
+		return nil, errNonces
+	}
+	return appendSignature(make([]byte, 0, maxSignature), &c.job.r, &c.job.s), nil
+}
+
+// checking is a signature that is to be checked.
+type checking struct {
+	job
+	answer
+}
+
+func checkMany(jobs []*checking) {
+	if len(jobs) <= few {
+		for _, j := range jobs {
+			j.answer = engine.once(&j.x, &j.y, &j.claim)
+		}
+		return
+	}
+	var all [lane]job
+	for i := range all {
+		all[i] = jobs[min(i, len(jobs)-1)].job
+	}
+	answers := engine.many(&all)
+	for i, j := range jobs {
+		j.answer = answers[i]
+	}
+}
+
+// BatchVerifier checks signatures of any keys, side by side where several goroutines ask
+// at the same time. One goroutine alone has what Verify gives.
+type BatchVerifier struct{ queue queue[checking] }
+
+// NewBatchVerifier makes one.
+func NewBatchVerifier() *BatchVerifier {
+	return &BatchVerifier{queue[checking]{run: checkMany, most: lane}}
+}
+
+var checkings = sync.Pool{New: func() any { return newCall[checking]() }}
+
+// Verify checks a signature over a digest.
+func (b *BatchVerifier) Verify(pub *PublicKey, digest, signature []byte) error {
+	if engine == nil {
+		return plainVerify(pub, digest, signature)
+	}
+	c := checkings.Get().(*call[checking])
+	defer checkings.Put(c)
+	var ok bool
+	if c.job.x, c.job.y, ok = coordinates(pub); !ok || !c.job.read(digest, signature) {
+		return ErrRefused
+	}
+	b.queue.do(c)
+	return c.job.outcome(c.job.answer, pub, digest, signature)
+}
+
+// VerifyMessage checks a signature over a message under the signer's identity.
+func (b *BatchVerifier) VerifyMessage(pub *PublicKey, id, msg, signature []byte) error {
+	e, err := Digest(pub, id, msg)
+	if err != nil {
+		return ErrRefused
+	}
+	return b.Verify(pub, e, signature)
+}
+
+// VerifyMany checks signatures of keys over digests, side by side, and tells which hold.
+// It panics where the three are not of one length.
+func VerifyMany(pubs []*PublicKey, digests, signatures [][]byte) []error {
+	if len(digests) != len(pubs) || len(signatures) != len(pubs) {
+		panic("sm2: not as many keys as digests and signatures")
+	}
+	out := make([]error, len(pubs))
+	var all [lane]checking
+	var jobs [lane]*checking
+	var of [lane]int
+	n := 0
+	flush := func() {
+		checkMany(jobs[:n])
+		for i, j := range jobs[:n] {
+			at := of[i]
+			out[at] = j.outcome(j.answer, pubs[at], digests[at], signatures[at])
+		}
+		n = 0
+	}
+	for i, pub := range pubs {
+		if engine == nil {
+			out[i] = plainVerify(pub, digests[i], signatures[i])
+			continue
+		}
+		j := &all[n]
+		var ok bool
+		if j.x, j.y, ok = coordinates(pub); !ok || !j.read(digests[i], signatures[i]) {
+			out[i] = ErrRefused
+			continue
+		}
+		jobs[n], of[n] = j, i
+		if n++; n == lane {
+			flush()
+		}
+	}
+	if n > 0 {
+		flush()
+	}
+	return out
+}

@@ -1,0 +1,48 @@
+package sm2
+
+import (
+	"io"
+
+	"github.com/anole-os/anole/gm/sm3"
+)
+
+// nonces are a key's, hedged: each is the hash of a secret that only the key gives, of the
+// digest that is signed, and of 32 random bytes (as draft-irtf-cfrg-det-sigs-with-noise
+// does it). Where the random bytes are bad, repeated after a fork or a snapshot of the
+// machine among it, two nonces are the same only for the same digest, and so the same
+// signature.
+type nonces struct{ secret [sm3.Size]byte }
+
+func newNonces(d []byte) *nonces {
+	return &nonces{sm3.Sum(append([]byte("anole sm2 nonce\x00"), d...))}
+}
+
+// noise are a nonce's random bytes.
+type noise [32]byte
+
+// drawn reads them; without a source they are 0, and signatures deterministic.
+func drawn(random io.Reader) (n noise, err error) {
+	if random != nil {
+		_, err = io.ReadFull(random, n[:])
+	}
+	return n, err
+}
+
+// message is what a try's nonce is the hash of.
+type message [sm3.Size + len(noise{}) + 32 + 1]byte
+
+func (n *nonces) message(m *message, z *noise, digest []byte, try byte) {
+	at := copy(m[:], n.secret[:])
+	at += copy(m[at:], z[:])
+	copy(m[at:], digest)
+	m[len(m)-1] = try
+}
+
+// nonce is that of a try. One in 2^32 is none, and there is another try.
+func (n *nonces) nonce(z *noise, digest []byte, try byte) (k words, ok bool) {
+	var m message
+	n.message(&m, z, digest, try)
+	h := sm3.Sum(m[:])
+	k = wordsOf(h[:])
+	return k, inRange(&k)
+}
