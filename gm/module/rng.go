@@ -111,10 +111,10 @@ func rngTestCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test [FILE|-]",
 		Short: "Run the 15 tests of GM/T 0005-2021 on random bytes",
-		Long: `Judges random bytes by the 15 tests of GM/T 0005-2021: those of a file, all samples that are whole,
-or of standard input (-) or, without a name, of this program's own generator. Each test
-gives each sample a P-value; of all samples so many as the standard says must have 0.01
-or more, and the Q-values must be spread evenly (0.0001 or more). Else the exit code is 3.
+		Long: `Judges random bytes by the 15 tests of GM/T 0005-2021: those of a file, of standard
+input (-) or, without a name, of this program's own generator. Each test gives each
+sample a P-value; as many samples as the standard says must have 0.01 or more, and the
+Q-values must be spread evenly (0.0001 or more). Else the exit code is 3.
 
 The standard's rule refuses perfect sources too: with 20 samples one in three, with
 1,000, which it recommends, one in eleven. The chance is shown with each refusal.`,
@@ -207,8 +207,11 @@ func rngRefusal(r *gmt0005.Report) error {
 			bad = append(bad, strings.Join(strings.Fields(l.Test+" "+l.Param+" "+l.Part), " "))
 		}
 	}
-	return fmt.Errorf("refused by %d of %d values: %s (a perfect source is refused in about %.0f of 100 such tests; with 1000 samples in 9)",
-		len(bad), len(r.Lines), strings.Join(bad, ", "), 100*r.Chance)
+	more := ""
+	if r.Samples < 1000 {
+		more = ", and in 9 with 1000 samples"
+	}
+	return fmt.Errorf("refused by %d of %d values: %s (so is a perfect source in about %.0f of 100 such tests%s)", len(bad), len(r.Lines), strings.Join(bad, ", "), 100*r.Chance, more)
 }
 
 // rngTable has P and Q of one sample, or how those of many are spread.

@@ -69,9 +69,9 @@ type property struct {
 	bits int // of strength; 0: by the length of the key
 }
 
-// The strengths are those of SP 800-57 part 1, table 2 and 3, where it has them; of
-// hashes against collisions. SHA-1 and MD5 have what attacks have left of them, and SM9 what is
-// estimated of its pairing since 2016.
+// The strengths are those of SP 800-57 part 1, tables 2 and 3, where it has them; of
+// hashes against collisions. SHA-1 and MD5 have what attacks have left of them, and SM9
+// what is estimated of its pairing since 2016.
 var properties = map[Alg]property{
 	SM2: {true, 128}, SM3: {true, 128}, SM4: {true, 128}, SM9: {true, 100}, ZUC: {true, 128}, HMACSM3: {true, 128}, CurveSM2MLKEM768: {true, 128},
 	AES128: {false, 128}, AES192: {false, 192}, AES256: {false, 256}, ChaCha20: {false, 256}, DES: {false, 56}, TripleDES: {false, 80}, RC4: {false, 40},
@@ -86,8 +86,8 @@ func Algorithms() []Alg { return slices.Sorted(maps.Keys(properties)) }
 // IsSM says whether an algorithm is one of ShangMi.
 func (a Alg) IsSM() bool { return properties[a].sm }
 
-// Bits is an algorithm's strength, with a key of so many bits where that matters (of RSA, the
-// modulus). It is 0 where it is not known.
+// Bits is an algorithm's strength, with a key of so many bits where that matters (of RSA,
+// the modulus). It is 0 where it is not known.
 func (a Alg) Bits(key int) int {
 	if a != RSA {
 		return properties[a].bits

@@ -11,8 +11,8 @@ import (
 // piece is how much a goroutine of Copy makes at a time.
 const piece = 256 << 10
 
-// Copy writes n random bytes to w, made by as many goroutines as GOMAXPROCS. progress, if not nil, is
-// told how many were written. The error is of w, ErrState, or of the context.
+// Copy writes n random bytes to w, made by as many goroutines as GOMAXPROCS. progress, if
+// not nil, is told how many were written. The error is of w, ErrState, or of the context.
 func (g *Generator) Copy(ctx context.Context, w io.Writer, n int64, progress func(written int64)) error {
 	workers := runtime.GOMAXPROCS(0)
 	buf := make([]byte, min(n, int64(workers)*piece))

@@ -16,12 +16,13 @@
 // # Forks and restored machines
 //
 // Two processes or machines that were one must not go on with the same numbers. A page
-// that the kernel wipes on fork (MADV_WIPEONFORK) tells of a fork, not of a virtual machine that
-// was restored twice from one snapshot or of a process restored by CRIU; the number that tells of the machine
-// (vmgenid) is the kernel's and not readable from here. So nothing is detected: 32 fresh
-// bytes from the kernel, which does know of both, go into each request as additional
-// input, and into each 4 KiB of long ones. What was drawn before is worthless to whoever
-// has a copy of the state.
+// that the kernel wipes on fork (MADV_WIPEONFORK) tells of a fork, not of a virtual
+// machine that was restored twice from one snapshot; the number that tells of that
+// (vmgenid) is the kernel's and cannot be read from here. So nothing is detected: 32 fresh
+// bytes from the kernel, which minds forks and, since Linux 5.18 and on a machine that
+// has a vmgenid, restored snapshots, go into each request as additional input, and into
+// each 4 KiB of long ones. Whoever has a copy of the state cannot tell what is drawn
+// afterwards.
 //
 // # Health
 //

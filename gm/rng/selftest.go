@@ -2,8 +2,8 @@ package rng
 
 import "github.com/anole-os/anole/gm/internal/kat"
 
-// The known answer is the second block after a new seed: the example that gmsm's drbg, whose code is not
-// related, is tested with too.
+// The known answer is the second block after a new seed: the example that gmsm's drbg,
+// whose code is not related, is tested with too.
 const (
 	katEntropy = "63363377e41e86468deb0ab4a8ed683f6a134e47e014c700454e81e95358a569"
 	katNonce   = "808aa38f2a72a62359915a9f8a04ca68"

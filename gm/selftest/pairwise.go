@@ -14,8 +14,8 @@ import (
 var errPair = errors.New("the public key is not the private key's")
 
 // Pairwise checks a key pair by what it makes: what it signs verifies, what is changed
-// does not, what is encrypted to it it decrypts (GM/T 0028, 7.10.3). One that fails sets the error
-// state.
+// does not, what is encrypted to it it decrypts (GM/T 0028, 7.10.3). One that fails sets
+// the error state.
 func Pairwise(key *ours.PrivateKey) error {
 	if err := consistent(key); err != nil {
 		Fail(pairwise, err)

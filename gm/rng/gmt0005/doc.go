@@ -15,4 +15,6 @@
 // To be refused by mistake is no rarity: of 20 samples of a perfect source one third is,
 // since 27 values are judged that each fail in 1 of 60 cases. Report.Chance
 // tells. With 1,000 samples, as the standard recommends, it is about one in ten.
+// Many times more samples than that show the tests' own approximations: the Fourier
+// test's values of 20,000 bits come in steps, which Uniformity sees in 10,000 samples.
 package gmt0005
