@@ -178,7 +178,7 @@ func b2i(b bool) int {
 
 // What is good is accepted, at each length, and the values are spread as they should be.
 func TestGood(t *testing.T) {
-	for _, c := range []struct{ bits, samples, lines int }{{Short, 200, 22}, {Medium, 8, 27}} {
+	for _, c := range []struct{ bits, samples, lines int }{{Short, 200, 22}, {Medium, 20, 27}} {
 		r, err := Run(t.Context(), rand.NewChaCha8([32]byte{9}), Options{Samples: c.samples, Bits: c.bits})
 		if err != nil {
 			t.Fatal(err)
