@@ -1,0 +1,60 @@
+package sm2
+
+import (
+	"github.com/anole-os/anole/gm/internal/kat"
+)
+
+// GB/T 32918.5-2017, appendices A and C: the key, the signature over "message digest", and
+// C1 C3 C2 of "encryption standard".
+const (
+	katScalar    = "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8"
+	katPoint     = "0409f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
+	katSignature = "3046022100f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3" +
+		"022100b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa"
+	katSealed = "0404ebfc718e8d1798620432268e77feb6415e2ede0e073c0f4f640ecd2e149a73e858f9d81e5430a57b36daab8f950a3c64e6ee6a63094d99283aff767e124df0" +
+		"59983c18f809e262923c53aec295d30383b54e39d609d160afcb1908d0bd8766" + "21886ca989ca9c7d58087307ca93092d651efa"
+	katOpened = "656e6372797074696f6e207374616e64617264"
+)
+
+// Checks are the self-tests. That a new key signs and verifies is for who makes one.
+func Checks() []kat.Check {
+	const public, verify, decrypt, by = "SM2 public key", "SM2 verify", "SM2 decrypt", "gmsm"
+	return []kat.Check{
+		{Name: public, Implementation: by, Run: func() error {
+			k, err := NewPrivateKey(kat.Hex(katScalar))
+			if err != nil {
+				return err
+			}
+			known, err := NewPublicKey(kat.Hex(katPoint))
+			if err != nil {
+				return err
+			}
+			return kat.True(public, by, k.PublicKey.Equal(known))
+		}},
+		{Name: verify, Implementation: by, Run: func() error {
+			pub, err := NewPublicKey(kat.Hex(katPoint))
+			if err != nil {
+				return err
+			}
+			sig := kat.Hex(katSignature)
+			good := VerifyMessage(pub, []byte(DefaultID), []byte("message digest"), sig)
+			sig[len(sig)-1] ^= 1
+			bad := VerifyMessage(pub, []byte(DefaultID), []byte("message digest"), sig)
+			return kat.True(verify, by, good == nil && bad != nil)
+		}},
+		{Name: decrypt, Implementation: by, Run: func() error {
+			k, err := NewPrivateKey(kat.Hex(katScalar))
+			if err != nil {
+				return err
+			}
+			text, err := k.Decrypt(nil, kat.Hex(katSealed), nil)
+			if err != nil {
+				return err
+			}
+			return kat.Equal(decrypt, by, text, katOpened)
+		}},
+	}
+}
+
+// SelfTest runs Checks.
+func SelfTest() error { return kat.Join(Checks()) }
