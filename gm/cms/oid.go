@@ -131,8 +131,8 @@ func kindOf(pub crypto.PublicKey) keyKind {
 	return 0
 }
 
-// defaultHash is the hash that goes with a key.
-func defaultHash(pub crypto.PublicKey) Hash {
+// DefaultHash is the hash that goes with a key.
+func DefaultHash(pub crypto.PublicKey) Hash {
 	switch kindOf(pub) {
 	case kindSM2:
 		return SM3

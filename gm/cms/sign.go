@@ -151,7 +151,7 @@ func (s *Signer) hash() Hash {
 	if s.Hash != 0 {
 		return s.Hash
 	}
-	return defaultHash(s.Certificate.PublicKey)
+	return DefaultHash(s.Certificate.PublicKey)
 }
 
 // hash reads the content: what each signer signs or has in its attributes, and the whole
