@@ -40,7 +40,7 @@ func (k Kind) String() string {
 
 // Bounds of what a message may hold.
 const (
-	maxSigners      = 64
+	maxSigners      = 32
 	maxRecipients   = 1024
 	maxCertificates = 256
 	maxAttributes   = 64

@@ -93,7 +93,7 @@ func (h Hash) New() hash.Hash {
 	return hashes[h].std.New()
 }
 
-// OID is the function's identifier.
+// OID is the function's identifier. It panics for a Hash that is none of the constants.
 func (h Hash) OID() asn1.ObjectIdentifier { return hashes[h].oid }
 
 // HashOf finds a function by its identifier; the zero Hash is of all others.

@@ -2,12 +2,16 @@ package cms_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/anole-os/anole/gm/cms"
 	"github.com/anole-os/anole/gm/internal/testpki"
@@ -226,5 +230,29 @@ func TestOpenSSL4Envelopes(t *testing.T) {
 				t.Fatalf("OpenSSL read another content of %d bytes as %s", n, name)
 			}
 		}
+	}
+}
+
+// A signer may be named by its key's identifier, and old hashes are no ground to believe
+// anybody.
+func TestOpenSSL4Names(t *testing.T) {
+	b := newBench(t, testkit.NeedPeer(t, "openssl-4.0"))
+	b.sm2 = b.ca.Issue(t, "alice", b.sm2.Key, func(c *smx509.Certificate) { c.SubjectKeyId = []byte("a key's identifier") })
+	b.sm2.Write(t, b.dir, "sm2")
+	content := []byte("content")
+	b.put(t, "content", content)
+	args := []string{"cms", "-sign", "-binary", "-nodetach", "-outform", "PEM", "-in", "content", "-out", "message"}
+	if err := b.run(t, append(args, "-keyid", "-signer", "sm2.pem", "-inkey", "sm2.key", "-md", "sm3")...); err != nil {
+		t.Fatal(err)
+	}
+	r, err := cms.Verify(b.get(t, "message"), cms.VerifyOptions{Roots: b.roots()})
+	if err != nil || r.Signers[0].KeyID() != hex.EncodeToString(b.sm2.Certificate.SubjectKeyId) || r.Signers[0].Issuer() != "" {
+		t.Errorf("%v", err)
+	}
+	if err := b.run(t, append(args, "-signer", "rsa.pem", "-inkey", "rsa.key", "-md", "sha1")...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cms.Verify(b.get(t, "message"), cms.VerifyOptions{Roots: b.roots()}); !errors.Is(err, cms.ErrUnsupported) {
+		t.Errorf("SHA-1: %v", err)
 	}
 }

@@ -3,6 +3,8 @@ package cms_test
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"strings"
 	"testing"
@@ -158,6 +160,11 @@ func TestRefused(t *testing.T) {
 	detached.Content = strings.NewReader("another")
 	late := good
 	late.Time = time.Now().Add(48 * time.Hour)
+	always := late
+	always.AnyTime = true
+	strange := p.ca.Issue(t, "strange", testpki.SM2(t), func(c *smx509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
+	})
 	enc := p.ca.Issue(t, "alice", testpki.SM2(t), func(c *smx509.Certificate) { c.KeyUsage = smx509.KeyUsageKeyEncipherment })
 	twin := p.ca.Issue(t, "twin", testpki.SM2(t), func(c *smx509.Certificate) { c.SerialNumber = p.sm2.Certificate.SerialNumber })
 	swapped := good
@@ -178,6 +185,8 @@ func TestRefused(t *testing.T) {
 		"plain":               {sign(cms.SignOptions{NoAttributes: true, Plain: true}), good, cms.ErrPlain},
 		"not plain":           {sign(cms.SignOptions{NoAttributes: true}), cms.VerifyOptions{Roots: p.roots(), Plain: true}, cms.ErrSignature},
 		"expired":             {sign(cms.SignOptions{}), late, cms.ErrUntrusted},
+		"expired, unasked":    {sign(cms.SignOptions{}), always, nil},
+		"critical":            {sign(cms.SignOptions{Signers: []cms.Signer{signer(strange)}}), good, cms.ErrUntrusted},
 		"other bytes":         {bytes.Replace(sign(cms.SignOptions{}), []byte("content"), []byte("CONTENT"), 1), good, cms.ErrDigest},
 		"not signed":          {[]byte("0\x80"), good, cms.ErrMalformed},
 		"empty":               {nil, good, cms.ErrMalformed},

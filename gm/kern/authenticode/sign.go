@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	encoding "encoding/asn1"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,8 +30,15 @@ type SignOptions struct {
 	Replace     bool               // take signatures that are there off
 }
 
+var errHash = errors.New("hash image: take SM3, SHA-256, SHA-384 or SHA-512")
+
+func known(h cms.Hash) bool { return h >= cms.SM3 && h <= cms.SHA512 }
+
 // Hash is what a signature of an image covers.
 func Hash(file []byte, h cms.Hash) ([]byte, error) {
+	if !known(h) {
+		return nil, errHash
+	}
 	i, err := parse(file)
 	if err != nil {
 		return nil, err
@@ -78,8 +86,8 @@ func (i *image) sign(o SignOptions) ([]byte, error) {
 
 // indirect makes a SpcIndirectDataContent.
 func indirect(h cms.Hash, sum func(cms.Hash) []byte) ([]byte, error) {
-	if h < cms.SM3 || h > cms.SHA512 {
-		return nil, fmt.Errorf("hash %s is not supported", h)
+	if !known(h) {
+		return nil, errHash
 	}
 	var b cryptobyte.Builder
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
