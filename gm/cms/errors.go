@@ -19,5 +19,6 @@ var (
 	ErrPlain         = errors.New("cms: the signature covers the content without the signer's identity, as OpenSSL and Linux have it: ask for that (plain)")
 
 	ErrNoRecipient = errors.New("cms: the message is for others")
+	ErrRecipients  = errors.New("cms: the message is for several with RSA: give the recipient's certificate")
 	ErrOpen        = errors.New("cms: the message does not open with this key")
 )

@@ -132,6 +132,17 @@ func (r *RecipientInfo) Algorithm() string {
 	return kindNames[r.kind]
 }
 
+// CertificateOf is the certificate that the message carries for a signer, nil where it
+// carries none. Nothing of it is checked.
+func (m *Message) CertificateOf(s *SignerInfo) *Certificate {
+	for _, c := range m.Certificates {
+		if s.is(c) {
+			return c
+		}
+	}
+	return nil
+}
+
 // PEM is the armour of a message.
 func PEM(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CMS", Bytes: der}) }
 

@@ -17,7 +17,7 @@ import (
 // OpenOptions say who opens. The Key is needed.
 type OpenOptions struct {
 	Key         crypto.Decrypter // a *sm2.PrivateKey or a *rsa.PrivateKey
-	Certificate *Certificate     // the recipient's; nil tries all that a key of this kind can be of
+	Certificate *Certificate     // the recipient's; nil tries the first 32 with SM2, or one with RSA
 	Verify      VerifyOptions    // for signed and enveloped messages
 }
 
@@ -69,6 +69,11 @@ const maxTries = 32
 
 func (m *Message) decrypt(o OpenOptions) ([]byte, error) {
 	kind := kindOf(o.Key.Public())
+	if kind == kindRSA && o.Certificate == nil && m.count(kind) > 1 {
+		// A key of RSA that is not meant gives a random key, which opens one message
+		// in 256 to nonsense.
+		return nil, ErrRecipients
+	}
 	tried := 0
 	for i := range m.Recipients {
 		r := &m.Recipients[i]
@@ -92,6 +97,16 @@ func (m *Message) decrypt(o OpenOptions) ([]byte, error) {
 		return nil, ErrNoRecipient
 	}
 	return nil, ErrOpen
+}
+
+// count is how many recipients have keys of a kind.
+func (m *Message) count(kind keyKind) (n int) {
+	for i := range m.Recipients {
+		if m.Recipients[i].kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // contentKey decrypts a content's key. With RSA a padding that is wrong gives a random

@@ -212,30 +212,24 @@ func (m *Message) trusted(c *Certificate, o VerifyOptions) error {
 		Roots: roots, Intermediates: between, CurrentTime: when, KeyUsages: []smx509.ExtKeyUsage{smx509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return errors.Join(ErrUntrusted, reason(err))
+		return reason(err)
 	}
 	return nil
 }
 
-// Reasons for ErrUntrusted.
-var (
-	errExpired  = errors.New("cms: one of its certificates is not valid at that time")
-	errCritical = errors.New("cms: one of its certificates has a critical extension that is not known")
-	errRoots    = errors.New("cms: none of the roots issued it")
-)
-
-// reason has the constant text for what went wrong in a chain.
+// reason has a constant text for what went wrong in a chain.
 func reason(err error) error {
 	var invalid smx509.CertificateInvalidError
 	var critical smx509.UnhandledCriticalExtension
 	var unknown smx509.UnknownAuthorityError
+	why := "the chain is not sound"
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == smx509.Expired:
-		return errExpired
+		why = "a certificate of its chain is not valid at that time"
 	case errors.As(err, &critical):
-		return errCritical
+		why = "a certificate of its chain has a critical extension that is not known"
 	case errors.As(err, &unknown):
-		return errRoots
+		why = "none of the roots issued it"
 	}
-	return nil
+	return fmt.Errorf("%w: %s", ErrUntrusted, why)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -94,22 +93,7 @@ a certificate's file is carried along as its chain.`,
 				return err
 			}
 			o.Chain = append(o.Chain, more...)
-			var content io.Reader
-			if o.Detached && input(args) != "-" {
-				f, err := os.Open(filepath.Clean(args[0]))
-				if err != nil {
-					return fmt.Errorf("read input: %w", err)
-				}
-				defer f.Close()
-				content = f
-			} else {
-				b, err := readInput(cmd, input(args), maxInput)
-				if err != nil {
-					return err
-				}
-				content = bytes.NewReader(b)
-			}
-			der, err := cms.Sign(content, o)
+			der, err := signFile(cmd, input(args), o)
 			if err != nil {
 				return err
 			}
@@ -131,6 +115,26 @@ a certificate's file is carried along as its chain.`,
 	_ = c.MarkFlagRequired("cert")
 	_ = c.MarkFlagRequired("key")
 	return c
+}
+
+// signFile signs a file: as a stream, however long, if it is to be detached.
+func signFile(cmd *cobra.Command, path string, o cms.SignOptions) ([]byte, error) {
+	switch {
+	case !o.Detached:
+		b, err := readInput(cmd, path, maxInput)
+		if err != nil {
+			return nil, err
+		}
+		return cms.Sign(bytes.NewReader(b), o)
+	case path == "-":
+		return cms.Sign(cmd.InOrStdin(), o)
+	}
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, fmt.Errorf("read input: %w", err)
+	}
+	defer f.Close()
+	return cms.Sign(f, o)
 }
 
 // trust is the flags of whom a verb trusts.

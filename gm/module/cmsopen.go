@@ -143,7 +143,7 @@ func show(m *cms.Message) shown {
 		s.Certificates = append(s.Certificates, c.Subject.String())
 	}
 	for i := range m.Signers {
-		s.Signatures = append(s.Signatures, signatureOf(&m.Signers[i]))
+		s.Signatures = append(s.Signatures, signatureOf(&m.Signers[i], m.CertificateOf(&m.Signers[i])))
 	}
 	for i := range m.Recipients {
 		r := &m.Recipients[i]

@@ -131,7 +131,7 @@ func (r *moduleReport) rows(t *term.Table) {
 		s := &r.Signatures[i]
 		state := "not checked"
 		if s.Good != nil {
-			state = map[bool]string{true: "good", false: "bad: " + strings.ReplaceAll(s.Reason, "\n", "; ")}[*s.Good]
+			state = map[bool]string{true: "good", false: "bad: " + s.Reason}[*s.Good]
 		}
 		t.Row(name, s.who(), s.Algorithm, state)
 	}

@@ -99,25 +99,26 @@ type signature struct {
 	Reason    string     `json:"reason,omitempty"`
 }
 
-func signatureOf(s *cms.SignerInfo) signature {
+// signatureOf shows what is said of a signer; c may be nil.
+func signatureOf(s *cms.SignerInfo, c *cms.Certificate) signature {
 	out := signature{Issuer: s.Issuer(), Serial: s.Serial(), KeyID: s.KeyID(), Algorithm: s.Algorithm()}
 	if !s.Time.IsZero() {
 		out.Time = &s.Time
 	}
+	if c != nil {
+		out.Signer = c.Subject.String()
+	}
 	return out
 }
 
-// signaturesOf shows a report; who is a certificate's subject.
+// signaturesOf shows a report.
 func signaturesOf(r *cms.Report) []signature {
 	out := []signature{}
 	if r == nil {
 		return out
 	}
 	for i := range r.Signers {
-		s := signatureOf(r.Signers[i].SignerInfo)
-		if c := r.Signers[i].Certificate; c != nil {
-			s.Signer = c.Subject.String()
-		}
+		s := signatureOf(r.Signers[i].SignerInfo, r.Signers[i].Certificate)
 		good := r.Signers[i].Err == nil
 		s.Good = &good
 		if !good {
@@ -143,7 +144,7 @@ func (s *signature) who() string {
 func (s *signature) row(t *term.Table) {
 	state, when := "not checked", "-"
 	if s.Good != nil {
-		state = map[bool]string{true: "good", false: "bad: " + strings.ReplaceAll(s.Reason, "\n", "; ")}[*s.Good]
+		state = map[bool]string{true: "good", false: "bad: " + s.Reason}[*s.Good]
 	}
 	if s.Time != nil {
 		when = s.Time.Format(time.RFC3339)

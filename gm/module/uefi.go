@@ -119,7 +119,7 @@ func imageSignatures(all []authenticode.Signature) []imageSignature {
 		case s.Report != nil && len(s.Report.Signers) > 0:
 			one.signature = signaturesOf(s.Report)[0]
 		case s.Message != nil && len(s.Message.Signers) > 0:
-			one.signature = signatureOf(&s.Message.Signers[0])
+			one.signature = signatureOf(&s.Message.Signers[0], s.Message.CertificateOf(&s.Message.Signers[0]))
 		}
 		if s.Err != nil {
 			one.Error = s.Err.Error()

@@ -12,13 +12,17 @@ import (
 )
 
 // Write makes path hold data, whatever was there before, with the permissions given. A
-// file that is no regular one, as /dev/stdout, is written to as it is.
+// file that is no regular one, as /dev/stdout, is written to as it is; a symbolic link
+// stays one.
 func Write(path string, data []byte, perm os.FileMode) error {
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
 		if err := os.WriteFile(path, data, perm); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
 		return nil
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
 	}
 	return put(path, data, func(f *os.File) error { return f.Chmod(perm) })
 }
