@@ -10,7 +10,6 @@ func (m *Module) Command() *cobra.Command {
 		Long:  `China's commercial cryptography: hashes, keys, certificates, signed and enveloped messages.`,
 	}
 	c.AddCommand(statusCommand())
-	c.AddCommand(rngCommand())
-	c.AddCommand(selftestCommand())
+	c.AddCommand(rngCommand(), selftestCommand(), cmsCommand(), modsignCommand(), uefiCommand())
 	return c
 }

@@ -26,7 +26,7 @@ func Pairwise(key *ours.PrivateKey) error {
 
 func consistent(key *ours.PrivateKey) error {
 	id, msg := []byte(ours.DefaultID), []byte("pairwise consistency")
-	sig, err := ours.NewSigner(key).SignMessage(rng.Reader, id, msg)
+	sig, err := ours.NewSigner(key).SignWithID(rng.Reader, id, msg)
 	if err != nil {
 		return err
 	}

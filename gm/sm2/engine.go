@@ -37,9 +37,11 @@ var engine, level = impl.Choose(engines)
 func Implementation() string { return level.String() }
 
 // baseMult is the x coordinate of k G.
-func baseMult(k *words) words {
-	if engine != nil {
-		return engine.base(k)
+func baseMult(k *words) words { return baseMultBy(engine, k) }
+
+func baseMultBy(e eng, k *words) words {
+	if e != nil {
+		return e.base(k)
 	}
 	var b [32]byte
 	putBytes(b[:], k)

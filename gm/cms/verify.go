@@ -1,0 +1,235 @@
+package cms
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/emmansun/gmsm/smx509"
+)
+
+// VerifyOptions say what a signature must be like. The zero value trusts nobody.
+type VerifyOptions struct {
+	Content      io.Reader      // of a detached message
+	Roots        []*Certificate // that are trusted: signers' own, or of those who issued them
+	Certificates []*Certificate // that the message may be without
+	Unchained    bool           // whose the certificates are is not asked: only what was signed with their keys
+	ID           string         // the identity of signers with SM2; "" is sm2.DefaultID
+	Plain        bool           // SM2 without attributes covers the content's SM3 alone
+	Any          bool           // one good signature is enough
+	Time         time.Time      // when certificates must be valid; zero is now
+	AnyTime      bool           // when they are valid is not asked
+}
+
+// Report is what came out.
+type Report struct {
+	Content []byte // of the message, nil for a detached one
+	Signers []SignerReport
+}
+
+// SignerReport is what came out about one signer.
+type SignerReport struct {
+	*SignerInfo
+	Certificate *Certificate // nil where it is not there
+	Err         error        // nil: the signature is good
+}
+
+// Verify reads a signed message and checks its signatures. Where it gives a Report beside
+// an error, that tells which of the signers are at fault.
+func Verify(message []byte, o VerifyOptions) (*Report, error) {
+	m, err := Parse(message)
+	if err != nil {
+		return nil, err
+	}
+	return m.Verify(o)
+}
+
+// Verify checks the signatures of a signed message.
+func (m *Message) Verify(o VerifyOptions) (*Report, error) {
+	switch {
+	case m.Kind != Signed:
+		return nil, ErrKind
+	case m.Detached && o.Content == nil:
+		return nil, ErrDetached
+	case !m.Detached && o.Content != nil:
+		return nil, ErrAttached
+	case !m.Detached:
+		o.Content = bytes.NewReader(m.Content)
+	}
+	r, err := m.check(o)
+	if r != nil {
+		r.Content = m.Content
+	}
+	return r, err
+}
+
+// candidate is a certificate that a signer may have meant.
+type candidate struct {
+	certificate *Certificate
+	sum         hash.Hash // of the content, with what goes before it
+	plain       hash.Hash // where sum has Z, the hash without
+}
+
+// maxCandidates bounds what two certificates of one issuer and number make us do.
+const maxCandidates = 4
+
+// check hashes o.Content, once, and checks each signer.
+func (m *Message) check(o VerifyOptions) (*Report, error) {
+	if len(m.Signers) == 0 {
+		return nil, ErrNoSigner
+	}
+	content := &contentHash{}
+	tries := make([][]candidate, len(m.Signers))
+	for i := range m.Signers {
+		tries[i] = m.candidates(&m.Signers[i], content, o)
+	}
+	if _, err := io.Copy(content, o.Content); err != nil {
+		return nil, fmt.Errorf("read content: %w", err)
+	}
+	r := &Report{}
+	var first error
+	good := 0
+	for i := range m.Signers {
+		s := SignerReport{SignerInfo: &m.Signers[i], Err: ErrNoCertificate}
+		if s.kind == 0 {
+			s.Err = ErrUnsupported
+		}
+		for n, c := range tries[i] {
+			err := m.checkSigner(s.SignerInfo, c, content, o)
+			if n == 0 || err == nil {
+				s.Certificate, s.Err = c.certificate, err
+			}
+			if err == nil {
+				good++
+				break
+			}
+		}
+		if first == nil {
+			first = s.Err
+		}
+		r.Signers = append(r.Signers, s)
+	}
+	if o.Any && good > 0 {
+		return r, nil
+	}
+	return r, first
+}
+
+// candidates finds certificates, those that the caller knows first, and has the content
+// hashed for each.
+func (m *Message) candidates(s *SignerInfo, content *contentHash, o VerifyOptions) (out []candidate) {
+	if s.kind == 0 {
+		return nil
+	}
+	var seen []*Certificate
+	for _, list := range [][]*Certificate{o.Roots, o.Certificates, m.Certificates} {
+		for _, c := range list {
+			if !s.is(c) || len(seen) == maxCandidates || contains(seen, c) {
+				continue
+			}
+			seen = append(seen, c)
+			one := candidate{certificate: c, sum: content.with(s.Hash)}
+			if !s.Attributes && s.kind == kindSM2 && !o.Plain {
+				one.plain = one.sum
+				one.sum = content.withZ(c.PublicKey, o.ID)
+			}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+func contains(list []*Certificate, c *Certificate) bool {
+	for _, v := range list {
+		if v.Equal(c) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, o VerifyOptions) error {
+	pub := c.certificate.PublicKey
+	if c.sum == nil || kindOf(pub) != s.kind {
+		return ErrSignature
+	}
+	sum := c.sum.Sum(nil)
+	if s.Attributes {
+		if !s.contentType.Equal(m.ContentType) || !bytes.Equal(s.digest, sum) {
+			return ErrDigest
+		}
+		h := &contentHash{}
+		covered := h.with(s.Hash)
+		if s.kind == kindSM2 {
+			covered = h.withZ(pub, o.ID)
+		}
+		_, _ = h.Write(s.attrs)
+		sum = covered.Sum(nil)
+	} else if !m.ContentType.Equal(familyOf(m.GMT).data) && !m.ContentType.Equal(rfc.data) || content.attributes() {
+		// RFC 5652, clause 5.3. And attributes of a message must not pass for the
+		// content of another.
+		return ErrMalformed
+	}
+	if !fits(pub, s.Hash, sum, s.Signature) {
+		if c.plain != nil && fits(pub, s.Hash, c.plain.Sum(nil), s.Signature) {
+			return ErrPlain
+		}
+		return ErrSignature
+	}
+	if !signs(c.certificate) {
+		return ErrUsage
+	}
+	return m.trusted(c.certificate, o)
+}
+
+// signs says whether a certificate's key may sign messages.
+func signs(c *Certificate) bool {
+	return c.KeyUsage == 0 || c.KeyUsage&(smx509.KeyUsageDigitalSignature|smx509.KeyUsageContentCommitment) != 0
+}
+
+// trusted looks for a way from a certificate to the roots.
+func (m *Message) trusted(c *Certificate, o VerifyOptions) error {
+	if o.Unchained || o.AnyTime && contains(o.Roots, c) {
+		return nil
+	}
+	roots, between := smx509.NewCertPool(), smx509.NewCertPool()
+	for _, r := range o.Roots {
+		roots.AddCert(r)
+	}
+	for _, list := range [][]*Certificate{o.Certificates, m.Certificates} {
+		for _, v := range list {
+			between.AddCert(v)
+		}
+	}
+	when := o.Time
+	if o.AnyTime {
+		when = c.NotBefore.Add(time.Second)
+	}
+	_, err := c.Verify(smx509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: when, KeyUsages: []smx509.ExtKeyUsage{smx509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return reason(err)
+	}
+	return nil
+}
+
+// reason has a constant text for what went wrong in a chain.
+func reason(err error) error {
+	var invalid smx509.CertificateInvalidError
+	var critical smx509.UnhandledCriticalExtension
+	var unknown smx509.UnknownAuthorityError
+	why := "the chain is not sound"
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == smx509.Expired:
+		why = "a certificate of its chain is not valid at that time"
+	case errors.As(err, &critical):
+		why = "a certificate of its chain has a critical extension that is not known"
+	case errors.As(err, &unknown):
+		why = "none of the roots issued it"
+	}
+	return fmt.Errorf("%w: %s", ErrUntrusted, why)
+}

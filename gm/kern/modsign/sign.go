@@ -1,0 +1,104 @@
+package modsign
+
+import (
+	"bytes"
+	"crypto"
+	"debug/elf"
+	"fmt"
+
+	"github.com/anole-os/anole/gm/cms"
+)
+
+// SignOptions say how to sign. Certificate and Key are needed.
+type SignOptions struct {
+	Certificate *cms.Certificate
+	Key         crypto.Signer // of sm2.NewSigner, or of RSA or ECDSA
+	Hash        cms.Hash      // zero: SM3 with SM2, SHA-256 with RSA
+	Resign      bool          // replace signatures that are there
+	Force       bool          // sign over signatures that are there
+}
+
+// Sign signs a module and gives the file to be.
+func Sign(file []byte, o SignOptions) ([]byte, error) {
+	if Compression(file) != "" {
+		return nil, ErrPacked
+	}
+	if !bytes.HasPrefix(file, []byte(elf.ELFMAG)) {
+		return nil, ErrNoModule
+	}
+	if bytes.HasSuffix(file, []byte(magic)) && !o.Force {
+		if !o.Resign {
+			return nil, ErrSigned
+		}
+		var err error
+		if file, err = Strip(file); err != nil {
+			return nil, err
+		}
+	}
+	message, err := Detached(file, o)
+	if err != nil {
+		return nil, err
+	}
+	return Join(file, message), nil
+}
+
+// Detached makes the message that goes behind a module.
+func Detached(module []byte, o SignOptions) ([]byte, error) {
+	message, err := cms.Sign(bytes.NewReader(module), cms.SignOptions{
+		Signers:  []cms.Signer{{Certificate: o.Certificate, Key: o.Key, Hash: o.Hash}},
+		Detached: true, NoAttributes: true, NoCertificates: true, Plain: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign module: %w", err)
+	}
+	return message, nil
+}
+
+// Strip takes all signatures off.
+func Strip(file []byte) ([]byte, error) {
+	module, _, err := Split(file)
+	for err == nil && bytes.HasSuffix(module, []byte(magic)) {
+		module, _, err = Split(module)
+	}
+	return module, err
+}
+
+// Verify checks a module's signature, the last if there are several, by certificates that
+// are trusted: the signers' or those of who issued them. As with kernels, the time does
+// not matter. A module that is compressed is looked into.
+func Verify(file []byte, trusted []*cms.Certificate) (*cms.Report, error) {
+	plain, err := Decompress(file)
+	if err != nil {
+		return nil, err
+	}
+	module, message, err := Split(plain)
+	if err != nil {
+		return nil, err
+	}
+	return cms.Verify(message, cms.VerifyOptions{Content: bytes.NewReader(module), Roots: trusted, Plain: true, AnyTime: true})
+}
+
+// Info is what a signature says of itself.
+type Info struct {
+	Compression   string // "", "gzip", "zstd" or "xz"
+	ModuleSize    int    // in bytes, without the signature
+	SignatureSize int    // in bytes, of the message alone
+	Message       *cms.Message
+}
+
+// Show reads a module's signature and checks nothing.
+func Show(file []byte) (*Info, error) {
+	plain, err := Decompress(file)
+	if err != nil {
+		return nil, err
+	}
+	module, message, err := Split(plain)
+	if err != nil {
+		return nil, err
+	}
+	m, err := cms.Parse(message)
+	if err != nil {
+		return nil, err
+	}
+	return &Info{Compression(file), len(module), len(message), m}, nil
+}

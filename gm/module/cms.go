@@ -1,0 +1,224 @@
+package module
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/cms"
+)
+
+func cmsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "cms",
+		Short: "Signed and enveloped messages: GM/T 0010 and RFC 5652",
+		Long: `Signs, verifies, encrypts and decrypts messages of the cryptographic message
+syntax, with SM2, SM3 and SM4; RSA and ECDSA with SHA-2 are known too. Messages are
+read as DER, BER or PEM of either standard.`,
+	}
+	c.AddCommand(cmsSignCommand(), cmsVerifyCommand(), cmsEncryptCommand(), cmsDecryptCommand(), cmsShowCommand())
+	return c
+}
+
+// signers reads pairs of certificates and keys; what follows a certificate in its file is
+// of its chain.
+func signers(cmd *cobra.Command, certificates, keys []string, hash string) (all []cms.Signer, chain []*cms.Certificate, err error) {
+	if len(certificates) != len(keys) {
+		return nil, nil, core.Exit(core.ExitUsage, fmt.Errorf("there are %d certificates and %d keys: give them in pairs", len(certificates), len(keys)))
+	}
+	for i := range keys {
+		s := signing{certificates[i], keys[i], hash}
+		c, key, h, rest, err := s.read(cmd)
+		if err != nil {
+			return nil, nil, err
+		}
+		all, chain = append(all, cms.Signer{Certificate: c, Key: key, Hash: h}), append(chain, rest...)
+	}
+	return all, chain, nil
+}
+
+// output is the flags of where a message goes.
+type output struct {
+	path     string
+	pem, der bool
+}
+
+func (o *output) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.path, "out", "", "the file to write; standard output without")
+	c.Flags().BoolVar(&o.pem, "pem", false, "write PEM, as is done anyway to standard output")
+	c.Flags().BoolVar(&o.der, "der", false, "write DER, as is done anyway to a file")
+	c.MarkFlagsMutuallyExclusive("pem", "der")
+}
+
+func (o *output) write(cmd *cobra.Command, der []byte) error {
+	if o.pem || !o.der && (o.path == "" || o.path == "-") {
+		der = cms.PEM(der)
+	}
+	return writeOutput(cmd, o.path, der)
+}
+
+// input names the file that a verb without arguments reads: standard input.
+func input(args []string) string {
+	if len(args) == 0 {
+		return "-"
+	}
+	return args[0]
+}
+
+func cmsSignCommand() *cobra.Command {
+	var certificates, keys, chain []string
+	var hash string
+	var to output
+	o := cms.SignOptions{}
+	c := &cobra.Command{
+		Use:   "sign [FILE]",
+		Short: "Sign a file",
+		Long: `Signs a file, or standard input. Each --cert goes with a --key; what else is in
+a certificate's file is carried along as its chain.`,
+		Example: "  anole gm cms sign --cert alice.pem --key alice.key --out letter.p7m letter.txt\n" +
+			"  anole gm cms sign --detached --gmt --cert alice.pem --key alice.key --out letter.p7s letter.txt",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.Signers, o.Chain, err = signers(cmd, certificates, keys, hash); err != nil {
+				return err
+			}
+			more, err := certificatesIn(cmd, chain)
+			if err != nil {
+				return err
+			}
+			o.Chain = append(o.Chain, more...)
+			der, err := signFile(cmd, input(args), o)
+			if err != nil {
+				return err
+			}
+			return to.write(cmd, der)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&certificates, "cert", nil, "a signer's certificate, PEM or DER; once for each")
+	f.StringArrayVar(&keys, "key", nil, "its private key; once for each")
+	f.StringArrayVar(&chain, "chain", nil, "further certificates to carry")
+	hashFlag(c, &hash)
+	f.BoolVar(&o.Detached, "detached", false, "leave the content out")
+	f.BoolVar(&o.NoAttributes, "no-attributes", false, "sign the content itself, without time and type")
+	f.BoolVar(&o.NoCertificates, "no-certs", false, "carry no certificates")
+	f.BoolVar(&o.Plain, "plain", false, "with --no-attributes and SM2: leave the signer's identity out, as OpenSSL and Linux do")
+	f.BoolVar(&o.GMT, "gmt", false, "identifiers of GM/T 0010 instead of RFC 5652")
+	f.StringVar(&o.ID, "id", "", "the signer's identity with SM2; without, the one of GM/T 0009")
+	to.flags(c)
+	_ = c.MarkFlagRequired("cert")
+	_ = c.MarkFlagRequired("key")
+	return c
+}
+
+// signFile signs a file: as a stream, however long, if it is to be detached.
+func signFile(cmd *cobra.Command, path string, o cms.SignOptions) ([]byte, error) {
+	switch {
+	case !o.Detached:
+		b, err := readInput(cmd, path, maxInput)
+		if err != nil {
+			return nil, err
+		}
+		return cms.Sign(bytes.NewReader(b), o)
+	case path == "-":
+		return cms.Sign(cmd.InOrStdin(), o)
+	}
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, fmt.Errorf("read input: %w", err)
+	}
+	defer f.Close()
+	return cms.Sign(f, o)
+}
+
+// trust is the flags of whom a verb trusts.
+type trust struct {
+	roots, certificates []string
+	time                string
+	options             cms.VerifyOptions
+}
+
+func (t *trust) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&t.roots, "root", nil, "certificates to trust: signers' own, or of those who issued them")
+	f.StringArrayVar(&t.certificates, "cert", nil, "certificates that the message may be without")
+	f.BoolVar(&t.options.Unchained, "no-chain", false, "do not ask whose the certificates are")
+	f.StringVar(&t.options.ID, "id", "", "the signers' identity with SM2; without, the one of GM/T 0009")
+	f.BoolVar(&t.options.Plain, "plain", false, "SM2 without attributes: the signature covers the content alone, as of OpenSSL and Linux")
+	f.BoolVar(&t.options.Any, "any", false, "one good signature is enough")
+	f.StringVar(&t.time, "at", "", "when certificates must be valid, as 2026-01-02T15:04:05Z; without, now")
+}
+
+func (t *trust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) {
+	o = t.options
+	if t.time != "" {
+		if o.Time, err = time.Parse(time.RFC3339, t.time); err != nil {
+			return o, core.Exit(core.ExitUsage, fmt.Errorf("--at: %q is not a time as 2026-01-02T15:04:05Z", t.time))
+		}
+	}
+	if o.Roots, err = certificatesIn(cmd, t.roots); err != nil {
+		return o, err
+	}
+	o.Certificates, err = certificatesIn(cmd, t.certificates)
+	return o, err
+}
+
+func cmsVerifyCommand() *cobra.Command {
+	var t trust
+	var content, out string
+	c := &cobra.Command{
+		Use:   "verify [MESSAGE]",
+		Short: "Check the signatures of a message",
+		Long: `Checks every signature of a message and says who signed. The content is written
+to --out only if all is well. Exit code 3: the message is not to be believed.`,
+		Example: "  anole gm cms verify --root ca.pem --out letter.txt letter.p7m\n  anole gm cms verify --root ca.pem --content letter.txt letter.p7s",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := t.read(cmd)
+			if err != nil {
+				return err
+			}
+			message, err := readInput(cmd, input(args), maxInput)
+			if err != nil {
+				return err
+			}
+			if content != "" {
+				f, err := os.Open(filepath.Clean(content))
+				if err != nil {
+					return fmt.Errorf("read content: %w", err)
+				}
+				defer f.Close()
+				o.Content = f
+			}
+			r, err := cms.Verify(message, o)
+			if err == nil && out != "" {
+				if r.Content == nil {
+					return core.Exit(core.ExitUsage, errors.New("--out: the message is detached, its content is yours already"))
+				}
+				err = writeOutput(cmd, out, r.Content)
+			}
+			if r != nil && out != "-" {
+				err = errors.Join(err, printReport(cmd, r))
+			}
+			return verdict(err)
+		},
+	}
+	t.flags(c)
+	c.Flags().StringVar(&content, "content", "", "the content of a detached message")
+	c.Flags().StringVar(&out, "out", "", "write the content that was signed; - is standard output")
+	return c
+}
+
+func printReport(cmd *cobra.Command, r *cms.Report) error {
+	env := core.EnvFrom(cmd.Context())
+	if env.JSON {
+		return env.PrintJSON(map[string]any{"signatures": signaturesOf(r)})
+	}
+	return signatureTable(signaturesOf(r)).Write(env.Out)
+}

@@ -1,0 +1,169 @@
+package module
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/internal/outfile"
+	"github.com/anole-os/anole/internal/term"
+)
+
+// signing is the flags of who signs a thing.
+type signing struct{ certificate, key, hash string }
+
+func (s *signing) flags(c *cobra.Command) {
+	c.Flags().StringVar(&s.certificate, "cert", "", "the signer's certificate, PEM or DER")
+	c.Flags().StringVar(&s.key, "key", "", "its private key")
+	hashFlag(c, &s.hash)
+	_ = c.MarkFlagRequired("cert")
+	_ = c.MarkFlagRequired("key")
+}
+
+func hashFlag(c *cobra.Command, hash *string) {
+	c.Flags().StringVar(hash, "hash", "", "sm3, sha256, sha384 or sha512; without, the one that goes with the key")
+	_ = c.RegisterFlagCompletionFunc("hash", cobra.FixedCompletions([]string{"sm3", "sha256", "sha384", "sha512"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// read reads the material; chain is what follows the certificate in its file.
+func (s *signing) read(cmd *cobra.Command) (c *cms.Certificate, key crypto.Signer, h cms.Hash, chain []*cms.Certificate, err error) {
+	if h, err = hashNamed(s.hash); err != nil {
+		return nil, nil, 0, nil, err
+	}
+	all, err := certificatesIn(cmd, []string{s.certificate})
+	if err != nil {
+		return nil, nil, 0, nil, err
+	}
+	k, err := keyIn(cmd, s.key)
+	if err != nil {
+		return nil, nil, 0, nil, err
+	}
+	return all[0], signerOf(k), h, all[1:], nil
+}
+
+func hashNamed(name string) (cms.Hash, error) {
+	switch strings.ToLower(strings.ReplaceAll(name, "-", "")) {
+	case "":
+		return 0, nil
+	case "sm3":
+		return cms.SM3, nil
+	case "sha256":
+		return cms.SHA256, nil
+	case "sha384":
+		return cms.SHA384, nil
+	case "sha512":
+		return cms.SHA512, nil
+	}
+	return 0, core.Exit(core.ExitUsage, fmt.Errorf("--hash: %q is none of sm3, sha256, sha384, sha512", name))
+}
+
+// writeOutput writes to a file, or to standard output for "" and "-".
+func writeOutput(cmd *cobra.Command, path string, data []byte) error {
+	if path == "" || path == "-" {
+		if _, err := core.EnvFrom(cmd.Context()).Out.Write(data); err != nil {
+			return fmt.Errorf("write output: %w", err)
+		}
+		return nil
+	}
+	return outfile.Write(path, data, 0o644)
+}
+
+// verdict gives an error about what was checked exit code 3; one that came in the way of
+// checking keeps its own.
+func verdict(err error) error {
+	var path *fs.PathError
+	var exit *core.ExitError
+	if err == nil || errors.As(err, &path) || errors.As(err, &exit) || errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return core.Exit(core.ExitNo, err)
+}
+
+// signature is a signer as it is shown.
+type signature struct {
+	Signer    string     `json:"signer,omitempty"`
+	Issuer    string     `json:"issuer,omitempty"`
+	Serial    string     `json:"serial,omitempty"`
+	KeyID     string     `json:"key_id,omitempty"`
+	Algorithm string     `json:"algorithm"`
+	Time      *time.Time `json:"signed_at,omitempty"`
+	Good      *bool      `json:"good,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+}
+
+// signatureOf shows what is said of a signer; c may be nil.
+func signatureOf(s *cms.SignerInfo, c *cms.Certificate) signature {
+	out := signature{Issuer: s.Issuer(), Serial: s.Serial(), KeyID: s.KeyID(), Algorithm: s.Algorithm()}
+	if !s.Time.IsZero() {
+		out.Time = &s.Time
+	}
+	if c != nil {
+		out.Signer = c.Subject.String()
+	}
+	return out
+}
+
+// signaturesOf shows a report.
+func signaturesOf(r *cms.Report) []signature {
+	out := []signature{}
+	if r == nil {
+		return out
+	}
+	for i := range r.Signers {
+		s := signatureOf(r.Signers[i].SignerInfo, r.Signers[i].Certificate)
+		good := r.Signers[i].Err == nil
+		s.Good = &good
+		if !good {
+			s.Reason = r.Signers[i].Err.Error()
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// who names a signer as well as can be.
+func (s *signature) who() string {
+	switch {
+	case s.Signer != "":
+		return s.Signer
+	case s.KeyID != "":
+		return "key " + s.KeyID
+	}
+	return "number " + s.Serial + " of " + s.Issuer
+}
+
+// row is a signature's line in a table of signatureTable.
+func (s *signature) row(t *term.Table) {
+	state, when := "not checked", "-"
+	if s.Good != nil {
+		state = map[bool]string{true: "good", false: "bad: " + s.Reason}[*s.Good]
+	}
+	if s.Time != nil {
+		when = s.Time.Format(time.RFC3339)
+	}
+	t.Row(s.who(), s.Algorithm, when, state)
+}
+
+func signatureTable(all []signature) *term.Table {
+	t := term.NewTable("SIGNER", "ALGORITHM", "SIGNED AT", "SIGNATURE")
+	for i := range all {
+		all[i].row(t)
+	}
+	return t
+}
+
+// line prints a line, one of whose values somebody else may have written.
+func line(w io.Writer, format string, args ...any) error {
+	if _, err := fmt.Fprintln(w, term.Clean(fmt.Sprintf(format, args...))); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	return nil
+}
