@@ -3,6 +3,8 @@ package sm4
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"math/bits"
+	"sync"
 
 	"github.com/anole-os/anole/gm/internal/impl"
 )
@@ -25,19 +27,47 @@ func (c *avx512) encrypt(dst, src []byte) { wide(&c.keys, dst, src) }
 func (c *avx512) decrypt(dst, src []byte) { wide(&c.back, dst, src) }
 
 func (c *avx512) xts(dst, src, tweaks []byte, back bool) {
-	keys := &c.keys
+	subtle.XORBytes(dst, src, tweaks)
+	wide(c.by(back), dst, dst)
+	subtle.XORBytes(dst, dst, tweaks)
+}
+
+// by gives the round keys for a direction.
+func (c *avx512) by(back bool) *[32]uint32 {
 	if back {
-		keys = &c.back
+		return &c.back
 	}
-	n := len(src) &^ (many*BlockSize - 1)
-	if n > 0 {
-		xtsAVX512(keys, &dst[0], &src[0], n/BlockSize, &tweaks[0])
+	return &c.keys
+}
+
+// Matrices that bring a tweak's bytes to the order of a standard's bits.
+const (
+	orderIEEE = 0x0102040810204080
+	orderGB   = 0x8040201008040201
+)
+
+// sectors implements tweaker.
+func (c *avx512) sectors(dst, src []byte, tweak *[BlockSize]byte, gb, back bool) (n int) {
+	n = len(src) / BlockSize &^ (many - 1)
+	if n == 0 {
+		return 0
 	}
-	if n < len(src) {
-		dst, src, tweaks = dst[n:], src[n:], tweaks[n:]
-		subtle.XORBytes(dst, src, tweaks)
-		wide(keys, dst, dst)
-		subtle.XORBytes(dst, dst, tweaks)
+	order := uint64(orderIEEE)
+	if gb {
+		order = orderGB
+		turnBits(tweak)
+	}
+	xtsAVX512(c.by(back), &dst[0], &src[0], n, tweak, order)
+	if gb {
+		turnBits(tweak)
+	}
+	return n * BlockSize
+}
+
+// turnBits turns the bits of each byte round.
+func turnBits(b *[BlockSize]byte) {
+	for i, v := range b {
+		b[i] = bits.Reverse8(v)
 	}
 }
 
@@ -111,9 +141,6 @@ type wideHash struct {
 	powers [most * BlockSize]byte
 }
 
-// first are the lowest 16.
-func (w *wideHash) first() *byte { return &w.powers[(most-many)*BlockSize] }
-
 func (c *avx512) hasher() hasher {
 	var h [BlockSize]byte
 	low, high := hashKey(c)
@@ -125,37 +152,76 @@ func (c *avx512) hasher() hasher {
 }
 
 func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
-	if n := len(blocks) / BlockSize &^ (many - 1); n > 0 {
-		ghashAVX512(w.first(), state, &blocks[0], n)
-		blocks = blocks[n*BlockSize:]
+	const four = 4 * BlockSize
+	if n := len(blocks) &^ (four - 1); n > 0 {
+		ghashAVX512(&w.powers[0], state, &blocks[0], n/BlockSize)
+		blocks = blocks[n:]
 	}
 	if len(blocks) == 0 {
 		return
 	}
 	// Blocks of zeroes before them, with a state of zero, change nothing.
-	var rest [many * BlockSize]byte
-	at := rest[len(rest)-len(blocks):]
-	copy(at, blocks)
-	for i, s := range state {
-		at[i] ^= s
-	}
+	var rest [four]byte
+	at := rest[four-len(blocks):]
+	subtle.XORBytes(at, blocks, state[:])
+	copy(at[BlockSize:], blocks[BlockSize:])
 	*state = [BlockSize]byte{}
-	ghashAVX512(w.first(), state, &rest[0], many)
+	ghashAVX512(&w.powers[0], state, &rest[0], four/BlockSize)
 }
 
+// ending is room for the end of a message: less than piece, its tag's mask, and lengths.
+type ending [piece + BlockSize]byte
+
+var endings = sync.Pool{New: func() any { return new(ending) }}
+
 // seal implements sealer.
-func (w *wideHash) seal(dst, src []byte, counter, state *[BlockSize]byte) (n int) {
-	const step = most * BlockSize
+func (w *wideHash) seal(dst, src []byte, counter, state *[BlockSize]byte, data int) (mask [BlockSize]byte) {
 	low := binary.BigEndian.Uint32(counter[12:])
-	n = len(src) / step * step
-	if n < 2*step || uint64(n/BlockSize) > 1<<32-1-uint64(low) {
-		return 0
-	}
 	next := *counter
-	ctrAVX512(&w.c.keys, &dst[0], &src[0], most, &next)
-	binary.BigEndian.PutUint32(next[12:], low+most)
-	gcmAVX512(&w.c.keys, &dst[step], &src[step], n/BlockSize-most, &next, &w.powers[0], state)
-	w.hash(state, dst[n-step:n])
-	binary.BigEndian.PutUint32(counter[12:], low+uint32(n/BlockSize))
-	return n
+	text := len(src)
+	n := len(src) / piece * piece
+	if len(src)-n > piece-BlockSize {
+		n -= min(n, piece) // there is no room for the mask
+	}
+	binary.BigEndian.PutUint32(next[12:], low+1)
+	if n > 0 {
+		w.pieces(dst[:n], src[:n], &next, state)
+		dst, src = dst[n:], src[n:]
+	}
+	for len(src) > piece-BlockSize {
+		const part = 3 * many * BlockSize
+		ctrAVX512(&w.c.keys, &dst[0], &src[0], part/BlockSize, &next)
+		binary.BigEndian.PutUint32(next[12:], binary.BigEndian.Uint32(next[12:])+part/BlockSize)
+		w.hash(state, dst[:part])
+		dst, src = dst[part:], src[part:]
+	}
+	e := endings.Get().(*ending)
+	blocks := padded(len(src)+BlockSize+(many-1)*BlockSize) / BlockSize &^ (many - 1) // with the mask
+	at := (blocks - 1) * BlockSize
+	copy(e[:], src)
+	clear(e[len(src) : blocks*BlockSize])
+	tailAVX512(&w.c.keys, &e[0], &e[0], blocks, &next, low)
+	mask = [BlockSize]byte(e[at:])
+	copy(dst, e[:len(src)])
+	end := padded(len(src))
+	clear(e[len(src):end])
+	binary.BigEndian.PutUint64(e[end:], uint64(data)*8)
+	binary.BigEndian.PutUint64(e[end+8:], uint64(text)*8)
+	w.hash(state, e[:end+BlockSize])
+	clear(e[:blocks*BlockSize])
+	endings.Put(e)
+	return mask
+}
+
+// pieces is for whole ones: each is hashed while the next one is encrypted.
+func (w *wideHash) pieces(dst, src []byte, next, state *[BlockSize]byte) {
+	n := len(src)
+	ctrAVX512(&w.c.keys, &dst[0], &src[0], most, next)
+	low := binary.BigEndian.Uint32(next[12:])
+	if n > piece {
+		binary.BigEndian.PutUint32(next[12:], low+most)
+		gcmAVX512(&w.c.keys, &dst[piece], &src[piece], n/BlockSize-most, next, &w.powers[0], state)
+	}
+	w.hash(state, dst[n-piece:])
+	binary.BigEndian.PutUint32(next[12:], low+uint32(n/BlockSize))
 }

@@ -26,11 +26,13 @@ type gcm struct {
 	nonce, tag int
 }
 
-// sealer is a hasher that encrypts too, in one go: as much of src as it does so, which
-// may be nothing. It says how much, and the counter goes on. 16 blocks take it, and its
-// engine, no longer than one.
+// sealer is a hasher that encrypts too, in one go.
 type sealer interface {
-	seal(dst, src []byte, counter, state *[BlockSize]byte) (n int)
+	// seal encrypts src from the counter's next on, and takes what it makes and the lengths
+	// into the state, which has data bytes of additional data. It gives the mask of the tag,
+	// which is the counter's own block. The last 32 bits of counters must not wrap within
+	// another piece after src.
+	seal(dst, src []byte, counter, state *[BlockSize]byte, data int) (mask [BlockSize]byte)
 }
 
 // work is what a call needs beside its arguments.
@@ -115,14 +117,15 @@ func (g *gcm) stream(w *work, dst, src []byte) {
 	}
 }
 
-// first gives the tag's mask, and the first bytes of the text with it. The counter is
-// right after it where there is more text.
+// first gives the tag's mask, and the first bytes of the text with it, which are in the
+// work's buffer after it too. The counter is right after it where there is no more than the
+// mask, or more text.
 func (g *gcm) first(w *work, dst, src []byte) (mask [BlockSize]byte, n int) {
 	n = min(len(src), len(w.buf)-BlockSize)
 	clear(w.buf[:BlockSize])
 	copy(w.buf[BlockSize:], src[:n])
 	end := BlockSize + n
-	if g.s != nil {
+	if g.s != nil && n > 0 { // 16 blocks take it no longer than one
 		end = len(w.buf)
 	}
 	g.stream(w, w.buf[:end], w.buf[:end])
@@ -141,7 +144,7 @@ func (g *gcm) sum(w *work, data, text []byte) {
 		binary.BigEndian.PutUint64(b[end:], uint64(len(data))*8)
 		binary.BigEndian.PutUint64(b[end+8:], uint64(len(text))*8)
 		if g.s != nil {
-			b = w.buf[:] // zeroes before them change nothing
+			b = w.buf[from&^(4*BlockSize-1):] // zeroes before them change nothing
 		}
 		g.h.hash(&w.state, b)
 		return
@@ -166,27 +169,35 @@ func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
 	w := works.Get().(*work)
 	g.begin(w, nonce)
 	text := out[:len(plaintext)]
-	mask, n := g.first(w, text, plaintext)
-	if n == len(text) {
-		g.sum(w, data, text)
-	} else {
-		g.take(w, &w.state, data)
-		// Whole blocks but for the last piece, so that each is hashed when it is there.
-		g.take(w, &w.state, text[:n])
-		if g.s != nil {
-			n += g.s.seal(text[n:], plaintext[n:], &w.counter, &w.state)
-		}
-		for n < len(text) {
-			end := min(len(text), n+atOnce)
-			g.stream(w, text[n:end], plaintext[n:end])
-			g.take(w, &w.state, text[n:end])
-			n = end
-		}
-		g.finish(w, len(data), len(text))
-	}
+	mask := g.encrypt(w, text, plaintext, data)
 	subtle.XORBytes(out[len(text):], w.state[:g.tag], mask[:])
 	w.done()
 	return all
+}
+
+// encrypt makes the text of a message, and its tag but for the mask, which it gives.
+func (g *gcm) encrypt(w *work, text, plaintext, data []byte) [BlockSize]byte {
+	counted := uint64(binary.BigEndian.Uint32(w.counter[12:])) + uint64(len(plaintext)/BlockSize) + 2*most
+	if g.s != nil && len(plaintext) > len(w.buf)-BlockSize && counted < 1<<32 {
+		g.take(w, &w.state, data)
+		return g.s.seal(text, plaintext, &w.counter, &w.state, len(data))
+	}
+	mask, n := g.first(w, text, plaintext)
+	if n == len(text) {
+		g.sum(w, data, text)
+		return mask
+	}
+	g.take(w, &w.state, data)
+	// Whole blocks but for the last piece, so that each is hashed when it is there.
+	g.take(w, &w.state, text[:n])
+	for n < len(text) {
+		end := min(len(text), n+atOnce)
+		g.stream(w, text[n:end], plaintext[n:end])
+		g.take(w, &w.state, text[n:end])
+		n = end
+	}
+	g.finish(w, len(data), len(text))
+	return mask
 }
 
 // Open implements cipher.AEAD. Where it fails, nothing of the text is in dst.
@@ -200,15 +211,20 @@ func (g *gcm) Open(dst, nonce, ciphertext, data []byte) ([]byte, error) {
 	defer w.done()
 	g.begin(w, nonce)
 	g.sum(w, data, text)
-	// The tag's mask alone: nothing is decrypted before it is known to be right.
-	want := w.buf[:BlockSize]
-	clear(want)
-	g.stream(w, want, want)
-	subtle.XORBytes(want, want, w.state[:])
-	if subtle.ConstantTimeCompare(want[:g.tag], tag) != 1 {
+	// Nothing is written before it is known to be right.
+	var first []byte
+	if len(text) <= len(w.buf)-BlockSize {
+		first = text
+	}
+	mask, n := g.first(w, nil, first)
+	subtle.XORBytes(w.state[:], w.state[:], mask[:])
+	if subtle.ConstantTimeCompare(w.state[:g.tag], tag) != 1 {
 		clear(out)
 		return nil, errOpen
 	}
-	g.stream(w, out, text)
+	copy(out, w.buf[BlockSize:BlockSize+n])
+	if n < len(text) {
+		g.stream(w, out, text)
+	}
 	return all, nil
 }

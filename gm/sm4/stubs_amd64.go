@@ -19,10 +19,17 @@ func blocksAVX512(rk *[32]uint32, dst *byte, src *byte, n int)
 //go:noescape
 func ctrAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
-// xtsAVX512 is blocksAVX512 with a tweak added to each block before and after.
+// tailAVX512 is ctrAVX512 for 16 to 80 blocks, but that the counter of the last one is last.
 //
 //go:noescape
-func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweaks *byte)
+func tailAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte, last uint32)
+
+// xtsAVX512 is blocksAVX512 with a tweak added to each block before and after, the first
+// of which tweak has, in IEEE's order; then it has the one after the last. Order is the
+// matrix that brings tweaks to the order of theirs. It takes VPCLMULQDQ as well.
+//
+//go:noescape
+func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweak *[16]byte, order uint64)
 
 // cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.
 //
@@ -35,8 +42,8 @@ func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 //go:noescape
 func powersAVX512(h *[16]byte, table *byte, n int)
 
-// ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state, by the first
-// 16 powers. It takes AVX512F, BW, VL and VPCLMULQDQ.
+// ghashAVX512 takes n blocks, a multiple of 4 and not 0, into the state, by 80 powers: up to
+// 80 of them with one reduction. It takes AVX512F, BW, VL and VPCLMULQDQ.
 //
 //go:noescape
 func ghashAVX512(table *byte, state *[16]byte, src *byte, n int)

@@ -62,6 +62,12 @@ func numbered(n uint64) (tweak [BlockSize]byte) {
 	return tweak
 }
 
+// tweaker is an engine that makes tweaks itself, the first of which is given, as the
+// standard has it, and then the one that is next: for as much of src as it does, and tells.
+type tweaker interface {
+	sectors(dst, src []byte, tweak *[BlockSize]byte, gb, back bool) (n int)
+}
+
 // sector is what a call needs beside its arguments.
 type sector struct {
 	tweaks [256 * BlockSize]byte
@@ -85,7 +91,11 @@ func (x *XTS) crypt(dst, src []byte, tweak [BlockSize]byte, back bool) {
 	if rest > 0 {
 		n -= BlockSize
 	}
-	for at := 0; at < n; {
+	at := 0
+	if t, ok := x.data.e.(tweaker); ok && n > 0 {
+		at = t.sectors(dst[:n], src[:n], &s.last, x.gb, back)
+	}
+	for at < n {
 		end := min(n, at+len(s.tweaks))
 		x.advance(s, end-at)
 		x.data.e.xts(dst[at:end], src[at:end], s.tweaks[:end-at], back)

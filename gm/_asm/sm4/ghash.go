@@ -77,52 +77,63 @@ func powers() {
 	RET()
 }
 
+// most is how many powers a table has.
+const most = 80
+
 func ghash(turned Mem) {
 	TEXT("ghashAVX512", NOSPLIT, "func(table *byte, state *[16]byte, src *byte, n int)")
 	Pragma("noescape")
-	Doc("ghashAVX512 takes n blocks, a multiple of 16 and not 0, into the state, by the first", "16 powers. It takes AVX512F, BW, VL and VPCLMULQDQ.")
+	Doc("ghashAVX512 takes n blocks, a multiple of 4 and not 0, into the state, by 80 powers: up to", "80 of them with one reduction. It takes AVX512F, BW, VL and VPCLMULQDQ.")
 	table, state, src, n := Load(Param("table"), GP64()), Load(Param("state"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
 	state0, swap := Z0, Z20
 	VMOVDQU32(turned, swap)
-	for i := range 4 {
-		VMOVDQU32(Mem{Base: table, Disp: 64 * i}, emit.Zmm[16+i])
-	}
 	VMOVDQU(Mem{Base: state}, X0)
 	VPSHUFB(swap, state0, state0)
-	Label("again")
-	data := []VecPhysical{Z1, Z2, Z3, Z4}
-	for i, d := range data {
-		VMOVDQU32(Mem{Base: src, Disp: 64 * i}, d)
-		VPSHUFB(swap, d, d)
-	}
-	VPXORD(state0, Z1, Z1)
+	power, left, end := GP64(), GP64(), GP64()
+	LEAQ(Mem{Base: table, Disp: 16 * most}, end)
 	lo, hi, mid, mid2 := Z5, Z6, Z7, Z8
-	for i, d := range data {
-		if i == 0 {
-			VPCLMULQDQ(U8(0x00), emit.Zmm[16], d, lo)
-			VPCLMULQDQ(U8(0x11), emit.Zmm[16], d, hi)
-			VPCLMULQDQ(U8(0x01), emit.Zmm[16], d, mid)
-			VPCLMULQDQ(U8(0x10), emit.Zmm[16], d, mid2)
-			continue
-		}
-		t := emit.Zmm[9:13]
-		VPCLMULQDQ(U8(0x00), emit.Zmm[16+i], d, t[0])
-		VPXORD(t[0], lo, lo)
-		VPCLMULQDQ(U8(0x11), emit.Zmm[16+i], d, t[1])
-		VPXORD(t[1], hi, hi)
-		VPCLMULQDQ(U8(0x01), emit.Zmm[16+i], d, t[2])
-		VPCLMULQDQ(U8(0x10), emit.Zmm[16+i], d, t[3])
-		VPTERNLOGD(U8(emit.Xor3), t[2], t[3], mid)
+	Label("again")
+	// So many blocks, and as many powers from the last one back.
+	MOVQ(n, left)
+	CMPQ(left, U32(most))
+	JLE(LabelRef("few"))
+	MOVQ(U32(most), left)
+	Label("few")
+	SUBQ(left, n)
+	MOVQ(left, power)
+	SHLQ(U8(4), power)
+	NEGQ(power)
+	ADDQ(end, power)
+	for _, r := range []VecPhysical{lo, hi, mid, mid2} {
+		VPXORD(r, r, r)
 	}
+	Label("more")
+	d, t := Z1, []VecPhysical{Z9, Z10, Z11, Z12}
+	VMOVDQU32(Mem{Base: src}, d)
+	VPSHUFB(swap, d, d)
+	VPXORD(state0, d, d)
+	VPXORD(state0, state0, state0)
+	VMOVDQU32(Mem{Base: power}, Z2)
+	VPCLMULQDQ(U8(0x00), Z2, d, t[0])
+	VPXORD(t[0], lo, lo)
+	VPCLMULQDQ(U8(0x11), Z2, d, t[1])
+	VPXORD(t[1], hi, hi)
+	VPCLMULQDQ(U8(0x01), Z2, d, t[2])
+	VPXORD(t[2], mid, mid)
+	VPCLMULQDQ(U8(0x10), Z2, d, t[3])
+	VPXORD(t[3], mid2, mid2)
+	ADDQ(U32(4*block), src)
+	ADDQ(U32(4*block), power)
+	SUBQ(U32(4), left)
+	JNZ(LabelRef("more"))
 	VPXORD(mid2, mid, mid)
 	sum(lanes{X5, Y5, Z5}, lanes{X6, Y6, Z6}, lanes{X9, Y9, Z9}, mid)
 	VMOVDQA(X6, X0)
-	ADDQ(U32(16*block), src)
-	SUBQ(U32(16), n)
-	JNZ(LabelRef("again"))
+	CMPQ(n, U32(0))
+	JNE(LabelRef("again"))
 	VPSHUFB(X20, X0, X0)
 	VMOVDQU(X0, Mem{Base: state})
-	emit.Leave(20)
+	emit.Leave(13)
 }
 
 // gcm adds the key stream to 80 blocks while the 80 before them, which are encrypted, are

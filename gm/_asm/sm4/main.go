@@ -148,15 +148,14 @@ func (k *kernel) work(g int) []VecPhysical { return emit.Zmm[20+4*(g%k.sets):] }
 
 func (k *kernel) group(g int) []VecPhysical { return emit.Zmm[4*g : 4*g+4] }
 
-// load takes the blocks of all groups, to which what tweaks points to is added, if it is
-// not nil.
-func (k *kernel) load(groups int, tweaks Register) {
+// load takes the blocks of all groups, to which add adds something, if it is not nil.
+func (k *kernel) load(groups int, add func(i int, r VecPhysical)) {
 	for g := range groups {
 		s := k.group(g)
 		for i, r := range s {
 			VMOVDQU32(Mem{Base: k.src, Disp: 64 * (4*g + i)}, r)
-			if tweaks != nil {
-				VPXORD(Mem{Base: tweaks, Disp: 64 * (4*g + i)}, r, r)
+			if add != nil {
+				add(4*g+i, r)
 			}
 			VGF2P8AFFINEQB_BCST(U8(0), k.into, r, r)
 		}
@@ -278,21 +277,63 @@ func newKernel(into, out, maps Mem) *kernel {
 	return k
 }
 
-// each emits body for as many groups as there are blocks for: five, two and one.
-func (k *kernel) each(body func(groups int, label string)) {
-	for _, groups := range []int{5, 2, 1} {
-		again, over := fmt.Sprintf("groups%d", groups), fmt.Sprintf("less%d", groups)
-		Label(again)
-		CMPQ(k.n, U32(16*groups))
-		JLT(LabelRef(over))
+// each emits body for as many groups at once as is best: five, but so that neither one nor
+// two are left in the end, which take nearly as long as three do.
+func (k *kernel) each(body func(groups int, label string), last ...func()) {
+	Label("next")
+	for _, c := range [][2]int{{8, 5}, {7, 4}, {6, 3}, {5, 5}, {4, 4}, {3, 3}, {2, 2}, {1, 1}} {
+		CMPQ(k.n, U32(16*c[0]))
+		JGE(LabelRef(fmt.Sprintf("groups%d", c[1])))
+	}
+	for _, f := range last {
+		f()
+	}
+	emit.Leave(29)
+	for groups := 5; groups >= 1; groups-- {
+		Label(fmt.Sprintf("groups%d", groups))
 		body(groups, fmt.Sprintf("rounds%d", groups))
 		ADDQ(U32(16*block*groups), k.src)
 		ADDQ(U32(16*block*groups), k.dst)
 		SUBQ(U32(16*groups), k.n)
-		JMP(LabelRef(again))
-		Label(over)
+		JMP(LabelRef("next"))
 	}
-	emit.Leave(29)
+}
+
+// tail is for what is left over of a message in the end, and the block that masks its tag.
+func tail(into, out, maps, order, next, swap Mem) {
+	TEXT("tailAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte, last uint32)")
+	Pragma("noescape")
+	Doc("tailAVX512 is ctrAVX512 for 16 to 80 blocks, but that the counter of the last one is last.")
+	k := newKernel(into, out, maps)
+	iv, first, odd := Load(Param("iv"), GP64()), GP32(), GP32()
+	MOVL(Mem{Base: iv, Disp: 12}, first)
+	BSWAPL(first)
+	VPBROADCASTD(first, Z28)
+	VPADDD(order, Z28, Z28)
+	MOVL(U32(0x8000), odd) // where the last block's word is
+	KMOVW(odd, K1)
+	Load(Param("last"), odd)
+	for groups := 5; groups >= 1; groups-- {
+		if groups > 1 {
+			CMPQ(k.n, U32(16*groups))
+			JL(LabelRef(fmt.Sprintf("less%d", groups)))
+		}
+		counted := 0
+		k.count(groups, iv, func(r VecPhysical) {
+			if counted++; counted == groups {
+				VPBROADCASTD(odd, K1, Z28)
+			}
+			VPSHUFB(swap, Z28, r)
+			VPADDD_BCST(next, Z28, Z28)
+		})
+		k.rounds(groups, fmt.Sprintf("rounds%d", groups))
+		k.finish(groups)
+		k.store(groups, k.src)
+		emit.Leave(29)
+		if groups > 1 {
+			Label(fmt.Sprintf("less%d", groups))
+		}
+	}
 }
 
 func main() {
@@ -339,18 +380,8 @@ func main() {
 		k.finish(groups)
 		k.store(groups, k.src)
 	})
-	TEXT("xtsAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, tweaks *byte)")
-	Pragma("noescape")
-	Doc("xtsAVX512 is blocksAVX512 with a tweak added to each block before and after.")
-	k = newKernel(into, out, maps)
-	tweaks := Load(Param("tweaks"), GP64())
-	k.each(func(groups int, label string) {
-		k.load(groups, tweaks)
-		k.rounds(groups, label)
-		k.finish(groups)
-		k.store(groups, tweaks)
-		ADDQ(U32(16*block*groups), tweaks)
-	})
+	tail(into, out, maps, order, next, swap)
+	xts(into, out, maps)
 	serial()
 	powers()
 	turned := emit.Lanes("blocksTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
