@@ -2,7 +2,6 @@ package x509
 
 import (
 	"crypto/sha256"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -76,17 +75,25 @@ func Serial(n *big.Int) string {
 	return s
 }
 
-// Name writes a distinguished name, the most general part last.
-func Name(n pkix.Name) string { return Clean(n.String()) }
-
 // Clean writes what would steer a terminal, and what is not text, as escapes.
 func Clean(s string) string {
 	clean := func(r rune) bool { return r != unicode.ReplacementChar && unicode.IsPrint(r) }
 	if strings.IndexFunc(s, func(r rune) bool { return !clean(r) }) < 0 {
 		return s
 	}
-	q := strconv.QuoteToGraphic(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case clean(r):
+			b.WriteRune(r)
+		case r == unicode.ReplacementChar && s[i] != 0xef: // a byte that is no UTF-8
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
 }
 
 func names(c *Certificate) []string {
