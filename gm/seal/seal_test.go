@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -202,13 +203,13 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told int64
-	if err := EncryptFile(at("sealed"), at("plain"), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}, func(n int64) { told = n }); err != nil {
+	if err := EncryptFile(t.Context(), at("sealed"), at("plain"), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}, func(n int64) { told = n }); err != nil {
 		t.Fatal(err)
 	}
 	if told != int64(len(plain)) {
 		t.Errorf("told of %d bytes", told)
 	}
-	if err := DecryptFile(at("back"), at("sealed"), Opener{Key: k}, nil); err != nil {
+	if err := DecryptFile(t.Context(), at("back"), at("sealed"), Opener{Key: k}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(at("back")); err != nil || !bytes.Equal(b, plain) {
@@ -232,7 +233,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, to := range []string{"new", "back"} {
-		if err := DecryptFile(at(to), at("cut"), Opener{Key: k}, nil); !errors.Is(err, ErrDamaged) {
+		if err := DecryptFile(t.Context(), at(to), at("cut"), Opener{Key: k}, nil); !errors.Is(err, ErrDamaged) {
 			t.Errorf("cut: %v", err)
 		}
 	}
@@ -242,8 +243,35 @@ func TestFiles(t *testing.T) {
 	if b, err := os.ReadFile(at("back")); err != nil || !bytes.Equal(b, plain) {
 		t.Error("what was there before is gone")
 	}
-	if EncryptFile(at("x"), dir, Options{Password: word}, nil) == nil {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := EncryptFile(over, at("over"), at("plain"), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended: %v", err)
+	}
+	if _, err := os.Stat(at("over")); err == nil {
+		t.Error("ended, and there is a file")
+	}
+	if EncryptFile(t.Context(), at("x"), dir, Options{Password: word}, nil) == nil {
 		t.Error("a folder is sealed")
+	}
+}
+
+// TestChecked writes nothing of what is not genuine to its end.
+func TestChecked(t *testing.T) {
+	k, plain := newKey(t), random(3*chunk)
+	s := sealed(t, plain, Options{Recipients: []*sm2.PublicKey{&k.PublicKey}})
+	for name, reader := range map[string]func([]byte) io.Reader{
+		"seekable": func(b []byte) io.Reader { return bytes.NewReader(b) },
+		"not":      func(b []byte) io.Reader { return iotest.HalfReader(bytes.NewReader(b)) },
+	} {
+		var out bytes.Buffer
+		if err := DecryptChecked(&out, reader(s), Opener{Key: k}); err != nil || !bytes.Equal(out.Bytes(), plain) {
+			t.Errorf("%s: %v", name, err)
+		}
+		out.Reset()
+		if err := DecryptChecked(&out, reader(s[:len(s)-1]), Opener{Key: k}); err != ErrDamaged || out.Len() != 0 {
+			t.Errorf("%s, cut: %d bytes, %v", name, out.Len(), err)
+		}
 	}
 }
 
