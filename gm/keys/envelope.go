@@ -44,7 +44,7 @@ func OpenEnvelope(key *sm2.PrivateKey, b []byte) (*sm2.PrivateKey, error) {
 	var public, sealed []byte
 	s := cryptobyte.String(b)
 	if !s.ReadASN1(&in, tag.SEQUENCE) || !in.ReadASN1(&algorithm, tag.SEQUENCE) || !algorithm.ReadASN1ObjectIdentifier(&id) ||
-		!in.ReadASN1Element(&wrapped, tag.SEQUENCE) || !in.ReadASN1BitStringAsBytes(&public) || !in.ReadASN1BitStringAsBytes(&sealed) || !in.Empty() {
+		!bare(algorithm) || !in.ReadASN1Element(&wrapped, tag.SEQUENCE) || !in.ReadASN1BitStringAsBytes(&public) || !in.ReadASN1BitStringAsBytes(&sealed) || !in.Empty() {
 		return nil, ErrMalformed
 	}
 	if !id.Equal(oidSM4) && !id.Equal(oidSM4ECB) {
@@ -71,6 +71,12 @@ func OpenEnvelope(key *sm2.PrivateKey, b []byte) (*sm2.PrivateKey, error) {
 		return nil, ErrInvalid
 	}
 	return k, nil
+}
+
+// bare says whether an algorithm has no parameter left but NULL.
+func bare(algorithm cryptobyte.String) bool {
+	var null cryptobyte.String
+	return algorithm.Empty() || algorithm.ReadASN1(&null, tag.NULL) && null.Empty() && algorithm.Empty()
 }
 
 // unwrap decrypts a scalar block by block.

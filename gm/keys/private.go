@@ -85,7 +85,7 @@ func parseInfo(b []byte) (i info, err error) {
 		!in.ReadASN1(&key, tag.OCTET_STRING) {
 		return i, ErrMalformed
 	}
-	if algorithm.PeekASN1Tag(tag.OBJECT_IDENTIFIER) && !algorithm.ReadASN1ObjectIdentifier(&i.curve) {
+	if algorithm.PeekASN1Tag(tag.OBJECT_IDENTIFIER) && (!algorithm.ReadASN1ObjectIdentifier(&i.curve) || !algorithm.Empty()) {
 		return i, ErrMalformed
 	}
 	if !in.SkipOptionalASN1(tag.Tag(0).ContextSpecific().Constructed()) { // attributes

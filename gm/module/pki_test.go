@@ -174,6 +174,12 @@ func TestCAVerbs(t *testing.T) {
 	s.fails(core.ExitNo, "swapped", "cert pair pair-enc.crt pair.crt"+trust)
 	s.fails(core.ExitNo, "not that of the encryption", "cert pair pair.crt pair-enc.crt --sign-key www.key --enc-key www.key"+trust)
 	s.fails(core.ExitFailed, "not valid", "key open pair-enc.env --key pair-enc.key --no-pass --out x.key")
+	// One encrypts for the encryption certificate alone.
+	s.run("enc www.csr --to pair-enc.crt --out sealed")
+	if got := s.run("dec sealed --key pair-enc.key --out -"); got != string(s.read("www.csr")) {
+		t.Error("another text")
+	}
+	s.fails(core.ExitNo, "the encryption certificate is not for this use", "enc www.csr --to pair.crt --out x")
 	// And by name.
 	s.run(issue+"--profile dual --out gw --no-pass", "--subject", "CN=gw, O=变色龙")
 	s.mode("gw-enc.key", 0o600)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -117,6 +118,9 @@ func recipients(cmd *cobra.Command, paths []string) (all []*sm2.PublicKey, err e
 		}
 		var pub any
 		if c, e := x509.ReadCertificate(b); e == nil {
+			if err := encrypts(c); err != nil {
+				return nil, core.Exit(core.ExitNo, fmt.Errorf("%s: %w", path, err))
+			}
 			pub = c.PublicKey
 		} else if pub, err = keys.ParsePublicFile(b); err != nil {
 			return nil, fmt.Errorf("read %s: %w", path, err)
@@ -128,6 +132,18 @@ func recipients(cmd *cobra.Command, paths []string) (all []*sm2.PublicKey, err e
 		all = append(all, k)
 	}
 	return all, nil
+}
+
+// encrypts says whether one may encrypt for a certificate now.
+func encrypts(c *x509.Certificate) error {
+	const usages = x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageKeyAgreement
+	switch {
+	case c.KeyUsage != 0 && c.KeyUsage&usages == 0:
+		return &x509.Problem{Which: x509.Encryption, Err: x509.ErrUsage}
+	case time.Now().After(c.NotAfter):
+		return &x509.Problem{Which: x509.Encryption, Err: x509.ErrExpired}
+	}
+	return nil
 }
 
 func decCommand() *cobra.Command {

@@ -319,7 +319,8 @@ func TestFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nonce := append(pk[16:23:23], 0, 0, 0, 0, 0)
+	nonce := make([]byte, 12)
+	copy(nonce, pk[16:])
 	chunks := s[12+k+32:]
 	first, err := gcm(pk[:16]).Open(nil, nonce, chunks[:65536+16], nil)
 	if err != nil {

@@ -2,15 +2,22 @@ package x509
 
 import "github.com/emmansun/gmsm/smx509"
 
-// The types are smx509's, and so are crypto/x509's constants.
+// Types of smx509.
 type (
-	Certificate         = smx509.Certificate
-	CertificateRequest  = smx509.CertificateRequest
-	RevocationList      = smx509.RevocationList
+	// Certificate is an X.509 certificate.
+	Certificate = smx509.Certificate
+	// CertificateRequest is a request of PKCS#10.
+	CertificateRequest = smx509.CertificateRequest
+	// RevocationList is a CRL.
+	RevocationList = smx509.RevocationList
+	// RevocationListEntry is a certificate in one.
 	RevocationListEntry = smx509.RevocationListEntry
-	KeyUsage            = smx509.KeyUsage
-	ExtKeyUsage         = smx509.ExtKeyUsage
-	SignatureAlgorithm  = smx509.SignatureAlgorithm
+	// KeyUsage is a set of bits.
+	KeyUsage = smx509.KeyUsage
+	// ExtKeyUsage is a purpose of a certificate.
+	ExtKeyUsage = smx509.ExtKeyUsage
+	// SignatureAlgorithm is how something was signed.
+	SignatureAlgorithm = smx509.SignatureAlgorithm
 )
 
 // SM2WithSM3 is the algorithm of signatures by SM2.

@@ -283,6 +283,27 @@ func TestTheirCertificates(t *testing.T) {
 	})
 }
 
+// TestExplicitCurves takes no curve that is told by its parameters, whatever they are.
+func TestExplicitCurves(t *testing.T) {
+	peer.EachOpenSSL(t, func(t *testing.T, o peer.OpenSSL) {
+		dir := t.TempDir()
+		at := func(name string) string { return filepath.Join(dir, name) }
+		for curve, hash := range map[string]string{"prime256v1": "-sha256", "SM2": "-sm3", "secp256k1": "-sha256", "brainpoolP256r1": "-sha256"} {
+			for _, form := range []string{"named_curve", "explicit"} {
+				o.Run(t, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:"+curve, "-pkeyopt", "ec_param_enc:"+form, "-out", at("k"))
+				o.Run(t, "req", "-x509", "-key", at("k"), hash, "-subj", "/CN=x", "-days", "9", "-out", at("c"))
+				_, err := ReadCertificate(load(t, at("c")))
+				if good := form == "named_curve" && (curve == "prime256v1" || curve == "SM2"); (err == nil) != good {
+					t.Errorf("%s, %s: %v", curve, form, err)
+				}
+				if _, err := keys.Load(at("k"), nil); form == "explicit" && err == nil {
+					t.Errorf("key of %s, %s: taken", curve, form)
+				}
+			}
+		}
+	})
+}
+
 // theirUsages are the names that OpenSSL has for usages.
 func theirUsages(ours []string) []string {
 	names := map[string]string{"digital_signature": "digitalSignature", "content_commitment": "nonRepudiation", "key_encipherment": "keyEncipherment", "data_encipherment": "dataEncipherment",

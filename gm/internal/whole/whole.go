@@ -60,9 +60,15 @@ func (f *File) Commit() (err error) {
 		return fmt.Errorf("write %s: %w", f.path, err)
 	}
 	if f.temp == "" {
+		err := f.link(f.path)
+		if err == nil {
+			return SyncDir(filepath.Dir(f.path))
+		}
 		temp := name(f.path)
-		self := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
-		if err := unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, temp, unix.AT_SYMLINK_FOLLOW); err != nil {
+		if errors.Is(err, unix.EEXIST) { // a link does not take another's place
+			err = f.link(temp)
+		}
+		if err != nil {
 			return fmt.Errorf("write %s: %w", f.path, err)
 		}
 		f.temp = temp
@@ -72,6 +78,12 @@ func (f *File) Commit() (err error) {
 	}
 	f.temp = ""
 	return SyncDir(filepath.Dir(f.path))
+}
+
+// link gives a file without a name one.
+func (f *File) link(path string) error {
+	self := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	return unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }
 
 // Abort drops what was not committed. It may be called after Commit.

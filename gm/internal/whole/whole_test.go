@@ -2,11 +2,66 @@ package whole
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
+
+// worker names the file that a process writes until it is killed.
+const worker = "ANOLE_WHOLE_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	path := os.Getenv(worker)
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	f, err := Create(path, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+		panic(err)
+	}
+	fmt.Println(f.temp)
+	time.Sleep(time.Minute)
+}
+
+// TestKill kills a process in the middle of a file.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), worker+"="+filepath.Join(dir, "a"))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 4096)
+	n, err := out.Read(line)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	most := 0
+	if strings.TrimSpace(string(line[:n])) != "" { // the file system has no files without a name
+		most = 1
+	}
+	left := files(t, dir)
+	if len(left) > most || len(left) == 1 && left[0] == "a" {
+		t.Errorf("files %q", left)
+	}
+}
 
 func files(t *testing.T, dir string) []string {
 	t.Helper()
