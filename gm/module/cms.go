@@ -137,14 +137,14 @@ func signFile(cmd *cobra.Command, path string, o cms.SignOptions) ([]byte, error
 	return cms.Sign(f, o)
 }
 
-// trust is the flags of whom a verb trusts.
-type trust struct {
+// signerTrust is the flags of whom a verb trusts.
+type signerTrust struct {
 	roots, certificates []string
 	time                string
 	options             cms.VerifyOptions
 }
 
-func (t *trust) flags(c *cobra.Command) {
+func (t *signerTrust) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&t.roots, "root", nil, "certificates to trust: signers' own, or of those who issued them")
 	f.StringArrayVar(&t.certificates, "cert", nil, "certificates that the message may be without")
@@ -155,7 +155,7 @@ func (t *trust) flags(c *cobra.Command) {
 	f.StringVar(&t.time, "at", "", "when certificates must be valid, as 2026-01-02T15:04:05Z; without, now")
 }
 
-func (t *trust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) {
+func (t *signerTrust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) {
 	o = t.options
 	if t.time != "" {
 		if o.Time, err = time.Parse(time.RFC3339, t.time); err != nil {
@@ -170,7 +170,7 @@ func (t *trust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) {
 }
 
 func cmsVerifyCommand() *cobra.Command {
-	var t trust
+	var t signerTrust
 	var content, out string
 	c := &cobra.Command{
 		Use:   "verify [MESSAGE]",
@@ -206,7 +206,7 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 			if r != nil && out != "-" {
 				err = errors.Join(err, printReport(cmd, r))
 			}
-			return verdict(err)
+			return judged(err)
 		},
 	}
 	t.flags(c)

@@ -59,7 +59,7 @@ With --sign-cert and --sign-key it is signed too, in a way that only they can ch
 }
 
 func cmsDecryptCommand() *cobra.Command {
-	var t trust
+	var t signerTrust
 	var key, certificate, out string
 	c := &cobra.Command{
 		Use:   "decrypt [MESSAGE]",
@@ -96,7 +96,7 @@ not open it, or it is not to be believed.`,
 			}
 			opened, err := cms.Open(message, o)
 			if err != nil {
-				return verdict(err)
+				return judged(err)
 			}
 			if out != "" && out != "-" {
 				return outfile.Write(out, opened.Content, 0o600) // it was secret

@@ -85,11 +85,8 @@ func parseCertificates(b []byte) (all []*cms.Certificate, err error) {
 	return all, nil
 }
 
-// privateKey is what keys of all kinds can do; those of RSA and SM2 decrypt too.
-type privateKey = crypto.Signer
-
 // keyIn reads a private key: PKCS #8, SEC 1 or PKCS #1, of PEM or DER.
-func keyIn(cmd *cobra.Command, path string) (privateKey, error) {
+func keyIn(cmd *cobra.Command, path string) (crypto.Signer, error) {
 	b, err := readInput(cmd, path, maxMaterial)
 	if err != nil {
 		return nil, core.Exit(core.ExitUsage, err)
@@ -110,14 +107,14 @@ func keyIn(cmd *cobra.Command, path string) (privateKey, error) {
 	return key, nil
 }
 
-func parseKey(der []byte) (privateKey, error) {
+func parseKey(der []byte) (crypto.Signer, error) {
 	if k, err := smx509.ParsePKCS8PrivateKey(der); err == nil {
-		if s, ok := k.(privateKey); ok {
+		if s, ok := k.(crypto.Signer); ok {
 			return s, nil
 		}
 	}
 	if k, err := smx509.ParseTypedECPrivateKey(der); err == nil {
-		if s, ok := k.(privateKey); ok {
+		if s, ok := k.(crypto.Signer); ok {
 			return s, nil
 		}
 	}
@@ -128,7 +125,7 @@ func parseKey(der []byte) (privateKey, error) {
 }
 
 // signerOf is the key with SM2's fast way to sign.
-func signerOf(key privateKey) crypto.Signer {
+func signerOf(key crypto.Signer) crypto.Signer {
 	if k, ok := key.(*sm2.PrivateKey); ok {
 		return sm2.NewSigner(k)
 	}

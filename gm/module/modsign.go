@@ -180,7 +180,7 @@ Modules that are compressed are looked into. Exit code 3: one is not signed well
 				}
 				all = append(all, one)
 			}
-			return errors.Join(verdict(first), printModules(cmd, all))
+			return errors.Join(judged(first), printModules(cmd, all))
 		},
 	}
 	c.Flags().StringArrayVar(&trusted, "cert", nil, "certificates to trust: signers' own, or of those who issued them")
@@ -234,7 +234,7 @@ the kernel goes by its own keyring beside.`,
 				return err
 			}
 			if _, err := modsign.Verify(file, roots); err != nil {
-				return verdict(fmt.Errorf("%s: %w", args[0], err))
+				return judged(fmt.Errorf("%s: %w", args[0], err))
 			}
 			return modsign.Load(file, roots, strings.Join(args[1:], " "))
 		},

@@ -76,9 +76,9 @@ func writeOutput(cmd *cobra.Command, path string, data []byte) error {
 	return outfile.Write(path, data, 0o644)
 }
 
-// verdict gives an error about what was checked exit code 3; one that came in the way of
+// judged gives an error about what was checked exit code 3; one that came in the way of
 // checking keeps its own.
-func verdict(err error) error {
+func judged(err error) error {
 	var path *fs.PathError
 	var exit *core.ExitError
 	if err == nil || errors.As(err, &path) || errors.As(err, &exit) || errors.Is(err, errors.ErrUnsupported) {

@@ -180,9 +180,9 @@ enough, and when certificates are valid is not asked. Exit code 3: it would not 
 			}
 			all, err := authenticode.Verify(file, o)
 			if all != nil {
-				return errors.Join(verdict(err), printImage(cmd, all, true))
+				return errors.Join(judged(err), printImage(cmd, all, true))
 			}
-			return verdict(err)
+			return judged(err)
 		},
 	}
 	c.Flags().StringArrayVar(&roots, "cert", nil, "certificates to trust: signers' own, or of those who issued them")

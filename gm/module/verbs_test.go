@@ -40,8 +40,8 @@ func wantExit(t *testing.T, want int, args ...string) string {
 	return out
 }
 
-// folder is a place with the certificates and keys of an authority and two others.
-func folder(t *testing.T) (in func(string) string) {
+// inFolder is a place with the certificates and keys of an authority and two others.
+func inFolder(t *testing.T) (in func(string) string) {
 	dir := t.TempDir()
 	ca := testpki.New(t, "authority", testpki.SM2(t))
 	ca.Write(t, dir, "ca")
@@ -70,7 +70,7 @@ func load(t *testing.T, path string) string {
 }
 
 func TestCMSVerbs(t *testing.T) {
-	in := folder(t)
+	in := inFolder(t)
 	wantExit(t, 0, "cms", "sign", "--cert", in("alice.pem"), "--key", in("alice.key"), "--cert", in("bob.pem"), "--key", in("bob.key"), "--out", in("p7m"), in("text"))
 	out := wantExit(t, 0, "cms", "verify", "--root", in("ca.pem"), "--out", in("back"), in("p7m"))
 	if !strings.Contains(out, "CN=alice") || !strings.Contains(out, "RSA with SHA-256") || load(t, in("back")) != "a letter" {
@@ -106,7 +106,7 @@ func TestCMSVerbs(t *testing.T) {
 }
 
 func TestCMSEnvelopeVerbs(t *testing.T) {
-	in := folder(t)
+	in := inFolder(t)
 	wantExit(t, 0, "cms", "encrypt", "--to", in("alice.pem"), "--to", in("bob.pem"), "--out", in("p7m"), in("text"))
 	for _, who := range []string{"alice", "bob"} {
 		wantExit(t, 0, "cms", "decrypt", "--key", in(who+".key"), "--recipient", in(who+".pem"), "--out", in("back"), in("p7m"))
@@ -129,7 +129,7 @@ func TestCMSEnvelopeVerbs(t *testing.T) {
 }
 
 func TestModsignVerbs(t *testing.T) {
-	in := folder(t)
+	in := inFolder(t)
 	module := append([]byte("\x7fELF"), bytes.Repeat([]byte("module"), 1000)...)
 	save(t, in("a.ko"), module)
 	save(t, in("b.ko"), module)
@@ -160,7 +160,7 @@ func TestModsignVerbs(t *testing.T) {
 }
 
 func TestUEFIVerbs(t *testing.T) {
-	in := folder(t)
+	in := inFolder(t)
 	save(t, in("image"), image())
 	wantExit(t, 0, "uefi", "sign", "--cert", in("bob.pem"), "--key", in("bob.key"), "--out", in("signed"), in("image"))
 	wantExit(t, 0, "uefi", "sign", "--cert", in("alice.pem"), "--key", in("alice.key"), in("signed"))

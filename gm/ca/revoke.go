@@ -1,0 +1,127 @@
+package ca
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/anole-os/anole/gm/internal/whole"
+	"github.com/anole-os/anole/gm/x509"
+)
+
+// reasons are those of RFC 5280, 5.3.1 that are for whole lists.
+var reasons = []struct {
+	code int
+	name string
+}{
+	{0, "unspecified"}, {1, "key-compromise"}, {2, "ca-compromise"}, {3, "affiliation-changed"}, {4, "superseded"}, {5, "cessation-of-operation"}, {9, "privilege-withdrawn"},
+}
+
+// ParseReason reads the name of a reason, as "key-compromise".
+func ParseReason(name string) (int, error) {
+	var all []string
+	for _, r := range reasons {
+		if r.name == name {
+			return r.code, nil
+		}
+		all = append(all, r.name)
+	}
+	return 0, fmt.Errorf("reason %q is not known: there are %s", name, strings.Join(all, ", "))
+}
+
+// Reason names a reason.
+func Reason(code int) string {
+	for _, r := range reasons {
+		if r.code == code {
+			return r.name
+		}
+	}
+	return fmt.Sprintf("number %d", code)
+}
+
+// ErrRevoked is of a certificate that is revoked already.
+var ErrRevoked = errors.New("it is revoked already")
+
+// Revoke revokes certificates by their serial numbers: all of them or, where one cannot
+// be, none. The next list has them. Of a pair each half is revoked by itself.
+func (c *CA) Revoke(reason int, serials ...string) error {
+	if strings.HasPrefix(Reason(reason), "number ") {
+		return fmt.Errorf("revoke certificate: reason %d is not one for a list", reason)
+	}
+	return c.locked(func(file *os.File, x *index) error {
+		seen := map[string]bool{}
+		r := &record{}
+		for _, s := range serials {
+			e := x.at[s]
+			switch {
+			case e == nil:
+				return fmt.Errorf("revoke certificate %s: %w", s, ErrUnknown)
+			case e.Revoked != nil || seen[s]:
+				return fmt.Errorf("revoke certificate %s: %w", s, ErrRevoked)
+			}
+			seen[s] = true
+			r.Revoke = append(r.Revoke, revoke{s, now(), reason})
+		}
+		if len(r.Revoke) == 0 {
+			return nil
+		}
+		return x.add(file, r)
+	})
+}
+
+// CRL makes an issuer's list, to be renewed in so many days, writes it into the folder
+// and gives its DER. Each has a number of its own, greater than those before.
+func (c *CA) CRL(issuer string, days int) ([]byte, error) {
+	cert := c.certs[issuer]
+	if cert == nil {
+		return nil, fmt.Errorf("make revocation list: there is no issuer %q", issuer)
+	}
+	if days < 1 || days > maxDays {
+		return nil, fmt.Errorf("make revocation list: %d days: must be 1 to %d", days, maxDays)
+	}
+	key, err := c.key(issuer)
+	if err != nil {
+		return nil, err
+	}
+	var der []byte
+	err = c.locked(func(file *os.File, x *index) error {
+		number := x.lists[issuer] + 1
+		begin := now()
+		t := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 0, days), RevokedCertificateEntries: revoked(x, issuer, begin)}
+		var err error
+		if der, err = x509.CreateCRL(rand.Reader, t, cert, key, c.settings.ID); err != nil {
+			return err
+		}
+		// Its number first: one that was not published is not missed.
+		if err := x.add(file, &record{List: &list{issuer, number, begin}}); err != nil {
+			return err
+		}
+		return whole.Write(filepath.Join(c.dir, "crl", issuer+".crl"), x509.PEM(x509.PEMCRL, der), 0o644)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return der, nil
+}
+
+// revoked are the entries of an issuer's list. One that expired stays in it: signatures
+// of its time are still looked at.
+func revoked(x *index, issuer string, now time.Time) []x509.RevocationListEntry {
+	var all []x509.RevocationListEntry
+	for _, e := range x.entries {
+		if e.Issuer != issuer || e.Revoked == nil {
+			continue
+		}
+		at := *e.Revoked
+		if at.After(now) { // the clock was set back
+			at = now
+		}
+		all = append(all, x509.RevocationListEntry{SerialNumber: serialOf(e.Serial), RevocationTime: at, ReasonCode: e.Reason})
+	}
+	return all
+}

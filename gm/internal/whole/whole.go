@@ -1,0 +1,150 @@
+// Package whole writes files that appear with all their content or not at all.
+package whole
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is a file that nobody sees until it is committed. Where the file system can, it
+// has no name until then, so that a killed process leaves nothing behind either.
+type File struct {
+	*os.File
+	path string
+	temp string // its name until it is committed, where it needs one
+}
+
+// Create begins a file. Missing folders are an error.
+func Create(path string, mode fs.FileMode) (*File, error) {
+	dir := filepath.Dir(path)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, uint32(mode.Perm()))
+	switch {
+	case err == nil:
+		f := os.NewFile(uintptr(fd), path)
+		if err := f.Chmod(mode.Perm()); err != nil { // the umask took from it
+			f.Close()
+			return nil, fmt.Errorf("create %s: %w", path, err)
+		}
+		return &File{File: f, path: path}, nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EROFS):
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	temp := name(path)
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm())
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	if err := f.Chmod(mode.Perm()); err != nil {
+		return nil, errors.Join(fmt.Errorf("create %s: %w", path, err), f.Close(), os.Remove(temp))
+	}
+	return &File{File: f, path: path, temp: temp}, nil
+}
+
+func name(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8])
+}
+
+// Commit gives the file its name, in place of one that has it, once its content is on
+// the disk.
+func (f *File) Commit() (err error) {
+	defer func() { err = errors.Join(err, f.Abort()) }()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	if f.temp == "" {
+		err := f.link(f.path)
+		if err == nil {
+			return SyncDir(filepath.Dir(f.path))
+		}
+		temp := name(f.path)
+		if errors.Is(err, unix.EEXIST) { // a link does not take another's place
+			err = f.link(temp)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", f.path, err)
+		}
+		f.temp = temp
+	}
+	if err := os.Rename(f.temp, f.path); err != nil {
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	f.temp = ""
+	return SyncDir(filepath.Dir(f.path))
+}
+
+// link gives a file without a name one.
+func (f *File) link(path string) error {
+	self := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	return unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}
+
+// Abort drops what was not committed. It may be called after Commit.
+func (f *File) Abort() error {
+	err := f.Close()
+	if errors.Is(err, fs.ErrClosed) {
+		err = nil
+	}
+	if f.temp != "" {
+		err = errors.Join(err, os.Remove(f.temp))
+		f.temp = ""
+	}
+	return err
+}
+
+// Write writes a file in one go.
+func Write(path string, data []byte, mode fs.FileMode) error {
+	f, err := Create(path, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), f.Abort())
+	}
+	return f.Commit()
+}
+
+// SyncDir has a folder's names on the disk.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+// Read reads a file of at most so many bytes: one that is larger is an error.
+func Read(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, pathless(err))
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, pathless(err))
+	}
+	if int64(len(b)) > most {
+		return nil, fmt.Errorf("read %s: more than %d bytes: not a file of this kind", path, most)
+	}
+	return b, nil
+}
+
+// pathless is an error without the path that was said already.
+func pathless(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}

@@ -1,0 +1,112 @@
+package keys
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/emmansun/gmsm/smx509"
+
+	"github.com/anole-os/anole/gm/sm2"
+)
+
+// Private is a private key: a *sm2.PrivateKey, *ecdsa.PrivateKey, *rsa.PrivateKey or
+// ed25519.PrivateKey.
+type Private = crypto.Signer
+
+// What foreign bytes are refused with.
+var (
+	ErrMalformed   = errors.New("keys: not a key in a form that is read here")
+	ErrInvalid     = errors.New("keys: the key is not valid: a point or a number is out of range, or its halves do not fit")
+	ErrPassword    = errors.New("keys: the password is wrong or the file is damaged")
+	ErrNeeded      = errors.New("keys: the key is under a password")
+	ErrUnsupported = errors.New("keys: an algorithm that is not supported here")
+	ErrWork        = errors.New("keys: the file asks for more iterations than are allowed")
+)
+
+// MaxSize is how many bytes a file of keys and certificates may have.
+const MaxSize = 1 << 20
+
+// Generate makes a key of SM2.
+func Generate(random io.Reader) (*sm2.PrivateKey, error) {
+	k, err := sm2.GenerateKey(random)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return k, nil
+}
+
+// Signer is what signs fastest with a key.
+func Signer(key Private) crypto.Signer {
+	if k, ok := key.(*sm2.PrivateKey); ok {
+		return sm2.NewSigner(k)
+	}
+	return key
+}
+
+// Algorithm names a key's, private or public: "SM2", "RSA-2048", "P-256", "Ed25519"; ""
+// of anything else.
+func Algorithm(key any) string {
+	if k, ok := key.(crypto.Signer); ok {
+		key = k.Public()
+	}
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		if sm2.IsPublicKey(k) {
+			return "SM2"
+		}
+		return k.Curve.Params().Name
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA-%d", k.N.BitLen())
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return ""
+}
+
+// MarshalPKCS8 gives the DER of a key's PrivateKeyInfo.
+func MarshalPKCS8(key Private) ([]byte, error) {
+	b, err := smx509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("write key as PKCS#8: %w", err)
+	}
+	return b, nil
+}
+
+// MarshalSEC1 gives the DER of a key's ECPrivateKey: a *sm2.PrivateKey or an
+// *ecdsa.PrivateKey.
+func MarshalSEC1(key Private) ([]byte, error) {
+	var b []byte
+	var err error
+	switch k := key.(type) {
+	case *sm2.PrivateKey:
+		b, err = smx509.MarshalSM2PrivateKey(k)
+	case *ecdsa.PrivateKey:
+		b, err = smx509.MarshalECPrivateKey(k)
+	default:
+		err = ErrUnsupported
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write key as SEC1: %w", err)
+	}
+	return b, nil
+}
+
+// MarshalPublic gives the DER of a public key's SubjectPublicKeyInfo.
+func MarshalPublic(pub crypto.PublicKey) ([]byte, error) {
+	b, err := smx509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("write public key: %w", err)
+	}
+	return b, nil
+}
+
+// Equal says whether two public keys are the same.
+func Equal(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}

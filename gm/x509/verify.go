@@ -1,0 +1,186 @@
+package x509
+
+import (
+	"errors"
+	"time"
+
+	"github.com/emmansun/gmsm/smx509"
+)
+
+// What can be wrong with a certificate. A Problem says with which.
+var (
+	ErrExpired    = errors.New("expired")
+	ErrEarly      = errors.New("is not valid yet")
+	ErrUntrusted  = errors.New("is not from an issuer that is trusted")
+	ErrUsage      = errors.New("is not for this use")
+	ErrName       = errors.New("is for another name")
+	ErrRevoked    = errors.New("was revoked")
+	ErrNotTold    = errors.New("has no revocation list of its issuer that is current")
+	ErrConstraint = errors.New("breaks a constraint of its chain, or has one that is not understood")
+)
+
+// Which certificate it is that a Problem is about.
+const (
+	Leaf       = "certificate"
+	Signing    = "signing certificate"
+	Encryption = "encryption certificate"
+	Issuer     = "issuer's certificate"
+)
+
+// Problem is of a certificate that is not to be trusted. Its text is constant for Which
+// and Err: it may be shown to the other side.
+type Problem struct {
+	Which string // Leaf, Signing, Encryption or Issuer
+	Err   error  // ErrExpired, …
+}
+
+func (p *Problem) Error() string { return "the " + p.Which + " " + p.Err.Error() }
+
+// Unwrap gives Err.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// Options is what a certificate is held to.
+type Options struct {
+	Roots         []*Certificate // whoever they signed is trusted; the system's are not taken
+	Intermediates []*Certificate
+	Time          time.Time     // zero is now
+	KeyUsage      KeyUsage      // the certificate must have one of these; 0 does not ask
+	Usages        []ExtKeyUsage // one of which the chain must allow; none does not ask
+	Name          string        // DNS name or IP address that it must be of; "" does not ask
+	ID            string        // signers' identity; "" is the standard one
+	// CRLs are looked at where there are any; with Revocation each certificate below the
+	// root needs one.
+	CRLs       []*Revocations
+	Revocation bool
+}
+
+func (o *Options) now() time.Time {
+	if o.Time.IsZero() {
+		return time.Now()
+	}
+	return o.Time
+}
+
+// Verify checks a certificate and gives a chain from it to a root. The error is a
+// *Problem.
+func Verify(c *Certificate, o Options) ([]*Certificate, error) { return verify(c, &o, Leaf) }
+
+func verify(c *Certificate, o *Options, which string) ([]*Certificate, error) {
+	if err := valid(c, o.now()); err != nil {
+		return nil, &Problem{which, err}
+	}
+	if o.KeyUsage != 0 && c.KeyUsage&o.KeyUsage == 0 {
+		return nil, &Problem{which, ErrUsage}
+	}
+	if o.Name != "" && c.VerifyHostname(o.Name) != nil {
+		return nil, &Problem{which, ErrName}
+	}
+	chains, err := chains(c, o, which)
+	if err != nil {
+		return nil, err
+	}
+	var first error
+	for _, chain := range chains {
+		err := revoked(chain, o, which)
+		if err == nil {
+			return chain, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+func valid(c *Certificate, now time.Time) error {
+	switch {
+	case now.Before(c.NotBefore):
+		return ErrEarly
+	case now.After(c.NotAfter):
+		return ErrExpired
+	}
+	return nil
+}
+
+// chains finds at least one chain.
+func chains(c *Certificate, o *Options, which string) ([][]*Certificate, error) {
+	if !standard(o.ID) {
+		return identifiedChain(c, o, which)
+	}
+	v := smx509.VerifyOptions{Roots: pool(o.Roots), Intermediates: pool(o.Intermediates), CurrentTime: o.now(), KeyUsages: o.Usages}
+	if len(v.KeyUsages) == 0 {
+		v.KeyUsages = []ExtKeyUsage{ExtKeyUsageAny}
+	}
+	all, err := c.Verify(v)
+	if err != nil {
+		return nil, problem(err, c, o, which)
+	}
+	// smx509 lets an SM2 key sign by ECDSA.
+	var good [][]*Certificate
+	for _, chain := range all {
+		if unmixed(chain) {
+			good = append(good, chain)
+		}
+	}
+	if len(good) == 0 {
+		return nil, &Problem{which, ErrUntrusted}
+	}
+	return good, nil
+}
+
+// unmixed says whether SM2's keys signed by SM2 with SM3 and others did not.
+func unmixed(chain []*Certificate) bool {
+	for i, c := range chain[:len(chain)-1] {
+		if isSM2(chain[i+1].PublicKey) != (c.SignatureAlgorithm == SM2WithSM3) {
+			return false
+		}
+	}
+	return true
+}
+
+func pool(all []*Certificate) *smx509.CertPool {
+	p := smx509.NewCertPool()
+	for _, c := range all {
+		p.AddCert(c)
+	}
+	return p
+}
+
+// problem says what smx509 found.
+func problem(err error, c *Certificate, o *Options, which string) error {
+	if invalid, ok := errors.AsType[smx509.CertificateInvalidError](err); ok {
+		if invalid.Cert != nil && !invalid.Cert.Equal(c) {
+			which = Issuer
+		}
+		switch invalid.Reason {
+		case smx509.Expired:
+			if invalid.Cert != nil && o.now().Before(invalid.Cert.NotBefore) {
+				return &Problem{which, ErrEarly}
+			}
+			return &Problem{which, ErrExpired}
+		case smx509.IncompatibleUsage:
+			return &Problem{which, ErrUsage}
+		case smx509.NotAuthorizedToSign, smx509.NameMismatch:
+			return &Problem{which, ErrUntrusted}
+		}
+		return &Problem{which, ErrConstraint}
+	}
+	if _, ok := errors.AsType[smx509.UnhandledCriticalExtension](err); ok {
+		return &Problem{which, ErrConstraint}
+	}
+	if e := issuersTime(c, o); e != nil {
+		return &Problem{Issuer, e}
+	}
+	return &Problem{which, ErrUntrusted}
+}
+
+// issuersTime tells of an issuer at hand that would do but for its time: smx509 then says
+// only that there is none.
+func issuersTime(c *Certificate, o *Options) error {
+	for _, p := range append(append([]*Certificate(nil), o.Intermediates...), o.Roots...) {
+		if string(p.RawSubject) == string(c.RawIssuer) && CheckCertificate(c, p, o.ID) == nil {
+			return valid(p, o.now())
+		}
+	}
+	return nil
+}
