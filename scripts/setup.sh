@@ -132,7 +132,8 @@ openssl openssl
 redis-benchmark redis-tools
 nginx nginx-light
 wrk wrk
-tcpdump tcpdump'
+tcpdump tcpdump
+cryptsetup cryptsetup-bin'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 bench_tools='pgbench postgresql
 mysqlslap mariadb-client
