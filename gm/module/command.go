@@ -10,5 +10,6 @@ func (m *Module) Command() *cobra.Command {
 		Long:  `China's commercial cryptography: hashes, keys, certificates, signed and enveloped messages.`,
 	}
 	c.AddCommand(statusCommand())
+	c.AddCommand(imaCommand(), luksCommand())
 	return c
 }

@@ -159,7 +159,7 @@ func readHeader(f io.ReaderAt) (h binaryHeader, meta []byte, warning, err error)
 	if errors.Is(err1, ErrUnsupported) && !errors.Is(err1, ErrDamaged) {
 		return h, nil, nil, err1
 	}
-	second, secondMeta, err2 := binaryHeader{}, []byte(nil), error(ErrNoHeader)
+	second, secondMeta, err2 := binaryHeader{}, []byte(nil), ErrNoHeader
 	if err1 == nil {
 		second, secondMeta, err2 = readCopy(f, first.size)
 	} else {

@@ -77,6 +77,7 @@ func daemon(text []byte) error {
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
 	fmt.Println("ready")
