@@ -25,9 +25,38 @@ type Enforcer struct {
 	count counters
 	tell  teller
 
-	mu      sync.Mutex // after it none other is taken
+	mu      sync.Mutex // after it the one of pending
 	flights map[flightKey]*flight
 	busy    sync.WaitGroup
+	pending pending
+}
+
+// pending are those who wait for an answer, by descriptor, and since when.
+type pending struct {
+	mu    sync.Mutex
+	since map[int]time.Time
+}
+
+func (p *pending) add(fd int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since[fd] = time.Now()
+}
+
+func (p *pending) done(fd int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.since, fd)
+}
+
+// longest is how long one waits already.
+func (p *pending) longest() (d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.since {
+		d = max(d, time.Since(t))
+	}
+	return d
 }
 
 type counters struct {
@@ -46,7 +75,7 @@ func Open(o Options) (*Enforcer, error) {
 	}
 	e := &Enforcer{
 		o: o, f: os.NewFile(uintptr(fd), "fanotify"), self: os.Getpid(), slots: make(chan struct{}, o.Workers),
-		cache: cache{most: o.Cache, of: map[key]verdict{}}, flights: map[flightKey]*flight{},
+		cache: cache{most: o.Cache, of: map[key]verdict{}}, flights: map[flightKey]*flight{}, pending: pending{since: map[int]time.Time{}},
 	}
 	e.tell.to = o.Tell
 	var st unix.Stat_t
@@ -120,9 +149,34 @@ func (e *Enforcer) Close() error { return e.f.Close() }
 // troubles is how many errors of the kernel in a row end Run.
 const troubles = 1000
 
-// Run answers until ctx is done, which closes the Enforcer.
+// ErrStuck is of an Enforcer that could not answer for more than twice its timeout, and
+// has therefore ended: everything goes on, unasked.
+var ErrStuck = errors.New("an answer could not be given in time: programs run unasked from now on")
+
+// watch ends the Enforcer where it is stuck.
+func (e *Enforcer) watch(ctx context.Context, stuck context.CancelCauseFunc) {
+	tick := time.NewTicker(max(10*time.Millisecond, min(time.Second, e.o.Timeout/4)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if e.pending.longest() > 2*e.o.Timeout {
+				stuck(ErrStuck)
+				_ = e.Close()
+				return
+			}
+		}
+	}
+}
+
+// Run answers until ctx is done, which closes the Enforcer; or until it is stuck, of which
+// ErrStuck tells.
 func (e *Enforcer) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancelCause := context.WithCancelCause(ctx)
+	cancel := func() { cancelCause(nil) }
+	go e.watch(ctx, cancelCause)
 	stop := context.AfterFunc(ctx, func() { _ = e.Close() })
 	defer func() {
 		stop()
@@ -135,6 +189,9 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	for {
 		n, err := e.f.Read(b)
 		if err != nil {
+			if errors.Is(context.Cause(ctx), ErrStuck) {
+				return ErrStuck
+			}
 			if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
 				return nil
 			}
@@ -168,6 +225,7 @@ func (e *Enforcer) take(ctx context.Context, ev event) {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(ev.fd, &st); err != nil {
+		e.pending.add(ev.fd)
 		go e.judge(ev, trouble(err), true)
 		return
 	}
@@ -179,12 +237,14 @@ func (e *Enforcer) take(ctx context.Context, ev event) {
 	v, known := e.cache.get(k, ev.exec)
 	switch {
 	case !known:
+		e.pending.add(ev.fd)
 		e.join(ctx, flightKey{k, ev.exec}, ev)
 	case v.good(ev.exec):
 		e.count.hits.Add(1)
 		e.answer(ev, true)
 	default:
 		e.count.hits.Add(1)
+		e.pending.add(ev.fd)
 		go e.judge(ev, v, true)
 	}
 }
@@ -196,6 +256,7 @@ func (e *Enforcer) answer(ev event, allow bool) {
 }
 
 func (e *Enforcer) respond(ev event, allow bool) {
+	e.pending.done(ev.fd)
 	if _, err := e.f.Write(response(ev.fd, allow)); err != nil && !errors.Is(err, os.ErrClosed) {
 		e.count.errors.Add(1)
 	}

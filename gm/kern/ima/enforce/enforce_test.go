@@ -34,6 +34,7 @@ type order struct {
 	Key     []byte
 	Options Options
 	Slow    bool // answers never come by themselves
+	Stuck   bool // nor by the timeout
 }
 
 func TestMain(m *testing.M) {
@@ -76,6 +77,9 @@ func daemon(text []byte) error {
 			e.slots <- struct{}{}
 		}
 	}
+	if o.Stuck {
+		e.mu.Lock()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
@@ -93,6 +97,13 @@ func daemon(text []byte) error {
 			return err
 		}
 		fmt.Println(string(b))
+	}
+	if o.Stuck {
+		e.mu.Unlock()
+		if err := <-done; !errors.Is(err, ErrStuck) {
+			return fmt.Errorf("it ends with %v", err)
+		}
+		return nil
 	}
 	if o.Slow {
 		for range cap(e.slots) {
@@ -384,6 +395,21 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 		c.end()
+	}
+}
+
+// TestStuck has one that cannot answer: the node goes on.
+func TestStuck(t *testing.T) {
+	b := newBench(t)
+	bare := b.program("bare")
+	rest()
+	o := b.order(Options{Enforce: true, Timeout: 50 * time.Millisecond})
+	o.Stuck = true
+	c := start(t, o)
+	b.runs(bare)
+	_ = c.in.Close()
+	if err := c.cmd.Wait(); err != nil {
+		t.Errorf("the daemon: %v", err)
 	}
 }
 

@@ -93,30 +93,33 @@ func (e *Enforcer) fly(ctx context.Context, k flightKey, f *flight) {
 
 // judge answers by a verdict and what Options say.
 func (e *Enforcer) judge(ev event, v verdict, done bool) {
-	allow := v.good(ev.exec)
+	allow, tell := v.good(ev.exec), (*Denial)(nil)
 	if !allow {
-		allow = e.refuse(ev, v)
+		allow, tell = e.refuse(ev, v)
 	}
 	e.respond(ev, allow)
 	if done {
 		_ = unix.Close(ev.fd)
 	}
+	if tell != nil { // after the answer: nobody waits for who is told
+		e.tell.say(*tell)
+	}
 }
 
-// refuse says what is to be done with what is not good: true lets it go on.
-func (e *Enforcer) refuse(ev event, v verdict) bool {
+// refuse says what is to be done with what is not good, and what to tell of it: true
+// lets it go on.
+func (e *Enforcer) refuse(ev event, v verdict) (allow bool, tell *Denial) {
 	path := pathOf(ev.fd)
 	if v.reason == Unlabelled && e.o.AllowUnsigned || e.excepted(ev, path) || v.reason == Timeout && e.o.TimeoutAllows {
 		e.count.excepted.Add(1)
-		return true
+		return true, nil
 	}
 	if e.o.Enforce {
 		e.count.denied.Add(1)
 	} else {
 		e.count.told.Add(1)
 	}
-	e.tell.say(Denial{Path: path, PID: ev.pid, Exec: ev.exec, Denied: e.o.Enforce, Reason: v.reason, Detail: v.detail})
-	return !e.o.Enforce
+	return !e.o.Enforce, &Denial{Path: path, PID: ev.pid, Exec: ev.exec, Denied: e.o.Enforce, Reason: v.reason, Detail: v.detail}
 }
 
 func pathOf(fd int) string {
