@@ -194,7 +194,7 @@ func imaShowCommand() *cobra.Command {
 }
 
 func showLabels(path string) (all []shownLabel, err error) {
-	for _, name := range []string{ima.Attr, ima.AttrEVM} {
+	for _, name := range []string{ima.Attr, ima.AttrEVM, ima.AttrUser} {
 		b := make([]byte, ima.MaxLabel)
 		n, err := unix.Lgetxattr(path, name, b)
 		switch {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/kern/ima"
 	"github.com/anole-os/anole/gm/kern/ima/enforce"
 	"github.com/anole-os/anole/internal/term"
 )
@@ -21,6 +22,7 @@ func imaEnforceCommand() *cobra.Command {
 	var o enforce.Options
 	var keys []string
 	var mode, scope, late string
+	var user bool
 	c := &cobra.Command{
 		Use:   "enforce PATH…",
 		Short: "Let programs run only with a good label, where the kernel cannot check it",
@@ -47,6 +49,9 @@ script tells its interpreter.`,
 			if len(keys) == 0 && !o.Digests {
 				return core.Exit(core.ExitUsage, errors.New("without --key nothing has a good signature: name the certificates"))
 			}
+			if user {
+				o.Place = ima.User
+			}
 			ring, err := imaKeyring(keys)
 			if err != nil {
 				return err
@@ -65,6 +70,7 @@ script tells its interpreter.`,
 	f.StringArrayVar(&o.Allow, "allow", nil, "folders and files that need no label")
 	f.DurationVar(&o.Timeout, "timeout", 10*time.Second, "within which a program must have been checked")
 	f.StringVar(&late, "late", "deny", "what was not: deny or allow")
+	f.BoolVar(&user, "user-attr", false, "labels are in user.ima")
 	f.IntVar(&o.Cache, "cache", 1<<16, "verdicts that are kept")
 	return c
 }

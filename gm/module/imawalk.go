@@ -21,6 +21,8 @@ import (
 // imaWalk is what all verbs over files have.
 type imaWalk struct {
 	o     ima.Options
+	sig   bool
+	user  bool
 	list  bool
 	check bool // failures are the answer no
 	count ima.Count
@@ -30,7 +32,9 @@ func (w *imaWalk) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVarP(&w.o.Recursive, "recursive", "r", false, "go into folders; symbolic links are not followed")
 	f.BoolVar(&w.o.CrossDevices, "cross", false, "go into other file systems that are mounted there, too")
-	f.BoolVar(&w.o.Sigfile, "sigfile", false, "labels are in files FILE.sig, and not in attributes")
+	f.BoolVar(&w.sig, "sigfile", false, "labels are in files FILE.sig, and not in attributes")
+	f.BoolVar(&w.user, "user-attr", false, "labels are in user.ima: for kernels that have IMA and lack SM3, which refuse them in security.ima")
+	c.MarkFlagsMutuallyExclusive("sigfile", "user-attr")
 	f.BoolVar(&w.list, "list", false, "list every file, not only those that failed")
 }
 
@@ -58,6 +62,11 @@ func (w *imaWalk) run(cmd *cobra.Command, paths []string, work ima.Work) error {
 	var trouble error // what is no answer to the question
 	untold := 0
 	w.o.Count = &w.count
+	if w.sig {
+		w.o.Place = ima.Files
+	} else if w.user {
+		w.o.Place = ima.User
+	}
 	w.o.Each = func(r ima.Result) {
 		failed := r.Err != nil
 		if failed && !isVerdict(r.Err) && trouble == nil {

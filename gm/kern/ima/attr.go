@@ -10,9 +10,31 @@ import (
 
 // Names of the attributes.
 const (
-	Attr    = "security.ima"
-	AttrEVM = "security.evm"
+	Attr     = "security.ima"
+	AttrUser = "user.ima"
+	AttrEVM  = "security.evm"
 )
+
+// Place is where labels are.
+type Place int
+
+// Places. A kernel that has IMA and not SM3 lets nobody write a label with SM3 to
+// security.ima (ima_inode_setxattr in security/integrity/ima/ima_appraise.c): EACCES.
+// There, user.ima has it, where evmctl --xattr-user looks too; it takes the right to
+// write to the file and no more.
+const (
+	Security Place = iota // security.ima
+	User                  // user.ima
+	Files                 // a file NAME.sig
+)
+
+// attr is the attribute's name.
+func (p Place) attr() string {
+	if p == User {
+		return AttrUser
+	}
+	return Attr
+}
 
 // evmAttrs are the attributes that security.evm is of, in the order of
 // security/integrity/evm/evm_main.c: those of SELinux, Smack and AppArmor, the label of
@@ -66,6 +88,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: this file system has no such attributes; labels can be kept in files (--sigfile)", err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: it takes CAP_SYS_ADMIN, and a file that is not immutable", err)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: it takes the right to write to the file; a kernel that has IMA and lacks the label's hash, such as SM3, refuses so too: then labels can be in user.ima (--user-attr) or in files (--sigfile)", err)
 	}
 	return err
 }
@@ -127,9 +151,9 @@ func (k *Keyring) VerifyEVM(fd int) error {
 	return nil
 }
 
-// Read gives the label in a file's security.ima: ErrUnlabelled where it has none.
-func Read(fd int) (Label, error) {
-	b, err := getAttr(fd, Attr, MaxLabel)
+// Read gives the label in a file's attribute: ErrUnlabelled where it has none.
+func Read(fd int, p Place) (Label, error) {
+	b, err := getAttr(fd, p.attr(), MaxLabel)
 	if err != nil {
 		return Label{}, err
 	}

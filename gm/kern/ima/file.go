@@ -53,13 +53,13 @@ func openFolder(in *folder, name, path string, flags int) (*folder, error) {
 
 // file is a regular file that the walk has come by.
 type file struct {
-	dir     *folder
-	name    string
-	path    string
-	st      unix.Stat_t
-	fd      reader // -1: not open
-	sigfile bool
-	label   Label // that which it has, where begin looked
+	dir   *folder
+	name  string
+	path  string
+	st    unix.Stat_t
+	fd    reader // -1: not open
+	place Place
+	label Label // that which it has, where begin looked
 }
 
 var errSwapped = errors.New("something else took its place during the walk")
@@ -117,8 +117,8 @@ func (f *file) still() error {
 
 // load reads the label: nil where there is none.
 func (f *file) load() ([]byte, error) {
-	if !f.sigfile {
-		return getAttr(int(f.fd), Attr, MaxLabel)
+	if f.place != Files {
+		return getAttr(int(f.fd), f.place.attr(), MaxLabel)
 	}
 	fd, err := unix.Openat(f.dir.fd(), f.name+SigSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -138,8 +138,8 @@ func (f *file) load() ([]byte, error) {
 
 // save writes the label, whole or not at all.
 func (f *file) save(b []byte) error {
-	if !f.sigfile {
-		return setAttr(int(f.fd), Attr, b)
+	if f.place != Files {
+		return setAttr(int(f.fd), f.place.attr(), b)
 	}
 	at, temporary := f.dir.fd(), "."+f.name+newSuffix
 	// The name is always the same, so that one that was killed leaves one file to the next.
@@ -168,7 +168,10 @@ func (f *file) save(b []byte) error {
 
 // drop removes the labels, and says whether there were any.
 func (f *file) drop() (bool, error) {
-	if f.sigfile {
+	if f.place == User {
+		return dropAttr(int(f.fd), AttrUser)
+	}
+	if f.place == Files {
 		err := unix.Unlinkat(f.dir.fd(), f.name+SigSuffix, 0)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return false, fmt.Errorf("remove %s%s: %w", f.name, SigSuffix, err)

@@ -24,10 +24,10 @@ func TestKilled(t *testing.T) {
 	dir := labelled(t)
 	_, ring := newSigner(t, fixedKey(killedKey()), SM3)
 	var files int
-	for _, sigfile := range []bool{false, true} {
-		at := killedTree(dir, sigfile)
+	for _, place := range []Place{Security, Files} {
+		at := killedTree(dir, place)
 		files = len(tree(t, at))
-		run(t, LabelWork{SM3}, Options{Recursive: true, Sigfile: sigfile}, at)
+		run(t, LabelWork{SM3}, Options{Recursive: true, Place: place}, at)
 	}
 	for round := range 8 {
 		child := exec.Command(os.Args[0])
@@ -38,13 +38,13 @@ func TestKilled(t *testing.T) {
 		time.Sleep(time.Duration(60+17*round) * time.Millisecond)
 		_ = child.Process.Kill()
 		_ = child.Wait()
-		for _, sigfile := range []bool{false, true} {
-			o := Options{Recursive: true, Sigfile: sigfile}
-			sum, all := run(t, VerifyWork{Keys: ring, Digests: true}, o, killedTree(dir, sigfile))
+		for _, place := range []Place{Security, Files} {
+			o := Options{Recursive: true, Place: place}
+			sum, all := run(t, VerifyWork{Keys: ring, Digests: true}, o, killedTree(dir, place))
 			if sum.States[Verified] == int64(files) {
 				continue
 			}
-			t.Errorf("round %d, files %v: %+v", round, sigfile, sum)
+			t.Errorf("round %d, place %d: %+v", round, place, sum)
 			for p, r := range all {
 				if r.Err != nil {
 					t.Logf("%s: %v", p, r.Err)

@@ -96,6 +96,7 @@ func TestEvmctl(t *testing.T) {
 					write(t, path, text(n, i))
 					p.attributes(t, evmctl, path)
 					p.sigfiles(t, evmctl, path)
+					p.user(t, evmctl, path)
 				}
 			})
 		}
@@ -142,7 +143,7 @@ func (p pair) attributes(t *testing.T, evmctl, path string) {
 }
 
 func (p pair) sigfiles(t *testing.T, evmctl, path string) {
-	o := Options{Sigfile: true}
+	o := Options{Place: Files}
 	must(t, evmctl, "ima_sign", "--sigfile", "--hashalgo", p.hash, "--key", p.key, path)
 	if _, all := run(t, VerifyWork{Keys: p.ring}, o, path); all[path].State != Verified {
 		t.Errorf("evmctl's file: %+v", all[path])
@@ -162,6 +163,21 @@ func (p pair) sigfiles(t *testing.T, evmctl, path string) {
 	run(t, ClearWork{}, o, path)
 }
 
+// user has labels in user.ima.
+func (p pair) user(t *testing.T, evmctl, path string) {
+	o := Options{Place: User}
+	must(t, evmctl, "ima_sign", "--xattr-user", "--hashalgo", p.hash, "--key", p.key, path)
+	if _, all := run(t, VerifyWork{Keys: p.ring}, o, path); all[path].State != Verified {
+		t.Errorf("evmctl's user.ima: %+v", all[path])
+	}
+	run(t, ClearWork{}, o, path)
+	if _, all := run(t, SignWork{Signer: p.signer}, o, path); all[path].State != Signed {
+		t.Fatalf("%+v", all[path])
+	}
+	must(t, evmctl, "ima_verify", "--xattr-user", "--key", p.der, path)
+	run(t, ClearWork{}, o, path)
+}
+
 // killedEnv names the tree that a child of TestKilled signs until it is killed.
 const killedEnv = "ANOLE_TEST_IMA_SIGN"
 
@@ -172,7 +188,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func killedTree(dir string, sigfile bool) string { return filepath.Join(dir, fmt.Sprint(sigfile)) }
+func killedTree(dir string, p Place) string { return filepath.Join(dir, fmt.Sprint(p)) }
 
 // killedKey is the key that the child signs with.
 func killedKey() []byte { return bytes.Repeat([]byte{0x5a}, 32) }
@@ -184,8 +200,8 @@ func signForever(dir string) {
 	}
 	for { // the label and its lack take turns
 		for _, work := range []Work{SignWork{Signer: s}, LabelWork{SM3}} {
-			for _, sigfile := range []bool{false, true} {
-				if _, err := Run(context.Background(), []string{killedTree(dir, sigfile)}, work, Options{Recursive: true, Sigfile: sigfile}); err != nil {
+			for _, place := range []Place{Security, Files} {
+				if _, err := Run(context.Background(), []string{killedTree(dir, place)}, work, Options{Recursive: true, Place: place}); err != nil {
 					panic(err)
 				}
 			}

@@ -25,8 +25,8 @@ const (
 type Options struct {
 	Recursive    bool // folders may be named, for all below them
 	CrossDevices bool // go into other file systems too
-	Sigfile      bool // labels are in files NAME.sig
-	Workers      int  // 0 is as many as there are processors, 16 at most
+	Place        Place
+	Workers      int // 0 is as many as there are processors, 16 at most
 	Count        *Count
 	// Each, if set, is given every file's result, in no order, one at a time.
 	Each func(Result)

@@ -23,10 +23,25 @@ func labelled(t testing.TB) string {
 	t.Helper()
 	testkit.NeedRoot(t)
 	dir := t.TempDir()
-	if err := unix.Setxattr(dir, "security.ima", []byte{4}, 0); err != nil {
-		testkit.Need(t, &feature.UnsupportedError{Feature: "gm.ima", Reason: feature.NoKernel, Need: "security attributes on the file system of the temporary folder", Err: err})
-	}
+	needAttr(t, dir, Attr, "security attributes on the file system of the temporary folder, and SM3 in a kernel that has IMA")
 	return dir
+}
+
+func needUser(t testing.TB, dir string) {
+	t.Helper()
+	needAttr(t, dir, AttrUser, "user's attributes on the file system of the temporary folder")
+}
+
+func needAttr(t testing.TB, dir, name, need string) {
+	t.Helper()
+	p := filepath.Join(dir, "probe")
+	write(t, p, nil)
+	if err := unix.Setxattr(p, name, DigestLabel(SM3, digest32).Bytes(), 0); err != nil {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "gm.ima", Reason: feature.NoKernel, Need: need, Err: err})
+	}
+	if err := os.Remove(p); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func write(t testing.TB, path string, text []byte) {
@@ -77,13 +92,16 @@ func tree(t testing.TB, dir string) (files []string) {
 }
 
 func TestTree(t *testing.T) {
-	for _, sigfile := range []bool{false, true} {
-		t.Run(map[bool]string{false: "attributes", true: "files"}[sigfile], func(t *testing.T) {
+	for name, place := range map[string]Place{"security": Security, "user": User, "files": Files} {
+		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if !sigfile {
+			switch place {
+			case Security:
 				dir = labelled(t)
+			case User:
+				needUser(t, dir)
 			}
-			testTree(t, dir, Options{Recursive: true, Sigfile: sigfile})
+			testTree(t, dir, Options{Recursive: true, Place: place})
 		})
 	}
 }
@@ -198,7 +216,7 @@ func TestLinks(t *testing.T) {
 	if sum.Files != 1 || sum.Links != 1 || all[filepath.Join(dir, "a")].State != Signed {
 		t.Errorf("%+v", sum)
 	}
-	sum, _ = run(t, SignWork{Signer: s}, Options{Recursive: true, Sigfile: true}, dir)
+	sum, _ = run(t, SignWork{Signer: s}, Options{Recursive: true, Place: Files}, dir)
 	if sum.States[Signed] != 2 {
 		t.Errorf("as files, each name has one: %+v", sum)
 	}

@@ -89,7 +89,7 @@ func (w *walker) folder(d *folder, dev uint64) {
 		case unix.S_IFDIR:
 			w.below(d, name, path, &st, dev)
 		case unix.S_IFREG:
-			if !w.o.Sigfile || !isSig(name) {
+			if w.o.Place != Files || !isSig(name) {
 				w.file(d, name, path, &st)
 			}
 		default:
@@ -122,7 +122,7 @@ func (w *walker) below(d *folder, name, path string, st *unix.Stat_t, dev uint64
 // file puts one into the batch. One of several names is taken once, but that each name
 // has a label of its own where labels are files.
 func (w *walker) file(d *folder, name, path string, st *unix.Stat_t) {
-	if st.Nlink > 1 && !w.o.Sigfile {
+	if st.Nlink > 1 && w.o.Place != Files {
 		id := inode{st.Dev, st.Ino}
 		if _, ok := w.seen[id]; ok {
 			w.sum.Links++
@@ -130,7 +130,7 @@ func (w *walker) file(d *folder, name, path string, st *unix.Stat_t) {
 		}
 		w.seen[id] = struct{}{}
 	}
-	f := &file{dir: d.hold(), name: name, path: path, st: *st, fd: -1, sigfile: w.o.Sigfile}
+	f := &file{dir: d.hold(), name: name, path: path, st: *st, fd: -1, place: w.o.Place}
 	if st.Size > large {
 		w.send([]*file{f})
 		return

@@ -52,8 +52,8 @@ func (w SignWork) end(f *file, digest []byte) (State, error) {
 	if !w.EVM {
 		return state, nil
 	}
-	if f.sigfile {
-		return Failed, errors.New("security.evm is over security.ima, which is not in a file: sign without --sigfile")
+	if f.place != Security {
+		return Failed, errors.New("security.evm is over security.ima, and the label is elsewhere: sign without --sigfile and --user-attr")
 	}
 	return w.evm(f, state)
 }
@@ -91,7 +91,7 @@ func (f *file) has(wanted func(Label) bool) bool {
 // relabel writes a label. A signature in security.evm, which is over the old one, stands
 // in the way unless a new one comes.
 func (f *file) relabel(l Label, evm bool) error {
-	if !f.sigfile && !evm {
+	if f.place == Security && !evm {
 		old, err := getAttr(int(f.fd), AttrEVM, MaxLabel)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/gm/kern/ima"
 )
 
 // Enforcer answers the kernel's questions.
@@ -67,6 +68,9 @@ type counters struct {
 // says that this kernel or process cannot.
 func Open(o Options) (*Enforcer, error) {
 	o.defaults()
+	if o.Place == ima.Files {
+		return nil, errors.New("labels in files cannot be enforced: what is executed has no name that could be relied on")
+	}
 	// Without a limit of the queue: what does not fit into one that has one goes on unasked.
 	fd, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE|unix.FAN_UNLIMITED_MARKS,
 		unix.O_RDONLY|unix.O_LARGEFILE|unix.O_CLOEXEC|unix.O_NOATIME)

@@ -2,8 +2,10 @@ package enforce
 
 import (
 	"bufio"
-	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emmansun/gmsm/smx509"
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
@@ -29,9 +32,9 @@ import (
 // both starts programs and answers for them can stand still.
 const childEnv = "ANOLE_TEST_IMA_ENFORCE"
 
-// order is Options as JSON carries them, and the key's scalar.
+// order is Options as JSON carries them, and the public key.
 type order struct {
-	Key     []byte
+	Public  []byte
 	Options Options
 	Slow    bool // answers never come by themselves
 	Stuck   bool // nor by the timeout
@@ -54,12 +57,12 @@ func daemon(text []byte) error {
 	if err := json.Unmarshal(text, &o); err != nil {
 		return err
 	}
-	key, err := sm2.NewPrivateKey(o.Key)
+	key, err := smx509.ParsePKIXPublicKey(o.Public)
 	if err != nil {
 		return err
 	}
 	o.Options.Keys = &ima.Keyring{}
-	if err := o.Options.Keys.Add(key.Public(), nil); err != nil {
+	if err := o.Options.Keys.Add(key, nil); err != nil {
 		return err
 	}
 	told := []Denial{}
@@ -185,25 +188,63 @@ func (c *child) end() {
 type bench struct {
 	t      *testing.T
 	dir    string
-	scalar []byte
+	key    crypto.Signer
 	signer *ima.Signer
+	place  ima.Place
 }
 
 func newBench(t *testing.T) *bench {
 	testkit.NeedRoot(t)
-	b := &bench{t: t, dir: t.TempDir(), scalar: bytes.Repeat([]byte{0x37}, 32)}
+	b := &bench{t: t, dir: t.TempDir()}
 	if err := unix.Mount("tmpfs", b.dir, "tmpfs", 0, "size=64m"); err != nil {
 		testkit.Need(t, &feature.UnsupportedError{Feature: "mount", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err})
 	}
 	t.Cleanup(func() { _ = unix.Unmount(b.dir, unix.MNT_DETACH) })
-	key, err := sm2.NewPrivateKey(b.scalar)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.signer, err = ima.NewSigner(key, ima.SM3); err != nil {
-		t.Fatal(err)
-	}
+	algo := b.choose()
+	b.key = b.newKey(algo)
+	b.signer = b.newSigner(b.key, algo)
 	return b
+}
+
+// choose finds what this kernel takes: SM3 in security.ima; in user.ima, where it has IMA
+// and not SM3; and SHA-256, where it has no user.ima on this file system either.
+func (b *bench) choose() ima.Algo {
+	probe := filepath.Join(b.dir, "probe")
+	if err := os.WriteFile(probe, nil, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	label := ima.DigestLabel(ima.SM3, make([]byte, 32)).Bytes()
+	if unix.Setxattr(probe, ima.Attr, label, 0) == nil {
+		return ima.SM3
+	}
+	if unix.Setxattr(probe, ima.AttrUser, label, 0) == nil {
+		b.place = ima.User
+		return ima.SM3
+	}
+	return ima.SHA256
+}
+
+func (b *bench) newKey(a ima.Algo) (key crypto.Signer) {
+	b.t.Helper()
+	var err error
+	if a == ima.SM3 {
+		key, err = sm2.GenerateKey(rand.Reader)
+	} else {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return key
+}
+
+func (b *bench) newSigner(key crypto.Signer, a ima.Algo) *ima.Signer {
+	b.t.Helper()
+	s, err := ima.NewSigner(key, a)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s
 }
 
 // program is a copy of true(1), which is called so: it may be a part of busybox.
@@ -225,15 +266,29 @@ func (b *bench) program(name string) string {
 
 func (b *bench) sign(s *ima.Signer, paths ...string) {
 	b.t.Helper()
-	sum, err := ima.Run(context.Background(), paths, ima.SignWork{Signer: s}, ima.Options{})
-	if err != nil || sum.Failed > 0 {
-		b.t.Fatalf("sign: %+v, %v", sum, err)
+	b.run(ima.SignWork{Signer: s}, paths...)
+}
+
+func (b *bench) run(work ima.Work, paths ...string) {
+	b.t.Helper()
+	each := func(r ima.Result) {
+		if r.Err != nil {
+			b.t.Fatalf("%s: %v", r.Path, r.Err)
+		}
+	}
+	if _, err := ima.Run(context.Background(), paths, work, ima.Options{Each: each, Workers: 1, Place: b.place}); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
 func (b *bench) order(o Options) order {
-	o.Paths = []string{b.dir}
-	return order{Key: b.scalar, Options: o}
+	b.t.Helper()
+	public, err := smx509.MarshalPKIXPublicKey(b.key.Public())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	o.Paths, o.Place = []string{b.dir}, b.place
+	return order{Public: public, Options: o}
 }
 
 func (b *bench) runs(path string) {
@@ -262,19 +317,11 @@ func TestEnforce(t *testing.T) {
 func testEnforce(t *testing.T, scope Scope) {
 	b := newBench(t)
 	good, bare, changed, wrong, digest, listed := b.program("good"), b.program("bare"), b.program("changed"), b.program("wrong"), b.program("digest"), b.program("listed")
-	other, err := sm2.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := ima.NewSigner(other, ima.SM3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	algo := b.signer.Algo()
+	stranger := b.newSigner(b.newKey(algo), algo)
 	b.sign(b.signer, good, changed)
 	b.sign(stranger, wrong)
-	if sum, err := ima.Run(context.Background(), []string{digest}, ima.LabelWork{Algo: ima.SM3}, ima.Options{}); err != nil || sum.Failed > 0 {
-		t.Fatal(sum, err)
-	}
+	b.run(ima.LabelWork{Algo: algo}, digest)
 	f, err := os.OpenFile(changed, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)

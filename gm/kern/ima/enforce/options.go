@@ -22,6 +22,9 @@ type Options struct {
 	Keys  *ima.Keyring `json:"-"`
 	Paths []string
 	Scope Scope
+	// Place is where labels are: ima.Security or ima.User. A signature is as good in one
+	// as in the other.
+	Place ima.Place
 	// Opens asks for ELF files that are opened too. Programs that are not labelled yet
 	// can then not be opened by those that would label them, but for this program.
 	Opens bool

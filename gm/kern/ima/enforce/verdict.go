@@ -97,7 +97,7 @@ func (e *Enforcer) check(ctx context.Context, fd int, exec bool) verdict {
 
 // label checks security.ima against the content.
 func (e *Enforcer) label(c *content) error {
-	l, err := ima.Read(c.fd)
+	l, err := ima.Read(c.fd, e.o.Place)
 	if err != nil {
 		return err
 	}
