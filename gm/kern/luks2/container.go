@@ -23,7 +23,8 @@ type File interface {
 var ErrPassphrase = errors.New("no key slot opens with this passphrase")
 
 // Container is a file with a header. It may be used by one goroutine at a time, and by
-// one process: the caller sees to that.
+// one process: the caller sees to that. After an error of AddKey or RemoveKey it may
+// differ from the file: open it again.
 type Container struct {
 	f       File
 	head    binaryHeader
