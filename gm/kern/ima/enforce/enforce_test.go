@@ -104,7 +104,7 @@ func daemon(text []byte) error {
 	if o.Stuck {
 		e.mu.Unlock()
 		if err := <-done; !errors.Is(err, ErrStuck) {
-			return fmt.Errorf("it ends with %v", err)
+			return fmt.Errorf("it ends with %w", err)
 		}
 		return nil
 	}
