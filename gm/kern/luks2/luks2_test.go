@@ -320,14 +320,17 @@ func TestKilled(t *testing.T) {
 	if _, err := c.AddKey(key, []byte("second"), quick); err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func() error{
-		"add":    func() error { _, err := c.AddKey(key, []byte("third"), quick); return err },
-		"remove": func() error { return c.RemoveKey(0, false) },
+	for _, step := range []struct {
+		name   string
+		change func() error
+	}{
+		{"add", func() error { _, err := c.AddKey(key, []byte("third"), quick); return err }},
+		{"remove", func() error { return c.RemoveKey(0, false) }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(step.name, func(t *testing.T) {
 			before := slices.Clone(m.b)
 			m.writes = nil
-			if err := change(); err != nil {
+			if err := step.change(); err != nil {
 				t.Fatal(err)
 			}
 			for i := range m.writes {
@@ -339,7 +342,7 @@ func TestKilled(t *testing.T) {
 					w := m.writes[i]
 					disk.apply(w.at, w.b[:min(part, len(w.b))])
 					opens(t, disk, "second", -1)
-					if name == "add" {
+					if step.name == "add" {
 						opens(t, disk, "first", -1)
 					}
 				}

@@ -160,6 +160,7 @@ func pattern(n int) []byte {
 // TestVolumeOfCryptsetup has cryptsetup encrypt a whole image, and decrypt what is
 // written here.
 func TestVolumeOfCryptsetup(t *testing.T) {
+	testkit.NeedRoot(t) // cryptsetup's locks are in /run
 	for _, sector := range []string{"512", "4096"} {
 		t.Run(sector, func(t *testing.T) {
 			const size, spare = 2 << 20, 32 << 20
