@@ -37,7 +37,20 @@ func NewPrivateKey(scalar []byte) (*PrivateKey, error) { return sm2.NewPrivateKe
 
 // NewPublicKey is the key at an encoded point: 04 x y, or 02 or 03 and x. The error is of
 // one that is not on the curve, or at infinity.
-func NewPublicKey(point []byte) (*PublicKey, error) { return sm2.NewPublicKey(point) }
+func NewPublicKey(point []byte) (*PublicKey, error) {
+	if len(point) == 33 {
+		// Not by gmsm, which gives a point that is not on the curve, and no error.
+		x, y := elliptic.UnmarshalCompressed(Curve(), point)
+		if x == nil {
+			return nil, errPublic
+		}
+		return &PublicKey{Curve: Curve(), X: x, Y: y}, nil
+	}
+	if len(point) != 65 {
+		return nil, errPublic
+	}
+	return sm2.NewPublicKey(point)
+}
 
 // clone is a copy that does not change with the original.
 func clone(pub *PublicKey) *PublicKey {

@@ -448,6 +448,35 @@ func TestBad(t *testing.T) {
 	})
 }
 
+// A point is read in both of its forms, and nothing else is.
+func TestNewPublicKey(t *testing.T) {
+	for range 50 {
+		key := newKey(t)
+		whole := append([]byte{4}, append(key.X.FillBytes(make([]byte, 32)), key.Y.FillBytes(make([]byte, 32))...)...)
+		short := append([]byte{byte(2 + key.Y.Bit(0))}, whole[1:33]...)
+		for _, b := range [][]byte{whole, short} {
+			if pub, err := NewPublicKey(b); err != nil || !pub.Equal(&key.PublicKey) {
+				t.Fatalf("%x: %v, %v", b, pub, err)
+			}
+			for _, bad := range [][]byte{b[:len(b)-1], append(bytes.Clone(b), 0), append([]byte{5}, b[1:]...)} {
+				if _, err := NewPublicKey(bad); err == nil {
+					t.Fatalf("%x is taken", bad)
+				}
+			}
+		}
+		whole[64] ^= 1
+		if _, err := NewPublicKey(whole); err == nil {
+			t.Fatal("a point off the curve is taken")
+		}
+	}
+	p := Curve().Params().P.Bytes()
+	for _, b := range [][]byte{nil, {0}, make([]byte, 33), make([]byte, 65), append([]byte{2}, p...)} {
+		if _, err := NewPublicKey(b); err == nil {
+			t.Errorf("%x is taken", b)
+		}
+	}
+}
+
 func wordsPointer(w words) *words { return &w }
 
 // padded is a signature whose r has a byte more than need be.

@@ -20,7 +20,7 @@ import (
 
 // asking are the packages whose tests ask the kernel something.
 var asking = []string{
-	"./internal/cgroup", "./internal/journal", "./internal/netlinkx", "./internal/testkit", "./workload",
+	"./internal/cgroup", "./internal/journal", "./internal/netlinkx", "./internal/testkit", "./workload", "./gm/kern/ima/enforce",
 	"./qos", "./qos/actuate", "./qos/coresched", "./qos/cpi", "./qos/iolat", "./qos/memory", "./qos/resctrl", "./qos/run", "./qos/runq", "./qos/shape", "./tcprt", "./test/fault",
 }
 

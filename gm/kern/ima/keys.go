@@ -1,0 +1,177 @@
+package ima
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // the kernel tells keys apart by it; nothing rests on it
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/anole-os/anole/gm/sm2"
+)
+
+// KeyID is how a label tells of a public key: the last four bytes of the SHA-1 of its
+// bits, which is the point of one on a curve and RFC 8017's RSAPublicKey. A key in a
+// certificate is told by KeyIDOf instead.
+func KeyID(pub crypto.PublicKey) (uint32, error) {
+	var bits []byte
+	switch k := pub.(type) {
+	case *rsa.PublicKey:
+		bits = x509.MarshalPKCS1PublicKey(k)
+	case *ecdsa.PublicKey:
+		size := (k.Curve.Params().BitSize + 7) / 8
+		bits = append([]byte{4}, make([]byte, 2*size)...)
+		k.X.FillBytes(bits[1 : 1+size]) //nolint:staticcheck // SM2's curve is not one of those that Bytes knows
+		k.Y.FillBytes(bits[1+size:])    //nolint:staticcheck // as above
+	default:
+		return 0, fmt.Errorf("a key of type %T is not for labels; SM2, RSA and ECDSA are", pub)
+	}
+	sum := sha1.Sum(bits) //nolint:gosec // as above
+	return binary.BigEndian.Uint32(sum[16:]), nil
+}
+
+// KeyIDOf is how a label tells of a certificate: the last four bytes of the subject key
+// identifier, of which it must have as many.
+func KeyIDOf(subjectKeyID []byte) (uint32, error) {
+	if len(subjectKeyID) < 4 {
+		return 0, errors.New("the certificate has no subject key identifier")
+	}
+	return binary.BigEndian.Uint32(subjectKeyID[len(subjectKeyID)-4:]), nil
+}
+
+// Signer makes labels. Any number of goroutines may use it.
+type Signer struct {
+	key  crypto.Signer
+	id   uint32
+	algo Algo
+}
+
+// NewSigner makes one of a key for SM2, RSA or ECDSA, which is told by KeyID. SM2 goes
+// with SM3 alone.
+func NewSigner(key crypto.Signer, a Algo) (*Signer, error) {
+	id, err := KeyID(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if !a.Known() {
+		return nil, fmt.Errorf("%w: %v", ErrAlgo, a)
+	}
+	if sm2.IsPublicKey(key.Public()) && a != SM3 {
+		return nil, fmt.Errorf("SM2 signs SM3 and not %v", a)
+	}
+	if k, ok := key.(*sm2.PrivateKey); ok {
+		key = sm2.NewSigner(k)
+	}
+	return &Signer{key, id, a}, nil
+}
+
+// WithKeyID is the same Signer whose key is told otherwise, as by KeyIDOf.
+func (s *Signer) WithKeyID(id uint32) *Signer { return &Signer{s.key, id, s.algo} }
+
+// KeyID is how its labels tell of the key.
+func (s *Signer) KeyID() uint32 { return s.id }
+
+// Algo is the hash of its labels.
+func (s *Signer) Algo() Algo { return s.algo }
+
+// Sign makes a label, of TypeSignature or TypePortable, over a digest.
+func (s *Signer) Sign(t Type, digest []byte) (Label, error) {
+	if len(digest) != s.algo.Size() {
+		return Label{}, fmt.Errorf("sign: a digest of %d bytes, %v has %d", len(digest), s.algo, s.algo.Size())
+	}
+	if _, ok := s.key.Public().(*rsa.PublicKey); ok {
+		digest = append([]byte(algos[s.algo].prefix), digest...)
+	}
+	signature, err := s.key.Sign(rand.Reader, digest, crypto.Hash(0))
+	if err != nil {
+		return Label{}, fmt.Errorf("sign: %w", err)
+	}
+	l := Label{Type: t, Algo: s.algo, KeyID: s.id, Signature: signature}
+	if n := len(l.Bytes()); n > MaxLabel {
+		return Label{}, fmt.Errorf("sign: a label of %d bytes, at most %d may be", n, MaxLabel)
+	}
+	return l, nil
+}
+
+// made says whether a label is as this Signer would make it over a digest.
+func (s *Signer) made(t Type, l Label, digest []byte) bool {
+	return l.Type == t && l.Algo == s.algo && l.KeyID == s.id && verify(s.key.Public(), l, digest) == nil
+}
+
+// Keyring is public keys by how labels tell of them. The zero value has none. It must not
+// change while it is in use.
+type Keyring struct{ keys map[uint32][]crypto.PublicKey }
+
+// Add takes a key, which is told by KeyID, and where subjectKeyID is of its certificate
+// by KeyIDOf too.
+func (k *Keyring) Add(pub crypto.PublicKey, subjectKeyID []byte) error {
+	id, err := KeyID(pub)
+	if err != nil {
+		return err
+	}
+	ids := []uint32{id}
+	if other, err := KeyIDOf(subjectKeyID); err == nil && other != id {
+		ids = append(ids, other)
+	}
+	if k.keys == nil {
+		k.keys = map[uint32][]crypto.PublicKey{}
+	}
+	for _, id := range ids {
+		k.keys[id] = append(k.keys[id], pub)
+	}
+	return nil
+}
+
+// Len is how many keys there are to be told, some of which may be one.
+func (k *Keyring) Len() int { return len(k.keys) }
+
+// Verify checks a label against the digest of a file, or of EVMDigest: ErrMismatch,
+// ErrUnknownKey. A label that is a digest and no signature must be the same; whether that
+// will do is up to who asks.
+func (k *Keyring) Verify(l Label, digest []byte) error {
+	if l.Type == TypeDigest {
+		if !bytes.Equal(l.Digest, digest) {
+			return ErrMismatch
+		}
+		return nil
+	}
+	var keys []crypto.PublicKey
+	if k != nil {
+		keys = k.keys[l.KeyID]
+	}
+	if len(keys) == 0 {
+		return fmt.Errorf("%w: %08x", ErrUnknownKey, l.KeyID)
+	}
+	for _, pub := range keys { // several may have the same four bytes
+		if verify(pub, l, digest) == nil {
+			return nil
+		}
+	}
+	return ErrMismatch
+}
+
+func verify(pub crypto.PublicKey, l Label, digest []byte) error {
+	if !l.Algo.Known() || len(digest) != l.Algo.Size() {
+		return ErrMismatch
+	}
+	ok := false
+	switch k := pub.(type) {
+	case *rsa.PublicKey:
+		ok = rsa.VerifyPKCS1v15(k, crypto.Hash(0), append([]byte(algos[l.Algo].prefix), digest...), l.Signature) == nil
+	case *ecdsa.PublicKey:
+		if sm2.IsPublicKey(k) {
+			ok = l.Algo == SM3 && sm2.Verify(k, digest, l.Signature) == nil
+		} else {
+			ok = ecdsa.VerifyASN1(k, digest, l.Signature)
+		}
+	}
+	if !ok {
+		return ErrMismatch
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package luks2
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Options are of Format. The zero value makes sm4-xts-plain64 with SM3, sectors of 4096
+// bytes and the volume from 16 MiB on.
+type Options struct {
+	Cipher     string // "" is SM4XTS
+	KeySize    int    // bytes; 0 is the cipher's usual one
+	SectorSize int    // 512, 1024, 2048 or 4096
+	Hash       string // of the digest: "" is sm3
+	DataOffset int64  // bytes, a multiple of 1 MiB
+	Label      string
+	Subsystem  string
+	UUID       string // "" is a new one
+	Slot       SlotOptions
+}
+
+const headerSize = 16 << 10
+
+// digestRounds are for a key that is random, which needs no slow hash.
+const digestRounds = 1000
+
+// Format writes a header with one key slot, and gives the volume's new key. What the
+// volume had is then noise. The caller makes the file large enough, and asks before.
+func Format(f File, passphrase []byte, o Options) (*Container, *Key, error) {
+	o.Cipher, o.Hash = cmp.Or(o.Cipher, SM4XTS), cmp.Or(o.Hash, "sm3")
+	o.SectorSize, o.DataOffset = cmp.Or(o.SectorSize, 4096), cmp.Or(o.DataOffset, 16<<20)
+	known := keySizes(o.Cipher)
+	if known == nil {
+		return nil, nil, fmt.Errorf("cipher %q: %w: %s and %s are", o.Cipher, ErrUnsupported, SM4XTS, AESXTS)
+	}
+	switch o.KeySize = cmp.Or(o.KeySize, known[0]); {
+	case !slices.Contains(known, o.KeySize):
+		return nil, nil, fmt.Errorf("cipher %q: %w: a key of %d bytes", o.Cipher, ErrUnsupported, o.KeySize)
+	case !slices.Contains([]int{512, 1024, 2048, 4096}, o.SectorSize):
+		return nil, nil, fmt.Errorf("sectors of %d bytes: %w", o.SectorSize, ErrUnsupported)
+	case o.DataOffset < 1<<20 || o.DataOffset%(1<<20) != 0 || o.DataOffset > 128<<20:
+		return nil, nil, fmt.Errorf("a volume from byte %d on: it must be a multiple of 1 MiB, up to 128", o.DataOffset)
+	}
+	key := &Key{make([]byte, o.KeySize), "0", "0"}
+	_, _ = rand.Read(key.bytes)
+	d, err := newDigest(o.Hash, key.bytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &Container{
+		f:    f,
+		head: binaryHeader{headerSize, 0, o.Label, "sha256", cmp.Or(o.UUID, newUUID()), o.Subsystem},
+		meta: &metadata{
+			raw: map[string]json.RawMessage{}, slots: map[string]json.RawMessage{}, parsed: map[string]*Slot{}, tokens: map[string]json.RawMessage{},
+			segments: map[string]*Segment{"0": {Type: "crypt", Offset: number(o.DataOffset), Size: "dynamic", Encryption: o.Cipher, SectorSize: o.SectorSize}},
+			digests:  map[string]*Digest{"0": d},
+			config:   Config{JSONSize: headerSize - binarySize, SlotsSize: number(o.DataOffset - 2*headerSize)},
+		},
+	}
+	if _, err := c.head.encode(nil, 0); err != nil { // what is too long
+		return nil, nil, err
+	}
+	if err := wipe(f); err != nil {
+		return nil, nil, err
+	}
+	if _, err := c.AddKey(key, passphrase, o.Slot); err != nil {
+		return nil, nil, err
+	}
+	return c, key, nil
+}
+
+func newDigest(name string, key []byte) (*Digest, error) {
+	h, err := hashNamed(name)
+	if err != nil {
+		return nil, err
+	}
+	d := &Digest{Type: "pbkdf2", Slots: []string{}, Segments: []string{"0"}, Hash: name, Iterations: digestRounds, Salt: make([]byte, 32)}
+	_, _ = rand.Read(d.Salt)
+	d.Digest, err = pbkdf2Key(h, key, d.Salt, d.Iterations, h().Size())
+	return d, err
+}
+
+// wipe removes copies of earlier headers, which may be at places of other sizes.
+func wipe(f File) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("measure: %w", err)
+	}
+	zero := make([]byte, binarySize)
+	for _, at := range append([]int64{0}, sizes...) {
+		if at+int64(len(zero)) > size {
+			break
+		}
+		if _, err := f.WriteAt(zero, at); err != nil {
+			return fmt.Errorf("wipe old header: %w", err)
+		}
+	}
+	return nil
+}
+
+// newUUID is random, RFC 9562.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
