@@ -36,6 +36,12 @@ func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweak *[16]byte, ord
 //go:noescape
 func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
+// cbcManyAVX512 encrypts n blocks, 1 or more, of each of so many groups of 16 messages by
+// CBC; last has the blocks before them, and then their last. It takes AVX512F, BW and GFNI.
+//
+//go:noescape
+func cbcManyAVX512(rk *[32]uint32, dst *[80]*byte, src *[80]*byte, n int, last *[80][16]byte, groups int)
+
 // powersAVX512 makes the first n powers of h, the highest first. It takes AVX512VL and
 // VPCLMULQDQ.
 //

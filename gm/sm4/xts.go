@@ -50,6 +50,44 @@ func (x *XTS) DecryptSector(dst, src []byte, number uint64) {
 	x.crypt(dst, src, numbered(number), true)
 }
 
+// EncryptSectors encrypts sectors of size bytes, one after the other, the first of which
+// has that number: in less time than each by itself takes where they are small. It panics
+// as EncryptSector does, and where size is less than 16 or src is no whole number of them.
+func (x *XTS) EncryptSectors(dst, src []byte, size int, number uint64) {
+	x.run(dst, src, size, number, false)
+}
+
+// DecryptSectors is the opposite of EncryptSectors.
+func (x *XTS) DecryptSectors(dst, src []byte, size int, number uint64) {
+	x.run(dst, src, size, number, true)
+}
+
+func (x *XTS) run(dst, src []byte, size int, number uint64, back bool) {
+	if size < BlockSize || len(src)%size != 0 {
+		panic("sm4: input is not of full sectors")
+	}
+	dst = fits(dst, src)
+	s := sectors.Get().(*sector)
+	defer sectors.Put(s)
+	var tweaks [many * BlockSize]byte
+	for len(src) > 0 {
+		n := min(many, len(src)/size)
+		for i := range n {
+			t := numbered(number)
+			copy(tweaks[i*BlockSize:], t[:])
+			number++
+		}
+		x.tweak.e.encrypt(tweaks[:n*BlockSize], tweaks[:n*BlockSize])
+		for i := range n {
+			s.last = [BlockSize]byte(tweaks[i*BlockSize:])
+			x.sector(s, dst[:size], src[:size], back)
+			dst, src = dst[size:], src[size:]
+		}
+	}
+	clear(s.last[:])
+	clear(tweaks[:])
+}
+
 // Encrypt is EncryptSector with a tweak of 16 bytes, of which a number is the first
 // eight, the least first.
 func (x *XTS) Encrypt(dst, src []byte, tweak [BlockSize]byte) { x.crypt(dst, src, tweak, false) }
@@ -85,6 +123,12 @@ func (x *XTS) crypt(dst, src []byte, tweak [BlockSize]byte, back bool) {
 	defer sectors.Put(s)
 	s.last = tweak
 	x.tweak.e.encrypt(s.last[:], s.last[:])
+	x.sector(s, dst, src, back)
+	clear(s.last[:])
+}
+
+// sector is one, whose encrypted tweak is the last.
+func (x *XTS) sector(s *sector, dst, src []byte, back bool) {
 	// Of a last block that is short the one before it is not of the usual.
 	rest := len(src) % BlockSize
 	n := len(src) - rest
@@ -104,7 +148,6 @@ func (x *XTS) crypt(dst, src []byte, tweak [BlockSize]byte, back bool) {
 	if rest > 0 {
 		x.steal(s, dst[n:], src[n:], back)
 	}
-	clear(s.last[:])
 }
 
 // advance makes tweaks of n bytes, from the last one on, each the one before it by x.

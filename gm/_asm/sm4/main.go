@@ -383,6 +383,7 @@ func main() {
 	tail(into, out, maps, order, next, swap)
 	xts(into, out, maps)
 	serial()
+	many(into, out, maps)
 	powers()
 	turned := emit.Lanes("blocksTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
 	ghash(turned)
