@@ -9,14 +9,14 @@ import (
 	"github.com/anole-os/anole/gm/internal/impl"
 )
 
-var implementations = map[impl.Level]open{impl.Generic: openGeneric, impl.AVX512: openAVX512}
+var implementations = map[impl.Level]open{impl.Generic: openGeneric, impl.AVX2: openAES, impl.GFNI: openGFNI, impl.AVX512: openAVX512}
 
 // avx512 holds round keys as the kernels take them.
 type avx512 struct{ keys, back [32]uint32 }
 
 func openAVX512(key *[KeySize]byte) engine {
 	c := &avx512{}
-	expandKeyGFNI(&key[0], &c.keys)
+	expandKeyAVX512(&key[0], &c.keys)
 	for i, k := range c.keys {
 		c.back[31-i] = k // the constants in them are the same from both ends
 	}
@@ -26,11 +26,7 @@ func openAVX512(key *[KeySize]byte) engine {
 func (c *avx512) encrypt(dst, src []byte) { wide(&c.keys, dst, src) }
 func (c *avx512) decrypt(dst, src []byte) { wide(&c.back, dst, src) }
 
-func (c *avx512) xts(dst, src, tweaks []byte, back bool) {
-	subtle.XORBytes(dst, src, tweaks)
-	wide(c.by(back), dst, dst)
-	subtle.XORBytes(dst, dst, tweaks)
-}
+func (c *avx512) xts(dst, src, tweaks []byte, back bool) { tweaked(c, dst, src, tweaks, back) }
 
 // by gives the round keys for a direction.
 func (c *avx512) by(back bool) *[32]uint32 {
@@ -76,7 +72,7 @@ const few = 2
 
 func (c *avx512) cbc(dst, src []byte, iv *[BlockSize]byte) {
 	if len(src) > 0 {
-		cbcGFNI(&c.keys, &dst[0], &src[0], len(src)/BlockSize, iv)
+		cbcAVX512(&c.keys, &dst[0], &src[0], len(src)/BlockSize, iv)
 	}
 }
 
@@ -90,7 +86,7 @@ func wide(keys *[32]uint32, dst, src []byte) {
 	case len(src) <= few*BlockSize: // one after the other is sooner done
 		var zero [BlockSize]byte
 		for ; len(src) > 0; dst, src = dst[BlockSize:], src[BlockSize:] {
-			cbcGFNI(keys, &dst[0], &src[0], 1, &zero)
+			cbcAVX512(keys, &dst[0], &src[0], 1, &zero)
 		}
 	default:
 		var rest [many * BlockSize]byte
@@ -147,7 +143,7 @@ func (c *avx512) hasher() hasher {
 	binary.LittleEndian.PutUint64(h[:], low)
 	binary.LittleEndian.PutUint64(h[8:], high)
 	w := &wideHash{c: c}
-	powersAVX512(&h, &w.powers[0], most)
+	powersCLMUL(&h, &w.powers[0], most)
 	return w
 }
 

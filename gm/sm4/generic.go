@@ -146,29 +146,35 @@ func blocks(keys *[32]planes, dst, src []byte) {
 func (g *generic) encrypt(dst, src []byte) { blocks(&g.keys, dst, src) }
 func (g *generic) decrypt(dst, src []byte) { blocks(&g.back, dst, src) }
 
-func (g *generic) cbc(dst, src []byte, iv *[BlockSize]byte) {
-	last := *iv
+func (g *generic) cbc(dst, src []byte, iv *[BlockSize]byte) { chain(g, dst, src, iv) }
+
+// chain is CBC's encrypting side, one block after the other.
+func chain(e engine, dst, src []byte, iv *[BlockSize]byte) {
+	last := iv[:]
 	for ; len(src) > 0; dst, src = dst[BlockSize:], src[BlockSize:] {
-		for i := range last {
-			last[i] ^= src[i]
-		}
-		crypt(&g.keys, last[:], last[:])
-		copy(dst, last[:])
+		subtle.XORBytes(dst, last, src[:BlockSize])
+		last = dst[:BlockSize]
+		e.encrypt(last, last)
 	}
 }
 
-func (g *generic) xts(dst, src, tweaks []byte, back bool) {
-	keys := &g.keys
-	if back {
-		keys = &g.back
-	}
+func (g *generic) xts(dst, src, tweaks []byte, back bool) { tweaked(g, dst, src, tweaks, back) }
+
+// tweaked adds tweaks before and after.
+func tweaked(e engine, dst, src, tweaks []byte, back bool) {
 	subtle.XORBytes(dst, src, tweaks)
-	blocks(keys, dst, dst)
+	if back {
+		e.decrypt(dst, dst)
+	} else {
+		e.encrypt(dst, dst)
+	}
 	subtle.XORBytes(dst, dst, tweaks)
 }
 
-func (g *generic) hasher() hasher {
-	low, high := hashKey(g)
+func (g *generic) hasher() hasher { return newPlainHash(g) }
+
+func newPlainHash(e engine) hasher {
+	low, high := hashKey(e)
 	return &ghash{low, high}
 }
 

@@ -88,9 +88,9 @@ DATA keyMaps<>+64(SB)/8, $0x54c1eccce6812f59
 DATA keyMaps<>+72(SB)/8, $0x54c1eccce6812f59
 GLOBL keyMaps<>(SB), RODATA|NOPTR, $80
 
-// func expandKeyGFNI(key *byte, enc *[32]uint32)
+// func expandKeyAVX512(key *byte, enc *[32]uint32)
 // Requires: AVX, AVX512F, AVX512VL, GFNI
-TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
+TEXT ·expandKeyAVX512(SB), NOSPLIT, $0-16
 	MOVQ              key+0(FP), AX
 	MOVQ              enc+8(FP), CX
 	VMOVDQU           keyMaps<>+0(SB), X10
@@ -117,8 +117,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+0(SB), X0, X4
-	VMOVD             X4, (CX)
+	VPXORD.BCST       keyEnds<>+0(SB), X0, X7
+	VMOVD             X7, (CX)
 	VPXORD.BCST       keyConstants<>+4(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -131,8 +131,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+4(SB), X1, X4
-	VMOVD             X4, 4(CX)
+	VPXORD.BCST       keyEnds<>+4(SB), X1, X7
+	VMOVD             X7, 4(CX)
 	VPXORD.BCST       keyConstants<>+8(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -145,8 +145,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+8(SB), X2, X4
-	VMOVD             X4, 8(CX)
+	VPXORD.BCST       keyEnds<>+8(SB), X2, X7
+	VMOVD             X7, 8(CX)
 	VPXORD.BCST       keyConstants<>+12(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -159,8 +159,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+12(SB), X3, X4
-	VMOVD             X4, 12(CX)
+	VPXORD.BCST       keyEnds<>+12(SB), X3, X7
+	VMOVD             X7, 12(CX)
 	VPXORD.BCST       keyConstants<>+16(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -173,8 +173,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+16(SB), X0, X4
-	VMOVD             X4, 16(CX)
+	VPXORD.BCST       keyEnds<>+16(SB), X0, X7
+	VMOVD             X7, 16(CX)
 	VPXORD.BCST       keyConstants<>+20(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -187,8 +187,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+20(SB), X1, X4
-	VMOVD             X4, 20(CX)
+	VPXORD.BCST       keyEnds<>+20(SB), X1, X7
+	VMOVD             X7, 20(CX)
 	VPXORD.BCST       keyConstants<>+24(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -201,8 +201,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+24(SB), X2, X4
-	VMOVD             X4, 24(CX)
+	VPXORD.BCST       keyEnds<>+24(SB), X2, X7
+	VMOVD             X7, 24(CX)
 	VPXORD.BCST       keyConstants<>+28(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -215,8 +215,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+28(SB), X3, X4
-	VMOVD             X4, 28(CX)
+	VPXORD.BCST       keyEnds<>+28(SB), X3, X7
+	VMOVD             X7, 28(CX)
 	VPXORD.BCST       keyConstants<>+32(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -229,8 +229,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+32(SB), X0, X4
-	VMOVD             X4, 32(CX)
+	VPXORD.BCST       keyEnds<>+32(SB), X0, X7
+	VMOVD             X7, 32(CX)
 	VPXORD.BCST       keyConstants<>+36(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -243,8 +243,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+36(SB), X1, X4
-	VMOVD             X4, 36(CX)
+	VPXORD.BCST       keyEnds<>+36(SB), X1, X7
+	VMOVD             X7, 36(CX)
 	VPXORD.BCST       keyConstants<>+40(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -257,8 +257,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+40(SB), X2, X4
-	VMOVD             X4, 40(CX)
+	VPXORD.BCST       keyEnds<>+40(SB), X2, X7
+	VMOVD             X7, 40(CX)
 	VPXORD.BCST       keyConstants<>+44(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -271,8 +271,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+44(SB), X3, X4
-	VMOVD             X4, 44(CX)
+	VPXORD.BCST       keyEnds<>+44(SB), X3, X7
+	VMOVD             X7, 44(CX)
 	VPXORD.BCST       keyConstants<>+48(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -285,8 +285,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+48(SB), X0, X4
-	VMOVD             X4, 48(CX)
+	VPXORD.BCST       keyEnds<>+48(SB), X0, X7
+	VMOVD             X7, 48(CX)
 	VPXORD.BCST       keyConstants<>+52(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -299,8 +299,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+52(SB), X1, X4
-	VMOVD             X4, 52(CX)
+	VPXORD.BCST       keyEnds<>+52(SB), X1, X7
+	VMOVD             X7, 52(CX)
 	VPXORD.BCST       keyConstants<>+56(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -313,8 +313,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+56(SB), X2, X4
-	VMOVD             X4, 56(CX)
+	VPXORD.BCST       keyEnds<>+56(SB), X2, X7
+	VMOVD             X7, 56(CX)
 	VPXORD.BCST       keyConstants<>+60(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -327,8 +327,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+60(SB), X3, X4
-	VMOVD             X4, 60(CX)
+	VPXORD.BCST       keyEnds<>+60(SB), X3, X7
+	VMOVD             X7, 60(CX)
 	VPXORD.BCST       keyConstants<>+64(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -341,8 +341,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+64(SB), X0, X4
-	VMOVD             X4, 64(CX)
+	VPXORD.BCST       keyEnds<>+64(SB), X0, X7
+	VMOVD             X7, 64(CX)
 	VPXORD.BCST       keyConstants<>+68(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -355,8 +355,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+68(SB), X1, X4
-	VMOVD             X4, 68(CX)
+	VPXORD.BCST       keyEnds<>+68(SB), X1, X7
+	VMOVD             X7, 68(CX)
 	VPXORD.BCST       keyConstants<>+72(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -369,8 +369,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+72(SB), X2, X4
-	VMOVD             X4, 72(CX)
+	VPXORD.BCST       keyEnds<>+72(SB), X2, X7
+	VMOVD             X7, 72(CX)
 	VPXORD.BCST       keyConstants<>+76(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -383,8 +383,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+76(SB), X3, X4
-	VMOVD             X4, 76(CX)
+	VPXORD.BCST       keyEnds<>+76(SB), X3, X7
+	VMOVD             X7, 76(CX)
 	VPXORD.BCST       keyConstants<>+80(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -397,8 +397,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+80(SB), X0, X4
-	VMOVD             X4, 80(CX)
+	VPXORD.BCST       keyEnds<>+80(SB), X0, X7
+	VMOVD             X7, 80(CX)
 	VPXORD.BCST       keyConstants<>+84(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -411,8 +411,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+84(SB), X1, X4
-	VMOVD             X4, 84(CX)
+	VPXORD.BCST       keyEnds<>+84(SB), X1, X7
+	VMOVD             X7, 84(CX)
 	VPXORD.BCST       keyConstants<>+88(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -425,8 +425,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+88(SB), X2, X4
-	VMOVD             X4, 88(CX)
+	VPXORD.BCST       keyEnds<>+88(SB), X2, X7
+	VMOVD             X7, 88(CX)
 	VPXORD.BCST       keyConstants<>+92(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -439,8 +439,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+92(SB), X3, X4
-	VMOVD             X4, 92(CX)
+	VPXORD.BCST       keyEnds<>+92(SB), X3, X7
+	VMOVD             X7, 92(CX)
 	VPXORD.BCST       keyConstants<>+96(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -453,8 +453,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+96(SB), X0, X4
-	VMOVD             X4, 96(CX)
+	VPXORD.BCST       keyEnds<>+96(SB), X0, X7
+	VMOVD             X7, 96(CX)
 	VPXORD.BCST       keyConstants<>+100(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -467,8 +467,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+100(SB), X1, X4
-	VMOVD             X4, 100(CX)
+	VPXORD.BCST       keyEnds<>+100(SB), X1, X7
+	VMOVD             X7, 100(CX)
 	VPXORD.BCST       keyConstants<>+104(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -481,8 +481,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+104(SB), X2, X4
-	VMOVD             X4, 104(CX)
+	VPXORD.BCST       keyEnds<>+104(SB), X2, X7
+	VMOVD             X7, 104(CX)
 	VPXORD.BCST       keyConstants<>+108(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -495,8 +495,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+108(SB), X3, X4
-	VMOVD             X4, 108(CX)
+	VPXORD.BCST       keyEnds<>+108(SB), X3, X7
+	VMOVD             X7, 108(CX)
 	VPXORD.BCST       keyConstants<>+112(SB), X3, X4
 	VPTERNLOGD        $0x96, X1, X2, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -509,8 +509,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X0, X0
-	VPXORD.BCST       keyEnds<>+112(SB), X0, X4
-	VMOVD             X4, 112(CX)
+	VPXORD.BCST       keyEnds<>+112(SB), X0, X7
+	VMOVD             X7, 112(CX)
 	VPXORD.BCST       keyConstants<>+116(SB), X0, X4
 	VPTERNLOGD        $0x96, X2, X3, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -523,8 +523,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X1, X1
-	VPXORD.BCST       keyEnds<>+116(SB), X1, X4
-	VMOVD             X4, 116(CX)
+	VPXORD.BCST       keyEnds<>+116(SB), X1, X7
+	VMOVD             X7, 116(CX)
 	VPXORD.BCST       keyConstants<>+120(SB), X1, X4
 	VPTERNLOGD        $0x96, X3, X0, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -537,8 +537,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X2, X2
-	VPXORD.BCST       keyEnds<>+120(SB), X2, X4
-	VMOVD             X4, 120(CX)
+	VPXORD.BCST       keyEnds<>+120(SB), X2, X7
+	VMOVD             X7, 120(CX)
 	VPXORD.BCST       keyConstants<>+124(SB), X2, X4
 	VPTERNLOGD        $0x96, X0, X1, X4
 	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
@@ -551,8 +551,8 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
 	VPRORD            $0x18, X5, X5
 	VPXOR             X5, X3, X3
-	VPXORD.BCST       keyEnds<>+124(SB), X3, X4
-	VMOVD             X4, 124(CX)
+	VPXORD.BCST       keyEnds<>+124(SB), X3, X7
+	VMOVD             X7, 124(CX)
 	VPXOR             X0, X0, X0
 	VPXOR             X1, X1, X1
 	VPXOR             X2, X2, X2
@@ -560,7 +560,629 @@ TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
 	VPXOR             X4, X4, X4
 	VPXOR             X5, X5, X5
 	VPXOR             X6, X6, X6
+	VPXOR             X7, X7, X7
 	RET
+
+// func expandKeyGFNI(key *byte, enc *[32]uint32)
+// Requires: AVX, AVX2, GFNI
+TEXT ·expandKeyGFNI(SB), NOSPLIT, $0-16
+	MOVQ              key+0(FP), AX
+	MOVQ              enc+8(FP), CX
+	VMOVDQU           keyMaps<>+0(SB), X10
+	VMOVDQU           keyMaps<>+16(SB), X11
+	VMOVDQU           keyMaps<>+32(SB), X12
+	VMOVDQU           keyMaps<>+48(SB), X13
+	VMOVDQU           keyMaps<>+64(SB), X14
+	VMOVDQU           (AX), X0
+	VPXOR             systemParameter<>+0(SB), X0, X0
+	VGF2P8AFFINEQB    $0x00, X10, X0, X0
+	VPSHUFD           $0x03, X0, X3
+	VPSHUFD           $0x02, X0, X2
+	VPSHUFD           $0x01, X0, X1
+	VPSHUFD           $0x00, X0, X0
+	VPBROADCASTD      keyConstants<>+0(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+0(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, (CX)
+	VPBROADCASTD      keyConstants<>+4(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+4(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 4(CX)
+	VPBROADCASTD      keyConstants<>+8(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+8(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 8(CX)
+	VPBROADCASTD      keyConstants<>+12(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+12(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 12(CX)
+	VPBROADCASTD      keyConstants<>+16(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+16(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 16(CX)
+	VPBROADCASTD      keyConstants<>+20(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+20(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 20(CX)
+	VPBROADCASTD      keyConstants<>+24(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+24(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 24(CX)
+	VPBROADCASTD      keyConstants<>+28(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+28(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 28(CX)
+	VPBROADCASTD      keyConstants<>+32(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+32(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 32(CX)
+	VPBROADCASTD      keyConstants<>+36(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+36(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 36(CX)
+	VPBROADCASTD      keyConstants<>+40(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+40(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 40(CX)
+	VPBROADCASTD      keyConstants<>+44(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+44(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 44(CX)
+	VPBROADCASTD      keyConstants<>+48(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+48(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 48(CX)
+	VPBROADCASTD      keyConstants<>+52(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+52(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 52(CX)
+	VPBROADCASTD      keyConstants<>+56(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+56(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 56(CX)
+	VPBROADCASTD      keyConstants<>+60(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+60(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 60(CX)
+	VPBROADCASTD      keyConstants<>+64(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+64(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 64(CX)
+	VPBROADCASTD      keyConstants<>+68(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+68(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 68(CX)
+	VPBROADCASTD      keyConstants<>+72(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+72(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 72(CX)
+	VPBROADCASTD      keyConstants<>+76(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+76(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 76(CX)
+	VPBROADCASTD      keyConstants<>+80(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+80(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 80(CX)
+	VPBROADCASTD      keyConstants<>+84(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+84(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 84(CX)
+	VPBROADCASTD      keyConstants<>+88(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+88(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 88(CX)
+	VPBROADCASTD      keyConstants<>+92(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+92(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 92(CX)
+	VPBROADCASTD      keyConstants<>+96(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+96(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 96(CX)
+	VPBROADCASTD      keyConstants<>+100(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+100(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 100(CX)
+	VPBROADCASTD      keyConstants<>+104(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+104(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 104(CX)
+	VPBROADCASTD      keyConstants<>+108(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+108(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 108(CX)
+	VPBROADCASTD      keyConstants<>+112(SB), X4
+	VPXOR             X3, X4, X4
+	VPXOR             X1, X4, X4
+	VPXOR             X2, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X0, X0
+	VPXOR             X6, X0, X0
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X0, X0
+	VPBROADCASTD      keyEnds<>+112(SB), X7
+	VPXOR             X0, X7, X7
+	VMOVD             X7, 112(CX)
+	VPBROADCASTD      keyConstants<>+116(SB), X4
+	VPXOR             X0, X4, X4
+	VPXOR             X2, X4, X4
+	VPXOR             X3, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X1, X1
+	VPXOR             X6, X1, X1
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X1, X1
+	VPBROADCASTD      keyEnds<>+116(SB), X7
+	VPXOR             X1, X7, X7
+	VMOVD             X7, 116(CX)
+	VPBROADCASTD      keyConstants<>+120(SB), X4
+	VPXOR             X1, X4, X4
+	VPXOR             X3, X4, X4
+	VPXOR             X0, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X2, X2
+	VPXOR             X6, X2, X2
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X2, X2
+	VPBROADCASTD      keyEnds<>+120(SB), X7
+	VPXOR             X2, X7, X7
+	VMOVD             X7, 120(CX)
+	VPBROADCASTD      keyConstants<>+124(SB), X4
+	VPXOR             X2, X4, X4
+	VPXOR             X0, X4, X4
+	VPXOR             X1, X4, X4
+	VGF2P8AFFINEINVQB $0x00, X11, X4, X5
+	VPXOR             X5, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X12, X4, X5
+	VPSHUFB           turnedByOne<>+0(SB), X5, X5
+	VGF2P8AFFINEINVQB $0x00, X13, X4, X6
+	VPSHUFB           turnedByTwo<>+0(SB), X6, X6
+	VPXOR             X5, X3, X3
+	VPXOR             X6, X3, X3
+	VGF2P8AFFINEINVQB $0x00, X14, X4, X5
+	VPSHUFB           turnedByThree<>+0(SB), X5, X5
+	VPXOR             X5, X3, X3
+	VPBROADCASTD      keyEnds<>+124(SB), X7
+	VPXOR             X3, X7, X7
+	VMOVD             X7, 124(CX)
+	VPXOR             X0, X0, X0
+	VPXOR             X1, X1, X1
+	VPXOR             X2, X2, X2
+	VPXOR             X3, X3, X3
+	VPXOR             X4, X4, X4
+	VPXOR             X5, X5, X5
+	VPXOR             X6, X6, X6
+	VPXOR             X7, X7, X7
+	RET
+
+DATA turnedByOne<>+0(SB)/8, $0x0407060500030201
+DATA turnedByOne<>+8(SB)/8, $0x0c0f0e0d080b0a09
+DATA turnedByOne<>+16(SB)/8, $0x0407060500030201
+DATA turnedByOne<>+24(SB)/8, $0x0c0f0e0d080b0a09
+GLOBL turnedByOne<>(SB), RODATA|NOPTR, $32
+
+DATA turnedByTwo<>+0(SB)/8, $0x0504070601000302
+DATA turnedByTwo<>+8(SB)/8, $0x0d0c0f0e09080b0a
+DATA turnedByTwo<>+16(SB)/8, $0x0504070601000302
+DATA turnedByTwo<>+24(SB)/8, $0x0d0c0f0e09080b0a
+GLOBL turnedByTwo<>(SB), RODATA|NOPTR, $32
+
+DATA turnedByThree<>+0(SB)/8, $0x0605040702010003
+DATA turnedByThree<>+8(SB)/8, $0x0e0d0c0f0a09080b
+DATA turnedByThree<>+16(SB)/8, $0x0605040702010003
+DATA turnedByThree<>+24(SB)/8, $0x0e0d0c0f0a09080b
+GLOBL turnedByThree<>(SB), RODATA|NOPTR, $32
 
 DATA dataMaps<>+0(SB)/8, $0x040db891e9a481b7
 DATA dataMaps<>+8(SB)/8, $0x2c020425162040ad
@@ -9838,9 +10460,9 @@ DATA serialMaps<>+64(SB)/8, $0x280fbcb4ff84c11a
 DATA serialMaps<>+72(SB)/8, $0x280fbcb4ff84c11a
 GLOBL serialMaps<>(SB), RODATA|NOPTR, $80
 
-// func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+// func cbcAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 // Requires: AVX, AVX512F, AVX512VL, GFNI
-TEXT ·cbcGFNI(SB), NOSPLIT, $0-40
+TEXT ·cbcAVX512(SB), NOSPLIT, $0-40
 	MOVQ           rk+0(FP), AX
 	MOVQ           dst+8(FP), CX
 	MOVQ           src+16(FP), DX
@@ -10274,6 +10896,1061 @@ block:
 	VPXOR             X7, X7, X7
 	VPXOR             X8, X8, X8
 	VPXOR             X9, X9, X9
+	RET
+
+// func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+// Requires: AVX, AVX2, GFNI
+TEXT ·cbcGFNI(SB), NOSPLIT, $0-40
+	MOVQ           rk+0(FP), AX
+	MOVQ           dst+8(FP), CX
+	MOVQ           src+16(FP), DX
+	MOVQ           n+24(FP), BX
+	MOVQ           iv+32(FP), SI
+	VMOVDQU        serialMaps<>+0(SB), X15
+	VMOVDQU        serialMaps<>+16(SB), X14
+	VMOVDQU        serialMaps<>+32(SB), X13
+	VMOVDQU        serialMaps<>+48(SB), X12
+	VMOVDQU        serialMaps<>+64(SB), X11
+	VMOVDQU        (SI), X4
+	VGF2P8AFFINEQB $0x00, X15, X4, X4
+	VPSHUFD        $0x00, X4, X3
+	VPSHUFD        $0x55, X4, X2
+	VPSHUFD        $0xaa, X4, X1
+	VPSHUFD        $0xff, X4, X0
+
+block:
+	VMOVDQU           (DX), X4
+	VGF2P8AFFINEQB    $0x00, X15, X4, X4
+	VPSHUFD           $0x00, X4, X5
+	VPSHUFD           $0x55, X4, X6
+	VPSHUFD           $0xaa, X4, X7
+	VPSHUFD           $0xff, X4, X8
+	VPXOR             X3, X5, X5
+	VPXOR             X2, X6, X6
+	VPXOR             X1, X7, X7
+	VPXOR             X0, X8, X8
+	VPBROADCASTD      (AX), X0
+	VPXOR             X6, X0, X0
+	VPXOR             X7, X0, X0
+	VPXOR             X8, X0, X0
+	VPBROADCASTD      4(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      8(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      12(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      16(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      20(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      24(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      28(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      32(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      36(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      40(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      44(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      48(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      52(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      56(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      60(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      64(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      68(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      72(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      76(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      80(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      84(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      88(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      92(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      96(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      100(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      104(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      108(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VPBROADCASTD      112(AX), X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VPBROADCASTD      116(AX), X9
+	VPXOR             X7, X9, X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X5, X5
+	VPXOR             X3, X5, X5
+	VPBROADCASTD      120(AX), X9
+	VPXOR             X8, X9, X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X6, X6
+	VPXOR             X3, X6, X6
+	VPBROADCASTD      124(AX), X9
+	VPXOR             X5, X9, X9
+	VPXOR             X6, X9, X9
+	VPXOR             X7, X9, X9
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VMOVDQA           X9, X0
+	VPXOR             X1, X0, X0
+	VPXOR             X3, X0, X0
+	VPXOR             X1, X7, X7
+	VPXOR             X3, X7, X7
+	VGF2P8AFFINEINVQB $0x00, X13, X0, X1
+	VGF2P8AFFINEINVQB $0x00, X12, X0, X2
+	VGF2P8AFFINEINVQB $0x00, X11, X0, X3
+	VPSHUFB           turnedByOne<>+0(SB), X2, X4
+	VPSHUFB           turnedByTwo<>+0(SB), X2, X2
+	VPSHUFB           turnedByThree<>+0(SB), X3, X3
+	VPXOR             X4, X3, X3
+	VPXOR             X2, X3, X3
+	VPXOR             X1, X8, X8
+	VPXOR             X3, X8, X8
+	VMOVDQA           X5, X0
+	VMOVDQA           X6, X1
+	VMOVDQA           X7, X2
+	VMOVDQA           X8, X3
+	VPUNPCKLDQ        X2, X3, X4
+	VPUNPCKLDQ        X0, X1, X9
+	VPUNPCKLQDQ       X9, X4, X4
+	VGF2P8AFFINEQB    $0x00, X14, X4, X4
+	VMOVDQU           X4, (CX)
+	ADDQ              $0x00000010, DX
+	ADDQ              $0x00000010, CX
+	DECQ              BX
+	JNZ               block
+	VPXOR             X0, X0, X0
+	VPXOR             X1, X1, X1
+	VPXOR             X2, X2, X2
+	VPXOR             X3, X3, X3
+	VPXOR             X4, X4, X4
+	VPXOR             X5, X5, X5
+	VPXOR             X6, X6, X6
+	VPXOR             X7, X7, X7
+	VPXOR             X8, X8, X8
+	VPXOR             X9, X9, X9
+	RET
+
+DATA intoField256<>+0(SB)/8, $0x4c287db91a22505d
+DATA intoField256<>+8(SB)/8, $0x4c287db91a22505d
+DATA intoField256<>+16(SB)/8, $0x4c287db91a22505d
+DATA intoField256<>+24(SB)/8, $0x4c287db91a22505d
+GLOBL intoField256<>(SB), RODATA|NOPTR, $32
+
+DATA outOfField256<>+0(SB)/8, $0xb3a4f5863284728b
+DATA outOfField256<>+8(SB)/8, $0xb3a4f5863284728b
+DATA outOfField256<>+16(SB)/8, $0xb3a4f5863284728b
+DATA outOfField256<>+24(SB)/8, $0xb3a4f5863284728b
+GLOBL outOfField256<>(SB), RODATA|NOPTR, $32
+
+DATA dataMaps256<>+0(SB)/8, $0x040db891e9a481b7
+DATA dataMaps256<>+8(SB)/8, $0x2c020425162040ad
+DATA dataMaps256<>+16(SB)/8, $0x280fbcb4ff84c11a
+GLOBL dataMaps256<>(SB), RODATA|NOPTR, $24
+
+// func blocksGFNI(rk *[32]uint32, dst *byte, src *byte, n int)
+// Requires: AVX, AVX2, GFNI
+TEXT ·blocksGFNI(SB), NOSPLIT, $0-32
+	MOVQ         rk+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTQ dataMaps256<>+0(SB), Y12
+	VPBROADCASTQ dataMaps256<>+8(SB), Y13
+	VPBROADCASTQ dataMaps256<>+16(SB), Y14
+
+next:
+	VMOVDQU        (DX), Y0
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y0, Y0
+	VMOVDQU        32(DX), Y1
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y1, Y1
+	VMOVDQU        64(DX), Y2
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y2, Y2
+	VMOVDQU        96(DX), Y3
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y8
+	VPUNPCKHDQ     Y1, Y0, Y9
+	VPUNPCKLDQ     Y3, Y2, Y10
+	VPUNPCKHDQ     Y3, Y2, Y11
+	VPUNPCKLQDQ    Y10, Y8, Y0
+	VPUNPCKHQDQ    Y10, Y8, Y1
+	VPUNPCKLQDQ    Y11, Y9, Y2
+	VPUNPCKHQDQ    Y11, Y9, Y3
+	VMOVDQU        128(DX), Y4
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y4, Y4
+	VMOVDQU        160(DX), Y5
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y5, Y5
+	VMOVDQU        192(DX), Y6
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y6, Y6
+	VMOVDQU        224(DX), Y7
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y7, Y7
+	VPUNPCKLDQ     Y5, Y4, Y8
+	VPUNPCKHDQ     Y5, Y4, Y9
+	VPUNPCKLDQ     Y7, Y6, Y10
+	VPUNPCKHDQ     Y7, Y6, Y11
+	VPUNPCKLQDQ    Y10, Y8, Y4
+	VPUNPCKHQDQ    Y10, Y8, Y5
+	VPUNPCKLQDQ    Y11, Y9, Y6
+	VPUNPCKHQDQ    Y11, Y9, Y7
+	MOVQ           AX, SI
+	MOVQ           $0x00000008, DI
+
+rounds:
+	VPBROADCASTD      (SI), Y15
+	VPXOR             Y15, Y1, Y8
+	VPXOR             Y2, Y8, Y8
+	VPXOR             Y3, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y0, Y0
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y0, Y0
+	VPXOR             Y10, Y0, Y0
+	VPXOR             Y8, Y0, Y0
+	VPXOR             Y15, Y5, Y8
+	VPXOR             Y6, Y8, Y8
+	VPXOR             Y7, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y4, Y4
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y4, Y4
+	VPXOR             Y10, Y4, Y4
+	VPXOR             Y8, Y4, Y4
+	VPBROADCASTD      4(SI), Y15
+	VPXOR             Y15, Y2, Y8
+	VPXOR             Y3, Y8, Y8
+	VPXOR             Y0, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y1, Y1
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y1, Y1
+	VPXOR             Y10, Y1, Y1
+	VPXOR             Y8, Y1, Y1
+	VPXOR             Y15, Y6, Y8
+	VPXOR             Y7, Y8, Y8
+	VPXOR             Y4, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y5, Y5
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y5, Y5
+	VPXOR             Y10, Y5, Y5
+	VPXOR             Y8, Y5, Y5
+	VPBROADCASTD      8(SI), Y15
+	VPXOR             Y15, Y3, Y8
+	VPXOR             Y0, Y8, Y8
+	VPXOR             Y1, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y2, Y2
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y2, Y2
+	VPXOR             Y10, Y2, Y2
+	VPXOR             Y8, Y2, Y2
+	VPXOR             Y15, Y7, Y8
+	VPXOR             Y4, Y8, Y8
+	VPXOR             Y5, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y6, Y6
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y6, Y6
+	VPXOR             Y10, Y6, Y6
+	VPXOR             Y8, Y6, Y6
+	VPBROADCASTD      12(SI), Y15
+	VPXOR             Y15, Y0, Y8
+	VPXOR             Y1, Y8, Y8
+	VPXOR             Y2, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y3, Y3
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y3, Y3
+	VPXOR             Y10, Y3, Y3
+	VPXOR             Y8, Y3, Y3
+	VPXOR             Y15, Y4, Y8
+	VPXOR             Y5, Y8, Y8
+	VPXOR             Y6, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y7, Y7
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y7, Y7
+	VPXOR             Y10, Y7, Y7
+	VPXOR             Y8, Y7, Y7
+	ADDQ              $0x00000010, SI
+	DECQ              DI
+	JNZ               rounds
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y0, Y0
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y1, Y1
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y2, Y2
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y3, Y3
+	VPUNPCKLDQ        Y2, Y3, Y8
+	VPUNPCKHDQ        Y2, Y3, Y9
+	VPUNPCKLDQ        Y0, Y1, Y10
+	VPUNPCKHDQ        Y0, Y1, Y11
+	VPUNPCKLQDQ       Y10, Y8, Y3
+	VPUNPCKHQDQ       Y10, Y8, Y2
+	VPUNPCKLQDQ       Y11, Y9, Y1
+	VPUNPCKHQDQ       Y11, Y9, Y0
+	VMOVDQU           Y3, (CX)
+	VMOVDQU           Y2, 32(CX)
+	VMOVDQU           Y1, 64(CX)
+	VMOVDQU           Y0, 96(CX)
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y4, Y4
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y5, Y5
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y6, Y6
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y7, Y7
+	VPUNPCKLDQ        Y6, Y7, Y8
+	VPUNPCKHDQ        Y6, Y7, Y9
+	VPUNPCKLDQ        Y4, Y5, Y10
+	VPUNPCKHDQ        Y4, Y5, Y11
+	VPUNPCKLQDQ       Y10, Y8, Y7
+	VPUNPCKHQDQ       Y10, Y8, Y6
+	VPUNPCKLQDQ       Y11, Y9, Y5
+	VPUNPCKHQDQ       Y11, Y9, Y4
+	VMOVDQU           Y7, 128(CX)
+	VMOVDQU           Y6, 160(CX)
+	VMOVDQU           Y5, 192(CX)
+	VMOVDQU           Y4, 224(CX)
+	ADDQ              $0x00000100, DX
+	ADDQ              $0x00000100, CX
+	SUBQ              $0x00000010, BX
+	JNZ               next
+	VPXOR             Y0, Y0, Y0
+	VPXOR             Y1, Y1, Y1
+	VPXOR             Y2, Y2, Y2
+	VPXOR             Y3, Y3, Y3
+	VPXOR             Y4, Y4, Y4
+	VPXOR             Y5, Y5, Y5
+	VPXOR             Y6, Y6, Y6
+	VPXOR             Y7, Y7, Y7
+	VPXOR             Y8, Y8, Y8
+	VPXOR             Y9, Y9, Y9
+	VPXOR             Y10, Y10, Y10
+	VPXOR             Y11, Y11, Y11
+	VPXOR             Y15, Y15, Y15
+	VZEROUPPER
+	RET
+
+DATA counterOrder256<>+0(SB)/4, $0x00000000
+DATA counterOrder256<>+4(SB)/4, $0x00000002
+DATA counterOrder256<>+8(SB)/4, $0x00000004
+DATA counterOrder256<>+12(SB)/4, $0x00000006
+DATA counterOrder256<>+16(SB)/4, $0x00000001
+DATA counterOrder256<>+20(SB)/4, $0x00000003
+DATA counterOrder256<>+24(SB)/4, $0x00000005
+DATA counterOrder256<>+28(SB)/4, $0x00000007
+GLOBL counterOrder256<>(SB), RODATA|NOPTR, $32
+
+DATA wordsSwapped256<>+0(SB)/8, $0x0405060700010203
+DATA wordsSwapped256<>+8(SB)/8, $0x0c0d0e0f08090a0b
+DATA wordsSwapped256<>+16(SB)/8, $0x0405060700010203
+DATA wordsSwapped256<>+24(SB)/8, $0x0c0d0e0f08090a0b
+GLOBL wordsSwapped256<>(SB), RODATA|NOPTR, $32
+
+// func ctrGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+// Requires: AVX, AVX2, GFNI
+TEXT ·ctrGFNI(SB), NOSPLIT, $0-40
+	MOVQ         rk+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTQ dataMaps256<>+0(SB), Y12
+	VPBROADCASTQ dataMaps256<>+8(SB), Y13
+	VPBROADCASTQ dataMaps256<>+16(SB), Y14
+	MOVQ         iv+32(FP), SI
+	MOVL         12(SI), DI
+	BSWAPL       DI
+
+next:
+	VPBROADCASTD   (SI), Y0
+	VPBROADCASTD   4(SI), Y1
+	VPBROADCASTD   8(SI), Y2
+	VMOVD          DI, X8
+	VPBROADCASTD   X8, Y3
+	VPADDD         counterOrder256<>+0(SB), Y3, Y3
+	VPSHUFB        wordsSwapped256<>+0(SB), Y3, Y3
+	ADDL           $0x00000008, DI
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y0, Y0
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y1, Y1
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y2, Y2
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y3, Y3
+	VPBROADCASTD   (SI), Y4
+	VPBROADCASTD   4(SI), Y5
+	VPBROADCASTD   8(SI), Y6
+	VMOVD          DI, X8
+	VPBROADCASTD   X8, Y7
+	VPADDD         counterOrder256<>+0(SB), Y7, Y7
+	VPSHUFB        wordsSwapped256<>+0(SB), Y7, Y7
+	ADDL           $0x00000008, DI
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y4, Y4
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y5, Y5
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y6, Y6
+	VGF2P8AFFINEQB $0x00, intoField256<>+0(SB), Y7, Y7
+	MOVQ           AX, R8
+	MOVQ           $0x00000008, R9
+
+rounds:
+	VPBROADCASTD      (R8), Y15
+	VPXOR             Y15, Y1, Y8
+	VPXOR             Y2, Y8, Y8
+	VPXOR             Y3, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y0, Y0
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y0, Y0
+	VPXOR             Y10, Y0, Y0
+	VPXOR             Y8, Y0, Y0
+	VPXOR             Y15, Y5, Y8
+	VPXOR             Y6, Y8, Y8
+	VPXOR             Y7, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y4, Y4
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y4, Y4
+	VPXOR             Y10, Y4, Y4
+	VPXOR             Y8, Y4, Y4
+	VPBROADCASTD      4(R8), Y15
+	VPXOR             Y15, Y2, Y8
+	VPXOR             Y3, Y8, Y8
+	VPXOR             Y0, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y1, Y1
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y1, Y1
+	VPXOR             Y10, Y1, Y1
+	VPXOR             Y8, Y1, Y1
+	VPXOR             Y15, Y6, Y8
+	VPXOR             Y7, Y8, Y8
+	VPXOR             Y4, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y5, Y5
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y5, Y5
+	VPXOR             Y10, Y5, Y5
+	VPXOR             Y8, Y5, Y5
+	VPBROADCASTD      8(R8), Y15
+	VPXOR             Y15, Y3, Y8
+	VPXOR             Y0, Y8, Y8
+	VPXOR             Y1, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y2, Y2
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y2, Y2
+	VPXOR             Y10, Y2, Y2
+	VPXOR             Y8, Y2, Y2
+	VPXOR             Y15, Y7, Y8
+	VPXOR             Y4, Y8, Y8
+	VPXOR             Y5, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y6, Y6
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y6, Y6
+	VPXOR             Y10, Y6, Y6
+	VPXOR             Y8, Y6, Y6
+	VPBROADCASTD      12(R8), Y15
+	VPXOR             Y15, Y0, Y8
+	VPXOR             Y1, Y8, Y8
+	VPXOR             Y2, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y3, Y3
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y3, Y3
+	VPXOR             Y10, Y3, Y3
+	VPXOR             Y8, Y3, Y3
+	VPXOR             Y15, Y4, Y8
+	VPXOR             Y5, Y8, Y8
+	VPXOR             Y6, Y8, Y8
+	VGF2P8AFFINEINVQB $0x00, Y13, Y8, Y9
+	VPSHUFB           turnedByOne<>+0(SB), Y9, Y10
+	VPSHUFB           turnedByTwo<>+0(SB), Y9, Y9
+	VPXOR             Y10, Y7, Y7
+	VGF2P8AFFINEINVQB $0x00, Y12, Y8, Y10
+	VGF2P8AFFINEINVQB $0x00, Y14, Y8, Y8
+	VPSHUFB           turnedByThree<>+0(SB), Y8, Y8
+	VPXOR             Y9, Y7, Y7
+	VPXOR             Y10, Y7, Y7
+	VPXOR             Y8, Y7, Y7
+	ADDQ              $0x00000010, R8
+	DECQ              R9
+	JNZ               rounds
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y0, Y0
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y1, Y1
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y2, Y2
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y3, Y3
+	VPUNPCKLDQ        Y2, Y3, Y8
+	VPUNPCKHDQ        Y2, Y3, Y9
+	VPUNPCKLDQ        Y0, Y1, Y10
+	VPUNPCKHDQ        Y0, Y1, Y11
+	VPUNPCKLQDQ       Y10, Y8, Y3
+	VPUNPCKHQDQ       Y10, Y8, Y2
+	VPUNPCKLQDQ       Y11, Y9, Y1
+	VPUNPCKHQDQ       Y11, Y9, Y0
+	VPXOR             (DX), Y3, Y3
+	VMOVDQU           Y3, (CX)
+	VPXOR             32(DX), Y2, Y2
+	VMOVDQU           Y2, 32(CX)
+	VPXOR             64(DX), Y1, Y1
+	VMOVDQU           Y1, 64(CX)
+	VPXOR             96(DX), Y0, Y0
+	VMOVDQU           Y0, 96(CX)
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y4, Y4
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y5, Y5
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y6, Y6
+	VGF2P8AFFINEQB    $0x00, outOfField256<>+0(SB), Y7, Y7
+	VPUNPCKLDQ        Y6, Y7, Y8
+	VPUNPCKHDQ        Y6, Y7, Y9
+	VPUNPCKLDQ        Y4, Y5, Y10
+	VPUNPCKHDQ        Y4, Y5, Y11
+	VPUNPCKLQDQ       Y10, Y8, Y7
+	VPUNPCKHQDQ       Y10, Y8, Y6
+	VPUNPCKLQDQ       Y11, Y9, Y5
+	VPUNPCKHQDQ       Y11, Y9, Y4
+	VPXOR             128(DX), Y7, Y7
+	VMOVDQU           Y7, 128(CX)
+	VPXOR             160(DX), Y6, Y6
+	VMOVDQU           Y6, 160(CX)
+	VPXOR             192(DX), Y5, Y5
+	VMOVDQU           Y5, 192(CX)
+	VPXOR             224(DX), Y4, Y4
+	VMOVDQU           Y4, 224(CX)
+	ADDQ              $0x00000100, DX
+	ADDQ              $0x00000100, CX
+	SUBQ              $0x00000010, BX
+	JNZ               next
+	VPXOR             Y0, Y0, Y0
+	VPXOR             Y1, Y1, Y1
+	VPXOR             Y2, Y2, Y2
+	VPXOR             Y3, Y3, Y3
+	VPXOR             Y4, Y4, Y4
+	VPXOR             Y5, Y5, Y5
+	VPXOR             Y6, Y6, Y6
+	VPXOR             Y7, Y7, Y7
+	VPXOR             Y8, Y8, Y8
+	VPXOR             Y9, Y9, Y9
+	VPXOR             Y10, Y10, Y10
+	VPXOR             Y11, Y11, Y11
+	VPXOR             Y15, Y15, Y15
+	VZEROUPPER
 	RET
 
 // func cbcManyAVX512(rk *[32]uint32, dst *[80]*byte, src *[80]*byte, n int, last *[80][16]byte, groups int)
@@ -14926,9 +16603,9 @@ DATA reducer<>+0(SB)/8, $0xc200000000000000
 DATA reducer<>+8(SB)/8, $0x0000000000000000
 GLOBL reducer<>(SB), RODATA|NOPTR, $16
 
-// func powersAVX512(h *[16]byte, table *byte, n int)
-// Requires: AVX, AVX512F, AVX512VL, PCLMULQDQ
-TEXT ·powersAVX512(SB), NOSPLIT, $0-24
+// func powersCLMUL(h *[16]byte, table *byte, n int)
+// Requires: AVX, PCLMULQDQ
+TEXT ·powersCLMUL(SB), NOSPLIT, $0-24
 	MOVQ    h+0(FP), AX
 	MOVQ    table+8(FP), CX
 	MOVQ    n+16(FP), DX
@@ -14952,11 +16629,11 @@ next:
 	VPXOR      X6, X4, X4
 	VPCLMULQDQ $0x00, reducer<>+0(SB), X3, X6
 	VPSHUFD    $0x4e, X3, X3
-	VPXORD     X6, X3, X3
+	VPXOR      X6, X3, X3
 	VPCLMULQDQ $0x00, reducer<>+0(SB), X3, X6
 	VPSHUFD    $0x4e, X3, X3
-	VPXORD     X6, X3, X3
-	VPXORD     X3, X4, X4
+	VPXOR      X6, X3, X3
+	VPXOR      X3, X4, X4
 	VMOVDQU    X4, X1
 	JMP        next
 
@@ -14978,6 +16655,77 @@ DATA blocksTurned<>+40(SB)/8, $0x0001020304050607
 DATA blocksTurned<>+48(SB)/8, $0x08090a0b0c0d0e0f
 DATA blocksTurned<>+56(SB)/8, $0x0001020304050607
 GLOBL blocksTurned<>(SB), RODATA|NOPTR, $64
+
+// func ghashCLMUL(table *byte, state *[16]byte, src *byte, n int)
+// Requires: AVX, PCLMULQDQ
+TEXT ·ghashCLMUL(SB), NOSPLIT, $0-32
+	MOVQ    table+0(FP), AX
+	MOVQ    state+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    n+24(FP), BX
+	VMOVDQU blocksTurned<>+0(SB), X7
+	VMOVDQU (CX), X0
+	VPSHUFB X7, X0, X0
+	LEAQ    128(AX), DI
+
+again:
+	MOVQ BX, SI
+	CMPQ SI, $0x00000008
+	JLE  few
+	MOVQ $0x00000008, SI
+
+few:
+	SUBQ  SI, BX
+	MOVQ  SI, AX
+	SHLQ  $0x04, AX
+	NEGQ  AX
+	ADDQ  DI, AX
+	VPXOR X3, X3, X3
+	VPXOR X4, X4, X4
+	VPXOR X5, X5, X5
+
+more:
+	VMOVDQU    (DX), X1
+	VPSHUFB    X7, X1, X1
+	VPXOR      X0, X1, X1
+	VPXOR      X0, X0, X0
+	VMOVDQU    (AX), X2
+	VPCLMULQDQ $0x00, X2, X1, X6
+	VPXOR      X6, X3, X3
+	VPCLMULQDQ $0x11, X2, X1, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x01, X2, X1, X6
+	VPXOR      X6, X5, X5
+	VPCLMULQDQ $0x10, X2, X1, X6
+	VPXOR      X6, X5, X5
+	ADDQ       $0x00000010, DX
+	ADDQ       $0x00000010, AX
+	DECQ       SI
+	JNZ        more
+	VPSLLDQ    $0x08, X5, X6
+	VPXOR      X6, X3, X3
+	VPSRLDQ    $0x08, X5, X6
+	VPXOR      X6, X4, X4
+	VPCLMULQDQ $0x00, reducer<>+0(SB), X3, X6
+	VPSHUFD    $0x4e, X3, X3
+	VPXOR      X6, X3, X3
+	VPCLMULQDQ $0x00, reducer<>+0(SB), X3, X6
+	VPSHUFD    $0x4e, X3, X3
+	VPXOR      X6, X3, X3
+	VPXOR      X3, X4, X4
+	VMOVDQA    X4, X0
+	CMPQ       BX, $0x00000000
+	JNE        again
+	VPSHUFB    X7, X0, X0
+	VMOVDQU    X0, (CX)
+	VPXOR      X0, X0, X0
+	VPXOR      X1, X1, X1
+	VPXOR      X2, X2, X2
+	VPXOR      X3, X3, X3
+	VPXOR      X4, X4, X4
+	VPXOR      X5, X5, X5
+	VPXOR      X6, X6, X6
+	RET
 
 // func ghashAVX512(table *byte, state *[16]byte, src *byte, n int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, PCLMULQDQ, VPCLMULQDQ

@@ -2,7 +2,12 @@
 
 package sm4
 
-// expandKeyGFNI makes the round keys of the kernels with GFNI. It takes AVX512VL.
+// expandKeyAVX512 makes the round keys of the kernels with GFNI. It takes AVX512VL and GFNI.
+//
+//go:noescape
+func expandKeyAVX512(key *byte, enc *[32]uint32)
+
+// expandKeyGFNI makes the round keys of the kernels with GFNI. It takes AVX2 and GFNI.
 //
 //go:noescape
 func expandKeyGFNI(key *byte, enc *[32]uint32)
@@ -31,10 +36,27 @@ func tailAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte, last 
 //go:noescape
 func xtsAVX512(rk *[32]uint32, dst *byte, src *byte, n int, tweak *[16]byte, order uint64)
 
-// cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.
+// cbcAVX512 encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.
+//
+//go:noescape
+func cbcAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+
+// cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX2 and GFNI.
 //
 //go:noescape
 func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
+
+// blocksGFNI encrypts n blocks, a multiple of 16 and not 0, or decrypts them with the keys
+// in the opposite order. It takes AVX2 and GFNI.
+//
+//go:noescape
+func blocksGFNI(rk *[32]uint32, dst *byte, src *byte, n int)
+
+// ctrGFNI adds the key stream to n blocks, a multiple of 16 and not 0: the blocks that begin
+// with iv, the last 32 bits of which count up and must not wrap. iv stays. It takes AVX2 and GFNI.
+//
+//go:noescape
+func ctrGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
 // cbcManyAVX512 encrypts n blocks, 1 or more, of each of so many groups of 16 messages by
 // CBC; last has the blocks before them, and then their last. It takes AVX512F, BW and GFNI.
@@ -42,11 +64,15 @@ func cbcGFNI(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 //go:noescape
 func cbcManyAVX512(rk *[32]uint32, dst *[80]*byte, src *[80]*byte, n int, last *[80][16]byte, groups int)
 
-// powersAVX512 makes the first n powers of h, the highest first. It takes AVX512VL and
-// VPCLMULQDQ.
+// powersCLMUL makes the first n powers of h, the highest first. It takes AVX and PCLMULQDQ.
 //
 //go:noescape
-func powersAVX512(h *[16]byte, table *byte, n int)
+func powersCLMUL(h *[16]byte, table *byte, n int)
+
+// ghashCLMUL takes n blocks, 1 or more, into the state, by 8 powers. It takes AVX and PCLMULQDQ.
+//
+//go:noescape
+func ghashCLMUL(table *byte, state *[16]byte, src *byte, n int)
 
 // ghashAVX512 takes n blocks, a multiple of 4 and not 0, into the state, by 80 powers: up to
 // 80 of them with one reduction. It takes AVX512F, BW, VL and VPCLMULQDQ.

@@ -17,15 +17,20 @@ var reducer Mem // x^127+x^126+x^121, of which the upper half of the polynomial 
 // lanes is a register by its lengths.
 type lanes struct{ x, y, z VecPhysical }
 
-// reduce brings a product of 256 bits, lo and hi, to hi. It takes t.
-func reduce(lo, hi, t VecPhysical) {
+// reduce brings a product of 256 bits, lo and hi, to hi. It takes t. xor is the one that
+// the registers have.
+func reduce(lo, hi, t VecPhysical, xor func(...Op)) {
 	for range 2 {
 		VPCLMULQDQ(U8(0x00), reducer, lo, t)
 		VPSHUFD(U8(0x4e), lo, lo)
-		VPXORD(t, lo, lo)
+		xor(t, lo, lo)
 	}
-	VPXORD(lo, hi, hi)
+	xor(lo, hi, hi)
 }
+
+// shorter and longer are how registers up to the 15th, and all, are added up.
+func shorter(o ...Op) { VPXOR(o[0], o[1], o[2]) }
+func longer(o ...Op)  { VPXORD(o...) }
 
 // sum adds up the products of all lanes, lo, hi and mid between them, to hi.x. It takes t.
 func sum(lo, hi, t lanes, mid VecPhysical) {
@@ -39,14 +44,14 @@ func sum(lo, hi, t lanes, mid VecPhysical) {
 		VEXTRACTI32X4(U8(1), r.y, t.x)
 		VPXORD(t.x, r.x, r.x)
 	}
-	reduce(lo.x, hi.x, t.x)
+	reduce(lo.x, hi.x, t.x, longer)
 }
 
 func powers() {
 	reducer = emit.Qwords("reducer", 0xc2<<56, 0)
-	TEXT("powersAVX512", NOSPLIT, "func(h *[16]byte, table *byte, n int)")
+	TEXT("powersCLMUL", NOSPLIT, "func(h *[16]byte, table *byte, n int)")
 	Pragma("noescape")
-	Doc("powersAVX512 makes the first n powers of h, the highest first. It takes AVX512VL and", "VPCLMULQDQ.")
+	Doc("powersCLMUL makes the first n powers of h, the highest first. It takes AVX and PCLMULQDQ.")
 	h, table, n := Load(Param("h"), GP64()), Load(Param("table"), GP64()), Load(Param("n"), GP64())
 	one, power, lo, hi, mid, t := X0, X1, X3, X4, X5, X6
 	VMOVDQU(Mem{Base: h}, one)
@@ -67,11 +72,74 @@ func powers() {
 	VPXOR(t, lo, lo)
 	VPSRLDQ(U8(8), mid, t)
 	VPXOR(t, hi, hi)
-	reduce(lo, hi, t)
+	reduce(lo, hi, t, shorter)
 	VMOVDQU(hi, power)
 	JMP(LabelRef("next"))
 	Label("over")
 	for _, r := range []VecPhysical{X0, X1, X3, X4, X5, X6} {
+		VPXOR(r, r, r)
+	}
+	RET()
+}
+
+// few is how many powers the kernel for 128 bits has.
+const few = 8
+
+// narrow is GHASH block by block, by the powers for one reduction of eight.
+func narrow(turned Mem) {
+	TEXT("ghashCLMUL", NOSPLIT, "func(table *byte, state *[16]byte, src *byte, n int)")
+	Pragma("noescape")
+	Doc("ghashCLMUL takes n blocks, 1 or more, into the state, by 8 powers. It takes AVX and PCLMULQDQ.")
+	table, state, src, n := Load(Param("table"), GP64()), Load(Param("state"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	state0, swap, d, h, lo, hi, mid, t := X0, X7, X1, X2, X3, X4, X5, X6
+	VMOVDQU(turned, swap)
+	VMOVDQU(Mem{Base: state}, state0)
+	VPSHUFB(swap, state0, state0)
+	power, left, end := GP64(), GP64(), GP64()
+	LEAQ(Mem{Base: table, Disp: 16 * few}, end)
+	Label("again")
+	MOVQ(n, left)
+	CMPQ(left, U32(few))
+	JLE(LabelRef("few"))
+	MOVQ(U32(few), left)
+	Label("few")
+	SUBQ(left, n)
+	MOVQ(left, power)
+	SHLQ(U8(4), power)
+	NEGQ(power)
+	ADDQ(end, power)
+	for _, r := range []VecPhysical{lo, hi, mid} {
+		VPXOR(r, r, r)
+	}
+	Label("more")
+	VMOVDQU(Mem{Base: src}, d)
+	VPSHUFB(swap, d, d)
+	VPXOR(state0, d, d)
+	VPXOR(state0, state0, state0)
+	VMOVDQU(Mem{Base: power}, h)
+	VPCLMULQDQ(U8(0x00), h, d, t)
+	VPXOR(t, lo, lo)
+	VPCLMULQDQ(U8(0x11), h, d, t)
+	VPXOR(t, hi, hi)
+	VPCLMULQDQ(U8(0x01), h, d, t)
+	VPXOR(t, mid, mid)
+	VPCLMULQDQ(U8(0x10), h, d, t)
+	VPXOR(t, mid, mid)
+	ADDQ(U32(block), src)
+	ADDQ(U32(block), power)
+	DECQ(left)
+	JNZ(LabelRef("more"))
+	VPSLLDQ(U8(8), mid, t)
+	VPXOR(t, lo, lo)
+	VPSRLDQ(U8(8), mid, t)
+	VPXOR(t, hi, hi)
+	reduce(lo, hi, t, shorter)
+	VMOVDQA(hi, state0)
+	CMPQ(n, U32(0))
+	JNE(LabelRef("again"))
+	VPSHUFB(swap, state0, state0)
+	VMOVDQU(state0, Mem{Base: state})
+	for _, r := range []VecPhysical{state0, d, h, lo, hi, mid, t} {
 		VPXOR(r, r, r)
 	}
 	RET()

@@ -93,44 +93,45 @@ func expandKey() {
 	ends := emit.Dwords("keyEnds", out)
 	fk := emit.Dwords("systemParameter", []uint32{0xc6bab1a3, 0x5033aa56, 0x97917d67, 0xdc2270b2})
 	maps := emit.Qwords("keyMaps", field.P.Qword(), field.P.Qword(), folded(field.One), folded(field.One), folded(k1), folded(k1), folded(k2), folded(k2), folded(k3), folded(k3))
-
-	TEXT("expandKeyGFNI", NOSPLIT, "func(key *byte, enc *[32]uint32)")
-	Pragma("noescape")
-	Doc("expandKeyGFNI makes the round keys of the kernels with GFNI. It takes AVX512VL.")
-	key, enc := Load(Param("key"), GP64()), Load(Param("enc"), GP64())
-	p, m0, m1, m2, m3 := X10, X11, X12, X13, X14
-	for i, m := range []VecPhysical{p, m0, m1, m2, m3} {
-		VMOVDQU(maps.Offset(16*i), m)
+	for _, d := range dialects {
+		TEXT("expandKey"+d.name, NOSPLIT, "func(key *byte, enc *[32]uint32)")
+		Pragma("noescape")
+		Doc("expandKey"+d.name+" makes the round keys of the kernels with GFNI. It takes "+d.takes+".")
+		key, enc := Load(Param("key"), GP64()), Load(Param("enc"), GP64())
+		p, m0, m1, m2, m3 := X10, X11, X12, X13, X14
+		for i, m := range []VecPhysical{p, m0, m1, m2, m3} {
+			VMOVDQU(maps.Offset(16*i), m)
+		}
+		s := []VecPhysical{X0, X1, X2, X3}
+		t, a, b, u := X4, X5, X6, X7
+		VMOVDQU(Mem{Base: key}, s[0])
+		VPXOR(fk, s[0], s[0])
+		VGF2P8AFFINEQB(U8(0), p, s[0], s[0])
+		for i := 3; i >= 0; i-- {
+			VPSHUFD(U8(i), s[0], s[i])
+		}
+		for i := range 32 {
+			x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
+			d.spread(cks.Offset(4*i), x3, t)
+			d.add(x1, x2, t)
+			VGF2P8AFFINEINVQB(U8(0), m0, t, a)
+			VPXOR(a, x0, x0)
+			VGF2P8AFFINEINVQB(U8(0), m1, t, a)
+			d.turn(1, a, a)
+			VGF2P8AFFINEINVQB(U8(0), m2, t, b)
+			d.turn(2, b, b)
+			d.add(a, b, x0)
+			VGF2P8AFFINEINVQB(U8(0), m3, t, a)
+			d.turn(3, a, a)
+			VPXOR(a, x0, x0)
+			d.spread(ends.Offset(4*i), x0, u)
+			VMOVD(u, Mem{Base: enc, Disp: 4 * i})
+		}
+		for _, r := range []VecPhysical{X0, X1, X2, X3, X4, X5, X6, X7} {
+			VPXOR(r, r, r)
+		}
+		RET()
 	}
-	s := []VecPhysical{X0, X1, X2, X3}
-	t, a, b := X4, X5, X6
-	VMOVDQU(Mem{Base: key}, s[0])
-	VPXOR(fk, s[0], s[0])
-	VGF2P8AFFINEQB(U8(0), p, s[0], s[0])
-	for i := 3; i >= 0; i-- {
-		VPSHUFD(U8(i), s[0], s[i])
-	}
-	for i := range 32 {
-		x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
-		VPXORD_BCST(cks.Offset(4*i), x3, t)
-		VPTERNLOGD(U8(emit.Xor3), x1, x2, t)
-		VGF2P8AFFINEINVQB(U8(0), m0, t, a)
-		VPXOR(a, x0, x0)
-		VGF2P8AFFINEINVQB(U8(0), m1, t, a)
-		VPRORD(U8(8), a, a)
-		VGF2P8AFFINEINVQB(U8(0), m2, t, b)
-		VPRORD(U8(16), b, b)
-		VPTERNLOGD(U8(emit.Xor3), a, b, x0)
-		VGF2P8AFFINEINVQB(U8(0), m3, t, a)
-		VPRORD(U8(24), a, a)
-		VPXOR(a, x0, x0)
-		VPXORD_BCST(ends.Offset(4*i), x0, t)
-		VMOVD(t, Mem{Base: enc, Disp: 4 * i})
-	}
-	for _, r := range []VecPhysical{X0, X1, X2, X3, X4, X5, X6} {
-		VPXOR(r, r, r)
-	}
-	RET()
 }
 
 // kernel is the part of the AVX-512 functions that they share.
@@ -196,7 +197,7 @@ func (k *kernel) store(groups int, add Register) {
 func (k *kernel) rounds(groups int, label string) {
 	if groups == 1 {
 		s := k.group(0)
-		chain(k.rk, s, k.mats[:], emit.Zmm[20:26])
+		chain(evex, k.rk, s, k.mats[:], emit.Zmm[20:26])
 		return
 	}
 	at, left := GP64(), GP64()
@@ -230,28 +231,28 @@ func (k *kernel) rounds(groups int, label string) {
 // chain is the 32 rounds where they wait for each other: what counts is how long a round
 // takes. What a round needs of the words before the newest one is summed up early, and
 // the new word's parts go into the next round before they are summed up themselves.
-func chain(rk Register, s, mats, t []VecPhysical) {
+func chain(by dialect, rk Register, s, mats, t []VecPhysical) {
 	in, a, b, c, d, early := t[0], t[1], t[2], t[3], t[4], t[5]
-	VPXORD_BCST(Mem{Base: rk}, s[1], in)
-	VPTERNLOGD(U8(emit.Xor3), s[2], s[3], in)
+	by.spread(Mem{Base: rk}, s[1], in)
+	by.add(s[2], s[3], in)
 	for i := range 32 {
 		word := s[i%4] // which the round changes, and which is the newest for the next one
 		if i < 31 {
-			VPXORD_BCST(Mem{Base: rk, Disp: 4 * (i + 1)}, s[(i+2)%4], early)
-			VPTERNLOGD(U8(emit.Xor3), s[(i+3)%4], word, early)
+			by.spread(Mem{Base: rk, Disp: 4 * (i + 1)}, s[(i+2)%4], early)
+			by.add(s[(i+3)%4], word, early)
 		}
 		VGF2P8AFFINEINVQB(U8(0), mats[0], in, a)
 		VGF2P8AFFINEINVQB(U8(0), mats[1], in, b)
 		VGF2P8AFFINEINVQB(U8(0), mats[2], in, c)
-		VPRORD(U8(8), b, d)
-		VPRORD(U8(16), b, b)
-		VPRORD(U8(24), c, c)
-		VPTERNLOGD(U8(emit.Xor3), d, b, c)
+		by.turn(1, b, d)
+		by.turn(2, b, b)
+		by.turn(3, c, c)
+		by.add(d, b, c)
 		if i < 31 {
-			VMOVDQA32(early, in)
-			VPTERNLOGD(U8(emit.Xor3), a, c, in)
+			by.move(early, in)
+			by.add(a, c, in)
 		}
-		VPTERNLOGD(U8(emit.Xor3), a, c, word)
+		by.add(a, c, word)
 	}
 }
 
@@ -383,9 +384,11 @@ func main() {
 	tail(into, out, maps, order, next, swap)
 	xts(into, out, maps)
 	serial()
+	halves()
 	many(into, out, maps)
 	powers()
 	turned := emit.Lanes("blocksTurned", 0x08090a0b0c0d0e0f, 0x0001020304050607)
+	narrow(turned)
 	ghash(turned)
 	gcm(into, out, maps, order, swap, turned)
 	Generate()

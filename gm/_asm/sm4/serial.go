@@ -14,9 +14,15 @@ import (
 func serial() {
 	maps := emit.Qwords("serialMaps", field.P.Qword(), field.P.Qword(), field.P.Inverse().Qword(), field.P.Inverse().Qword(),
 		folded(l0), folded(l0), folded(l1), folded(l1), folded(l3), folded(l3))
-	TEXT("cbcGFNI", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
+	for _, d := range dialects {
+		d.cbc(maps)
+	}
+}
+
+func (d dialect) cbc(maps Mem) {
+	TEXT("cbc"+d.name, NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
 	Pragma("noescape")
-	Doc("cbcGFNI encrypts n blocks, 1 or more, by CBC. iv stays. It takes AVX512VL and GFNI.")
+	Doc("cbc"+d.name+" encrypts n blocks, 1 or more, by CBC. iv stays. It takes "+d.takes+".")
 	rk, dst, src, n, iv := Load(Param("rk"), GP64()), Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64()), Load(Param("iv"), GP64())
 	p, back, m0, m1, m3 := X15, X14, X13, X12, X11
 	for i, m := range []VecPhysical{p, back, m0, m1, m3} {
@@ -42,7 +48,7 @@ func serial() {
 	VPXOR(x[1], X7, X7)
 	VPXOR(x[0], X8, X8)
 	s := []VecPhysical{X5, X6, X7, X8}
-	chain(rk, s, []VecPhysical{m0, m1, m3}, []VecPhysical{X0, X1, X2, X3, X4, X9})
+	chain(d, rk, s, []VecPhysical{m0, m1, m3}, []VecPhysical{X0, X1, X2, X3, X4, X9})
 	// s is X32 to X35.
 	for i := range x {
 		VMOVDQA(s[i], x[i])

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package impl
+
+var names = []string{"generic", "assembly"}
+
+var has = Assembly
