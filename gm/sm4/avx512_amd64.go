@@ -165,6 +165,42 @@ func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
 	ghashAVX512(&w.powers[0], state, &rest[0], four/BlockSize)
 }
 
+// nothing is what key streams are added to.
+var nothing [many * BlockSize]byte
+
+// brief implements sealer. What was stored in pieces is not loaded by wider ones right
+// after, which would have to wait for it to be in the cache.
+func (w *wideHash) brief(dst, src, data []byte, counter [BlockSize]byte, want []byte) (tag [BlockSize]byte, ok bool) {
+	var stream, hashed [many * BlockSize]byte
+	ctrAVX512(&w.c.keys, &stream[0], &nothing[0], many, &counter)
+	blocks := (padded(len(data))+padded(len(src)))/BlockSize + 1
+	at := padded(len(data))
+	copy(hashed[:], data)
+	if want == nil {
+		subtle.XORBytes(hashed[at:], src, stream[BlockSize:]) // dst may be src
+		copy(dst, hashed[at:at+len(src)])
+	} else {
+		copy(hashed[at:], src)
+	}
+	end := hashed[(blocks-1)*BlockSize:]
+	binary.BigEndian.PutUint64(end, uint64(len(data))*8)
+	binary.BigEndian.PutUint64(end[8:], uint64(len(src))*8)
+	var state [BlockSize]byte
+	const narrow = 8
+	if blocks <= narrow {
+		ghashCLMUL(&w.powers[(most-narrow)*BlockSize], &state, &hashed[0], blocks)
+	} else {
+		w.hash(&state, hashed[:blocks*BlockSize])
+	}
+	subtle.XORBytes(tag[:], state[:], stream[:BlockSize])
+	ok = want == nil || subtle.ConstantTimeCompare(tag[:len(want)], want) == 1
+	if want != nil && ok {
+		subtle.XORBytes(dst, src, stream[BlockSize:])
+	}
+	stream = [many * BlockSize]byte{}
+	return tag, ok
+}
+
 // ending is room for the end of a message: less than piece, its tag's mask, and lengths.
 type ending [piece + BlockSize]byte
 

@@ -33,6 +33,14 @@ type sealer interface {
 	// which is the counter's own block. The last 32 bits of counters must not wrap within
 	// another piece after src.
 	seal(dst, src []byte, counter, state *[BlockSize]byte, data int) (mask [BlockSize]byte)
+	// brief encrypts a whole message that brief allows, and gives its tag. Of a message that
+	// is opened src is what is hashed, and nothing is in dst unless the tag begins with want.
+	brief(dst, src, data []byte, counter [BlockSize]byte, want []byte) (tag [BlockSize]byte, ok bool)
+}
+
+// isBrief says whether a message goes in one buffer, with its lengths and the tag's mask.
+func isBrief(text, data []byte) bool {
+	return len(text) <= (many-1)*BlockSize && len(data) <= (many-1)*BlockSize && padded(len(text))+padded(len(data)) <= (many-1)*BlockSize
 }
 
 // work is what a call needs beside its arguments.
@@ -92,6 +100,16 @@ func (g *gcm) begin(w *work, nonce []byte) {
 	g.take(w, &w.counter, nonce)
 	binary.BigEndian.PutUint64(w.lengths[8:], uint64(len(nonce))*8)
 	g.h.hash(&w.counter, w.lengths[:])
+}
+
+// brief gives the counter of a message that goes in one buffer, if it does.
+func (g *gcm) brief(nonce, text, data []byte) (counter [BlockSize]byte, ok bool) {
+	if g.s == nil || g.nonce != 12 || len(nonce) != 12 || !isBrief(text, data) {
+		return counter, false
+	}
+	copy(counter[:], nonce)
+	counter[15] = 1
+	return counter, true
 }
 
 // take hashes b, with zeroes to a whole block.
@@ -166,6 +184,11 @@ func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
 		panic("sm4: message is too long for GCM")
 	}
 	all, out := room(dst, len(plaintext)+g.tag, plaintext, data)
+	if counter, ok := g.brief(nonce, plaintext, data); ok {
+		tag, _ := g.s.brief(out[:len(plaintext)], plaintext, data, counter, nil)
+		copy(out[len(plaintext):], tag[:g.tag])
+		return all
+	}
 	w := works.Get().(*work)
 	g.begin(w, nonce)
 	text := out[:len(plaintext)]
@@ -207,6 +230,13 @@ func (g *gcm) Open(dst, nonce, ciphertext, data []byte) ([]byte, error) {
 	}
 	text, tag := ciphertext[:len(ciphertext)-g.tag], ciphertext[len(ciphertext)-g.tag:]
 	all, out := room(dst, len(text), text, data)
+	if counter, ok := g.brief(nonce, text, data); ok {
+		if _, ok := g.s.brief(out, text, data, counter, tag); !ok {
+			clear(out)
+			return nil, errOpen
+		}
+		return all, nil
+	}
 	w := works.Get().(*work)
 	defer w.done()
 	g.begin(w, nonce)
