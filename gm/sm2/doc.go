@@ -1,5 +1,14 @@
 // Package sm2 is the elliptic-curve cryptography of GB/T 32918 (GM/T 0003): signatures,
 // public key encryption and key exchange on the curve of part 5.
 //
+// A Signer signs with one key; a BatchSigner does so side by side for goroutines that ask at
+// the same time, and SignMany for one that has many digests. Verify checks a signature of
+// any key, a Verifier of one key in a tenth of the time, Verifiers those of keys that come
+// again, and VerifyMany and a BatchVerifier many side by side.
+//
+// Arithmetic is in eight lanes of vectors where the processor has AVX-512 with IFMA
+// (docs/adr/0010-shangmi.md), and gmsm's otherwise. Nothing that is done with a private key
+// takes a time, or an address, that depends on it.
+//
 // Keys are those of github.com/emmansun/gmsm, so that its packages take them.
 package sm2

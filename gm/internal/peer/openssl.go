@@ -35,11 +35,23 @@ func (o OpenSSL) Run(t testing.TB, args ...string) []byte {
 	return out
 }
 
+// Feed is Run with a standard input.
+func (o OpenSSL) Feed(t testing.TB, in []byte, args ...string) []byte {
+	t.Helper()
+	out, err := o.try(in, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // Try gives a command's output.
-func (o OpenSSL) Try(args ...string) ([]byte, error) {
+func (o OpenSSL) Try(args ...string) ([]byte, error) { return o.try(nil, args...) }
+
+func (o OpenSSL) try(in []byte, args ...string) ([]byte, error) {
 	var errs bytes.Buffer
 	c := exec.Command(o.path, args...)
-	c.Stderr = &errs
+	c.Stdin, c.Stderr = bytes.NewReader(in), &errs
 	out, err := c.Output()
 	if err != nil {
 		return out, fmt.Errorf("openssl %s: %w: %s%s", strings.Join(args, " "), err, out, errs.Bytes())
