@@ -96,7 +96,7 @@ func expandKey() {
 	for _, d := range dialects {
 		TEXT("expandKey"+d.name, NOSPLIT, "func(key *byte, enc *[32]uint32)")
 		Pragma("noescape")
-		Doc("expandKey"+d.name+" makes the round keys of the kernels with GFNI. It takes "+d.takes+".")
+		Doc("expandKey" + d.name + " makes the round keys of the kernels with GFNI. It takes " + d.takes + ".")
 		key, enc := Load(Param("key"), GP64()), Load(Param("enc"), GP64())
 		p, m0, m1, m2, m3 := X10, X11, X12, X13, X14
 		for i, m := range []VecPhysical{p, m0, m1, m2, m3} {

@@ -22,7 +22,7 @@ func serial() {
 func (d dialect) cbc(maps Mem) {
 	TEXT("cbc"+d.name, NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte)")
 	Pragma("noescape")
-	Doc("cbc"+d.name+" encrypts n blocks, 1 or more, by CBC. iv stays. It takes "+d.takes+".")
+	Doc("cbc" + d.name + " encrypts n blocks, 1 or more, by CBC. iv stays. It takes " + d.takes + ".")
 	rk, dst, src, n, iv := Load(Param("rk"), GP64()), Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64()), Load(Param("iv"), GP64())
 	p, back, m0, m1, m3 := X15, X14, X13, X12, X11
 	for i, m := range []VecPhysical{p, back, m0, m1, m3} {

@@ -19,16 +19,16 @@ func Check(t *testing.T, files int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script, err := filepath.Abs("../_asm/run.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	for _, line := range regexp.MustCompile(`(?m)^//go:generate \S+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
-		cmd := exec.Command(script, strings.Fields(line[1])...)
+	for _, line := range regexp.MustCompile(`(?m)^//go:generate (\S+) (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		script, err := filepath.Abs(line[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(script, strings.Fields(line[2])...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", line[1], err, out)
+			t.Fatalf("%s: %v\n%s", line[2], err, out)
 		}
 	}
 	made, err := os.ReadDir(dir)
