@@ -154,5 +154,5 @@ func (l *lanes) aim() (shortest, busiest int) {
 			l.at[i] = some
 		}
 	}
-	return shortest, busiest
+	return min(shortest, once/width*BlockSize), busiest
 }

@@ -11,6 +11,13 @@ import (
 
 var implementations = map[impl.Level]open{impl.Generic: openGeneric, impl.AVX2: openAES, impl.GFNI: openGFNI, impl.AVX512: openAVX512}
 
+// So many blocks go without a chance for others: a kernel cannot be interrupted. They are
+// a multiple of what any takes at once.
+const (
+	stretch     = 200 * most
+	slowStretch = stretch / 16
+)
+
 // avx512 holds round keys as the kernels take them.
 type avx512 struct{ keys, back [32]uint32 }
 
@@ -53,7 +60,9 @@ func (c *avx512) sectors(dst, src []byte, tweak *[BlockSize]byte, gb, back bool)
 		order = orderGB
 		turnBits(tweak)
 	}
-	xtsAVX512(c.by(back), &dst[0], &src[0], n, tweak, order)
+	for at := 0; at < n; at += stretch {
+		xtsAVX512(c.by(back), &dst[at*BlockSize], &src[at*BlockSize], min(n-at, stretch), tweak, order)
+	}
 	if gb {
 		turnBits(tweak)
 	}
@@ -71,13 +80,17 @@ func turnBits(b *[BlockSize]byte) {
 const few = 2
 
 func (c *avx512) cbc(dst, src []byte, iv *[BlockSize]byte) {
-	if len(src) > 0 {
-		cbcAVX512(&c.keys, &dst[0], &src[0], len(src)/BlockSize, iv)
+	for last := iv; len(src) > 0; {
+		n := min(len(src)/BlockSize, slowStretch)
+		cbcAVX512(&c.keys, &dst[0], &src[0], n, last)
+		last = (*[BlockSize]byte)(dst[(n-1)*BlockSize:])
+		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
 	}
 }
 
 func wide(keys *[32]uint32, dst, src []byte) {
-	if n := len(src) / BlockSize &^ (many - 1); n > 0 {
+	for len(src) >= many*BlockSize {
+		n := min(len(src)/BlockSize&^(many-1), stretch)
 		blocksAVX512(keys, &dst[0], &src[0], n)
 		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
 	}
@@ -101,7 +114,7 @@ func (c *avx512) ctr(dst, src []byte, iv *[BlockSize]byte) {
 	for len(src) >= many*BlockSize {
 		// The kernel counts with 32 bits: it goes as far as they do not wrap.
 		left := 1<<32 - uint64(binary.BigEndian.Uint32(next[12:]))
-		n := min(uint64(len(src)/BlockSize), left) &^ (many - 1)
+		n := min(uint64(len(src)/BlockSize), left, stretch) &^ (many - 1)
 		if n == 0 {
 			n = many
 			c.across(dst[:n*BlockSize], src, next)
@@ -150,7 +163,9 @@ func (c *avx512) hasher() hasher {
 func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
 	const four = 4 * BlockSize
 	if n := len(blocks) &^ (four - 1); n > 0 {
-		ghashAVX512(&w.powers[0], state, &blocks[0], n/BlockSize)
+		for at := 0; at < n; at += stretch * BlockSize {
+			ghashAVX512(&w.powers[0], state, &blocks[at], min(n-at, stretch*BlockSize)/BlockSize)
+		}
 		blocks = blocks[n:]
 	}
 	if len(blocks) == 0 {
@@ -250,9 +265,9 @@ func (w *wideHash) pieces(dst, src []byte, next, state *[BlockSize]byte) {
 	n := len(src)
 	ctrAVX512(&w.c.keys, &dst[0], &src[0], most, next)
 	low := binary.BigEndian.Uint32(next[12:])
-	if n > piece {
-		binary.BigEndian.PutUint32(next[12:], low+most)
-		gcmAVX512(&w.c.keys, &dst[piece], &src[piece], n/BlockSize-most, next, &w.powers[0], state)
+	for at := piece; at < n; at += stretch * BlockSize {
+		binary.BigEndian.PutUint32(next[12:], low+uint32(at/BlockSize))
+		gcmAVX512(&w.c.keys, &dst[at], &src[at], min((n-at)/BlockSize, stretch), next, &w.powers[0], state)
 	}
 	w.hash(state, dst[n-piece:])
 	binary.BigEndian.PutUint32(next[12:], low+uint32(n/BlockSize))

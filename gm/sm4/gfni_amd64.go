@@ -22,7 +22,8 @@ func (c *gfni) decrypt(dst, src []byte) { sixteens(&c.back, dst, src) }
 
 // sixteens are whole ones, and what is left over among nothing.
 func sixteens(keys *[32]uint32, dst, src []byte) {
-	if n := len(src) / BlockSize &^ (many - 1); n > 0 {
+	for len(src) >= many*BlockSize {
+		n := min(len(src)/BlockSize&^(many-1), stretch)
 		blocksGFNI(keys, &dst[0], &src[0], n)
 		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
 	}
@@ -38,7 +39,7 @@ func (c *gfni) ctr(dst, src []byte, iv *[BlockSize]byte) {
 	next := *iv
 	for len(src) > 0 {
 		var rest [many * BlockSize]byte
-		n := len(src) / BlockSize &^ (many - 1)
+		n := min(len(src)/BlockSize, stretch) &^ (many - 1)
 		// The kernel counts with 32 bits: it goes as far as they do not wrap.
 		left := 1<<32 - uint64(binary.BigEndian.Uint32(next[12:]))
 		switch n = int(min(uint64(n), left&^(many-1))); {
@@ -60,8 +61,11 @@ func (c *gfni) ctr(dst, src []byte, iv *[BlockSize]byte) {
 }
 
 func (c *gfni) cbc(dst, src []byte, iv *[BlockSize]byte) {
-	if len(src) > 0 {
-		cbcGFNI(&c.keys, &dst[0], &src[0], len(src)/BlockSize, iv)
+	for last := iv; len(src) > 0; {
+		n := min(len(src)/BlockSize, slowStretch)
+		cbcGFNI(&c.keys, &dst[0], &src[0], n, last)
+		last = (*[BlockSize]byte)(dst[(n-1)*BlockSize:])
+		dst, src = dst[n*BlockSize:], src[n*BlockSize:]
 	}
 }
 
@@ -83,7 +87,9 @@ func newNarrowHash(e engine) hasher {
 }
 
 func (n *narrowHash) hash(state *[BlockSize]byte, blocks []byte) {
-	if len(blocks) > 0 {
-		ghashCLMUL(&n.powers[0], state, &blocks[0], len(blocks)/BlockSize)
+	for len(blocks) > 0 {
+		k := min(len(blocks), stretch*BlockSize)
+		ghashCLMUL(&n.powers[0], state, &blocks[0], k/BlockSize)
+		blocks = blocks[k:]
 	}
 }

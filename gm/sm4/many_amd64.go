@@ -42,7 +42,7 @@ func (c *avx512) chains(dst, src, ivs [][]byte) {
 		busy++
 	}
 	for busy > 0 {
-		n := s.left[0]
+		n := slowStretch
 		for _, left := range s.left[:busy] {
 			n = min(n, left)
 		}

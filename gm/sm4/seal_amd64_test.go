@@ -17,7 +17,7 @@ func TestSealInOneGo(t *testing.T) {
 		testkit.Need(t, &feature.UnsupportedError{Feature: "SM4 with AVX-512", Reason: feature.NoHardware, Need: "a processor with AVX-512, GFNI and VPCLMULQDQ"})
 	}
 	r := random(40)
-	sizes := []int{0, 240, 241, 256, 1264, 1265, 1279, 1280, 1281, 2543, 2544, 2545, 2559, 2560, 3000, 12_800, 16_384, 20_479}
+	sizes := []int{0, 240, 241, 256, 1264, 1265, 1279, 1280, 1281, 2543, 2544, 2545, 2559, 2560, 3000, 12_800, 16_384, 20_479, 2*stretch*BlockSize + 1000}
 	for n := 2049; n < 4200; n += 13 {
 		sizes = append(sizes, n)
 	}
