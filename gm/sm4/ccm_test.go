@@ -9,6 +9,25 @@ import (
 	peer "github.com/emmansun/gmsm/sm4"
 )
 
+// RFC 8998, appendix A.2.
+func TestCCMOfTheRFC(t *testing.T) {
+	nonce, data := unhex("00001234567800000000abcd"), unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+	plain := unhex("aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccddddddddddddddddeeeeeeeeeeeeeeeeffffffffffffffffeeeeeeeeeeeeeeeeaaaaaaaaaaaaaaaa")
+	want := unhex("48af93501fa62adbcd414cce6034d895dda1bf8f132f042098661572e7483094fd12e518ce062c98acee28d95df4416bed31a2f04476c18bb40c84a74b97dc5b" + "16842d4fa186f56ab33256971fa110f4")
+	each(t, func(t *testing.T, of func([]byte) *Cipher) {
+		a, err := of(unhex("0123456789abcdeffedcba9876543210")).NewCCM(12, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Seal(nil, nonce, plain, data); !bytes.Equal(got, want) {
+			t.Errorf("%x", got)
+		}
+		if got, err := a.Open(nil, nonce, want, data); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%x, %v", got, err)
+		}
+	})
+}
+
 // 184 of them.
 func TestCCMOfWycheproof(t *testing.T) { wycheproofs(t, "sm4_ccm_test.json", (*Cipher).NewCCM) }
 
