@@ -2,6 +2,7 @@ package sm2
 
 import (
 	"crypto"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"sync"
@@ -15,10 +16,35 @@ const few = 2
 // signing is a signature that is to be made.
 type signing struct {
 	signer *Signer
+	draw   bool // noise from rand.Reader, with that of others
 	noise  noise
 	digest [sm3.Size]byte
 	r, s   words
-	ok     bool
+	err    error
+}
+
+// signTogether draws the noise of those that want it, at once, and signs.
+func signTogether(jobs []*signing) {
+	var room [lanes * len(noise{})]byte
+	n := 0
+	for _, j := range jobs {
+		if j.draw {
+			n += len(noise{})
+		}
+	}
+	_, err := io.ReadFull(rand.Reader, room[:n])
+	if err != nil {
+		err = fmt.Errorf("read random bytes: %w", err)
+	}
+	n = 0
+	for _, j := range jobs {
+		if j.err = nil; j.draw {
+			j.noise, j.err = noise(room[n:]), err
+			n += len(noise{})
+		}
+	}
+	clear(room[:])
+	signMany(jobs)
 }
 
 // signMany makes up to lanes signatures, of any keys.
@@ -49,7 +75,8 @@ func signMany(jobs []*signing) {
 	engine.baseMany(x[:n], k[:n])
 	for i, j := range jobs {
 		e := wordsOf(j.digest[:])
-		if j.r, j.s, j.ok = j.signer.finish(&e, &k[i], &x[i]); !j.ok || !good[i] {
+		var ok bool
+		if j.r, j.s, ok = j.signer.finish(&e, &k[i], &x[i]); !ok || !good[i] {
 			j.alone()
 		}
 	}
@@ -59,7 +86,12 @@ func signMany(jobs []*signing) {
 }
 
 // alone makes one.
-func (j *signing) alone() { j.r, j.s, j.ok = j.signer.make(&j.noise, j.digest[:]) }
+func (j *signing) alone() {
+	var ok bool
+	if j.r, j.s, ok = j.signer.make(&j.noise, j.digest[:]); !ok && j.err == nil {
+		j.err = errNonces
+	}
+}
 
 // SignMany signs digests of 32 bytes, as Sign does, in less time than one after the
 // other takes.
@@ -88,8 +120,8 @@ func (s *Signer) SignMany(random io.Reader, digests [][]byte) ([][]byte, error) 
 		digests = digests[n:]
 		signMany(jobs[:n])
 		for _, j := range jobs[:n] {
-			if !j.ok {
-				return nil, errNonces
+			if j.err != nil {
+				return nil, j.err
 			}
 			from := len(room)
 			room = appendSignature(room, &j.r, &j.s)
@@ -126,7 +158,7 @@ type BatchSigner struct {
 
 // NewBatchSigner makes one of a Signer.
 func NewBatchSigner(s *Signer) *BatchSigner {
-	return &BatchSigner{s, &queue[signing]{run: signMany, most: lanes}}
+	return &BatchSigner{s, &queue[signing]{run: signTogether, most: lanes}}
 }
 
 // With is another key's, that goes side by side with this one's.
@@ -170,16 +202,18 @@ func (b *BatchSigner) sign(random io.Reader, digest []byte) ([]byte, error) {
 	if len(digest) != sm3.Size {
 		return nil, errDigest
 	}
-	z, err := drawn(random)
-	if err != nil {
-		return nil, fmt.Errorf("read random bytes: %w", err)
-	}
 	c := signings.Get().(*call[signing])
 	defer signings.Put(c)
-	c.job = signing{signer: b.Signer, noise: z, digest: [sm3.Size]byte(digest)}
+	c.job = signing{signer: b.Signer, draw: random == rand.Reader, digest: [sm3.Size]byte(digest)}
+	if !c.job.draw {
+		var err error
+		if c.job.noise, err = drawn(random); err != nil {
+			return nil, fmt.Errorf("read random bytes: %w", err)
+		}
+	}
 	b.queue.do(c)
-	if !c.job.ok {
-		return nil, errNonces
+	if c.job.err != nil {
+		return nil, c.job.err
 	}
 	return appendSignature(make([]byte, 0, maxSignature), &c.job.r, &c.job.s), nil
 }

@@ -159,7 +159,7 @@ func CheckMany(jobs *[Lanes]Job) (ok, sure uint8) {
 	for l := range jobs {
 		s[l] = jobs[l].S
 	}
-	r.addEach(&s, true)
+	addEach([]*scratch{r}, s[:], true)
 	var v, above Elem
 	for l := range jobs {
 		put(&v, l, &jobs[l].V)

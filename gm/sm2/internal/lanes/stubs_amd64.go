@@ -40,22 +40,19 @@ func doubleOne(p *[5][8]uint64, n int)
 func permute(dst *[3][5][8]uint64, src *[3][5][8]uint64, order *[8]uint64)
 
 // pickAffine takes to each lane of dst the index-th of a table's n entries, or its negative where
-// negative has the lane's bit.
-// A table's entries have a lane for each of the lanes.
+// negative has the lane's bit. A table's entries have a lane for each of the lanes.
 //
 //go:noescape
 func pickAffine(dst *[2][5][8]uint64, table *[2][5][8]uint64, n int, index *[8]uint64, negative uint8)
 
 // pickPoint takes to each lane of dst the index-th of a table's n entries, or its negative where
-// negative has the lane's bit.
-// A table's entries have a lane for each of the lanes.
+// negative has the lane's bit. A table's entries have a lane for each of the lanes.
 //
 //go:noescape
 func pickPoint(dst *[3][5][8]uint64, table *[3][5][8]uint64, n int, index *[8]uint64, negative uint8)
 
-// pickSame takes to each lane of dst the index-th of a table's n entries, or its negative where
-// negative has the lane's bit.
-// All lanes take from the same lane of the table.
+// pickWindow takes to each lane of dst the index-th of a window's 32 entries, or its negative
+// where negative has the lane's bit. All of the table is read.
 //
 //go:noescape
-func pickSame(dst *[2][5][8]uint64, table *[2][5][8]uint64, lane int, n int, index *[8]uint64, negative uint8)
+func pickWindow(dst *[2][5][8]uint64, table *[10][32]uint64, index *[8]uint64, negative uint8)

@@ -104,8 +104,8 @@ func BaseMultMany(out, k []Words) {
 	}
 	for g := range groups[:n] {
 		groups[g] = rooms.Get().(*scratch)
-		groups[g].addEach((*[Lanes]Words)(k[g*Lanes:]), false)
 	}
+	addEach(groups[:n], k, false)
 	first, last := groups[0], groups[n-1]
 	inverse, product := &last.far[x], &last.far[y]
 	*product = first.sum[z]
@@ -131,34 +131,62 @@ func BaseMultMany(out, k []Words) {
 	}
 }
 
-// addEach adds k[l] times G to the sum in lane l.
-func (s *scratch) addEach(k *[Lanes]Words, begun bool) {
-	t := generator()
-	var o [Lanes]Words
-	var flip uint8
-	for l := range k {
+// addEach adds k[l] times G to the sum in lane l, for one or two groups of lanes, which
+// share what they read of the table.
+func addEach(groups []*scratch, k []Words, begun bool) {
+	var o [2 * Lanes]Words
+	var flip [2]uint8
+	for i := range k {
 		var n uint8
-		o[l], n = odd(&k[l])
-		flip |= n & (1 << l)
+		o[i], n = odd(&k[i])
+		flip[i/Lanes] |= n & (1 << (i % Lanes))
 	}
-	entries := t.entries
-	for round, w := range t.comb {
-		n := t.comb.entries(round)
-		for window := range Lanes {
+	all := windows()
+	for i := range all {
+		for g, s := range groups {
 			var negative uint8
-			for l := range o {
-				i, n := digit(&o[l], w.first+window*w.width, w.width)
-				s.index[l] = i
+			for l := range Lanes {
+				at, n := digit(&o[g*Lanes+l], i*windowBits, windowBits)
+				s.index[l] = at
 				negative |= n << l
 			}
-			pickSame(&s.pick, &entries[0], window, n, &s.index, negative^flip)
+			pickWindow(&s.pick, &all[i], &s.index, negative^flip[g])
 			if !begun {
 				s.sum[x], s.sum[y], s.sum[z] = s.pick[x], s.pick[y], one
-				begun = true
 				continue
 			}
 			addAffine(&s.sum, &s.pick)
 		}
-		entries = entries[n:]
+		begun = true
 	}
+	o = [2 * Lanes]Words{}
 }
+
+// Windows of G for scalars that do not share one sum: the odd multiples in each.
+const (
+	windowBits  = 6
+	windowCount = (256 + windowBits - 1) / windowBits
+)
+
+// window has 32 numbers of each limb of x and of y, which pickWindow takes: 110 KB of all.
+type window = [10][1 << (windowBits - 1)]uint64
+
+var windows = sync.OnceValue(func() *[windowCount]window {
+	const rounds = (windowCount + Lanes - 1) / Lanes
+	c := make(comb, rounds)
+	for i := range c {
+		c[i].width, c[i].first = windowBits, i*Lanes*windowBits
+	}
+	t := newTable(&generatorX, &generatorY, c)
+	out := new([windowCount]window)
+	for i := range out {
+		for e, entry := range t.entries[i/Lanes*c.entries(0):][:c.entries(0)] {
+			for coordinate, elem := range entry {
+				for limb := range elem {
+					out[i][coordinate*len(elem)+limb][e] = elem[limb][i%Lanes]
+				}
+			}
+		}
+	}
+	return out
+})
