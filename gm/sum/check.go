@@ -105,7 +105,7 @@ func (c *check) next() (string, More) {
 			continue
 		}
 		name, want, ok := c.lines.Parse(line)
-		if ok && !(c.name == "-" && name == "-") {
+		if ok && (c.name != "-" || name != "-") {
 			c.formed++
 			c.queue = append(c.queue, listed{want: want})
 			return name, Next

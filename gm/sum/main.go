@@ -11,8 +11,8 @@ import (
 
 // Main is the program sm3sum with its arguments, which are those of GNU's md5sum. It gives
 // the exit code: 0, or 1 for anything that went wrong.
-func Main(ctx context.Context, program string, args []string, out, errs io.Writer) int {
-	t := &Tool{Program: program, Out: out, Err: errs, Stdin: os.Stdin}
+func Main(ctx context.Context, program string, args []string, stdin *os.File, out, errs io.Writer) int {
+	t := &Tool{Program: program, Out: out, Err: errs, Stdin: stdin}
 	c, err := parse(args)
 	if err == nil && c.print == "" {
 		err = c.flags.Valid()
