@@ -76,10 +76,15 @@ func (c *check) run(ctx context.Context) (ok bool, err error) {
 	}
 	c.source = &patient{ctx: ctx, f: in, idle: c.t.out.flush}
 	c.in = bufio.NewReaderSize(c.source, longest)
-	if err := Files(ctx, c.next, c.t.options(), c.judge); err != nil {
+	err = Files(ctx, c.next, c.t.options(), func(f *File) error {
+		c.tellMisformed()
+		err := c.judge(f, c.pop().want)
+		c.tellMisformed()
+		return err
+	})
+	if err != nil {
 		return false, err
 	}
-	c.tellMisformed()
 	if c.err != nil && !errors.Is(c.err, io.EOF) {
 		if errors.Is(c.err, syscall.EISDIR) {
 			c.t.say("%s: read error", c.shown)
@@ -164,10 +169,8 @@ func (c *check) pop() listed {
 	return first
 }
 
-// judge takes the file of the first line in the queue.
-func (c *check) judge(f *File) error {
-	c.tellMisformed()
-	want := c.pop().want
+// judge tells what became of a file.
+func (c *check) judge(f *File, want Hash) error {
 	state := Matches
 	switch {
 	case c.t.IgnoreMissing && errors.Is(f.Err, syscall.ENOENT):
