@@ -29,6 +29,9 @@ type Info struct {
 	// ("exec-in" for `anole qos exec-in`). main runs them before anything else
 	// of the agent is set up, signal handling included, and exits.
 	Entries map[string]func(args []string) error
+	// Programs are commands that the binary is under another name, such as by a link
+	// sm3sum. main runs them as it does Entries.
+	Programs map[string]func(args []string) error
 }
 
 // Module is one room's place in the agent. The agent calls its methods from

@@ -80,3 +80,42 @@ func TestOffersGoByInterfaceType(t *testing.T) {
 		t.Fatal("a second offer was accepted")
 	}
 }
+
+// The binary is a program by its name, a helper by its first arguments, or neither.
+func TestEntry(t *testing.T) {
+	r := &core.Registry{}
+	a, b := info("a", "", ""), info("b", "", "")
+	said := ""
+	say := func(who string) map[string]func([]string) error {
+		return map[string]func([]string) error{who: func(args []string) error {
+			said = who + " " + strings.Join(args, ",")
+			return nil
+		}}
+	}
+	a.Programs, b.Entries = say("asum"), say("help-in")
+	for _, i := range []core.Info{a, b} {
+		if err := r.Add(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line, want := range map[string]string{
+		"asum": "asum ", "/usr/bin/asum -c x": "asum -c,x", "asum b help-in": "asum b,help-in", "anole b help-in x y": "help-in x,y",
+		"anole asum": "", "anole b": "", "anole b other": "", "asum.old x": "", "anole": "",
+	} {
+		said = ""
+		if f := r.Entry(strings.Fields(line)); f != nil {
+			_ = f()
+		}
+		if said != want {
+			t.Errorf("%s: ran %q, want %q", line, said, want)
+		}
+	}
+	if r.Entry(nil) != nil {
+		t.Error("there is something for no command line")
+	}
+	c := info("c", "", "")
+	c.Programs = say("asum")
+	if r.Add(c) == nil {
+		t.Error("two have one program")
+	}
+}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"sync"
@@ -36,6 +37,13 @@ func (r *Registry) Add(i Info) error {
 	if _, ok := r.infos[i.Name]; ok {
 		return fmt.Errorf("register module %q: the name is taken", i.Name)
 	}
+	for _, other := range r.infos {
+		for name := range i.Programs {
+			if other.Programs[name] != nil {
+				return fmt.Errorf("register module %q: %q has a program %q already", i.Name, other.Name, name)
+			}
+		}
+	}
 	if r.infos == nil {
 		r.infos = map[string]Info{}
 	}
@@ -43,15 +51,24 @@ func (r *Registry) Add(i Info) error {
 	return nil
 }
 
-// Entry finds the helper process that a command line ("qos", "exec-in", …)
-// asks for; nil if it is an ordinary one.
-func (r *Registry) Entry(args []string) func() error {
+// Entry finds the program that a command line, os.Args, asks for by its name ("sm3sum"),
+// or the helper process ("anole", "qos", "exec-in", …); nil if it is an ordinary one.
+func (r *Registry) Entry(line []string) func() error {
+	if len(line) == 0 {
+		return nil
+	}
+	name, args := path.Base(line[0]), line[1:]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, i := range r.infos {
+		if f := i.Programs[name]; f != nil {
+			return func() error { return f(args) }
+		}
+	}
 	if len(args) < 2 {
 		return nil
 	}
-	r.mu.Lock()
 	f := r.infos[args[0]].Entries[args[1]]
-	r.mu.Unlock()
 	if f == nil {
 		return nil
 	}

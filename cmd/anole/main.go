@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	if helper := core.Default.Entry(os.Args[1:]); helper != nil {
+	if helper := core.Default.Entry(os.Args); helper != nil {
 		os.Exit(cli.Exit(helper(), os.Stderr))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

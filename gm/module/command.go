@@ -10,6 +10,6 @@ func (m *Module) Command() *cobra.Command {
 		Long:  `China's commercial cryptography: hashes, keys, certificates, signed and enveloped messages.`,
 	}
 	c.AddCommand(statusCommand())
-	c.AddCommand(rngCommand(), selftestCommand(), cmsCommand(), modsignCommand(), uefiCommand(), keyCommand(), csrCommand(), certCommand(), caCommand(), encCommand(), decCommand(), imaCommand(), luksCommand())
+	c.AddCommand(rngCommand(), selftestCommand(), cmsCommand(), modsignCommand(), uefiCommand(), keyCommand(), csrCommand(), certCommand(), caCommand(), encCommand(), decCommand(), imaCommand(), luksCommand(), sumCommand())
 	return c
 }

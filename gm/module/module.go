@@ -11,9 +11,10 @@ import (
 
 func init() {
 	core.Register(core.Info{
-		Name: "gm",
-		Doc:  "ShangMi, China's commercial cryptography, at the speed of the processor",
-		New:  func() core.Module { return New() },
+		Name:     "gm",
+		Doc:      "ShangMi, China's commercial cryptography, at the speed of the processor",
+		New:      func() core.Module { return New() },
+		Programs: map[string]func([]string) error{"sm3sum": sm3sum},
 	})
 }
 

@@ -1,0 +1,87 @@
+package sm3
+
+// together is the lanes of a wide kernel.
+type together struct {
+	wide   wide
+	state  [8][Width]uint32
+	at     [Width]*byte
+	length [Width]uint64 // bytes
+}
+
+// pair is how many messages take no longer one by one than side by side.
+const pair = 2
+
+func newSides() sides {
+	switch chosen.blocks {
+	case byAVX512:
+		return &together{wide: whole}
+	case byAVX2:
+		return &together{wide: inHalves}
+	}
+	return &separate{}
+}
+
+func (t *together) begin(lane int) {
+	for w := range start {
+		t.state[w][lane] = start[w]
+	}
+	t.length[lane] = 0
+}
+
+func (t *together) blocks(pieces *[Width][]byte, n int) {
+	busy, busiest, some := 0, 0, 0
+	for i, p := range pieces {
+		if len(p) > 0 {
+			t.length[i] += uint64(n)
+			busy, busiest, some = busy+1, i+1, i
+		}
+	}
+	if busy <= pair {
+		t.apart(pieces, n)
+		return
+	}
+	before := t.state
+	for from := 0; from < n; from += once * BlockSize {
+		for i, p := range pieces {
+			if len(p) == 0 {
+				p = pieces[some] // a lane without a piece goes with another's, for nothing
+			}
+			t.at[i] = &p[from]
+		}
+		t.wide(&t.state, &t.at, min(n-from, once*BlockSize)/BlockSize, busiest)
+	}
+	for i, p := range pieces {
+		if len(p) == 0 {
+			for w := range t.state {
+				t.state[w][i] = before[w][i]
+			}
+		}
+	}
+	clear(t.at[:]) // so that it holds nobody's memory
+}
+
+// apart takes each piece on its own.
+func (t *together) apart(pieces *[Width][]byte, n int) {
+	for i, p := range pieces {
+		if len(p) > 0 {
+			d := digest{state: t.column(i)}
+			d.blocks(p[:n])
+			for w := range d.state {
+				t.state[w][i] = d.state[w]
+			}
+		}
+	}
+}
+
+func (t *together) column(lane int) (state [8]uint32) {
+	for w := range state {
+		state[w] = t.state[w][lane]
+	}
+	return state
+}
+
+func (t *together) sum(lane int, rest []byte) [Size]byte {
+	d := digest{state: t.column(lane), length: t.length[lane]}
+	_, _ = d.Write(rest)
+	return d.finish()
+}
