@@ -70,6 +70,14 @@ func (c Config) problem() (key, text string) {
 	return "", ""
 }
 
+// Validate says what is wrong.
+func (c Config) Validate() error {
+	if key, text := c.problem(); text != "" {
+		return fmt.Errorf("%s: %s", key, text)
+	}
+	return nil
+}
+
 // Parse reads a Config from YAML, onto DefaultConfig. The error names the line.
 func Parse(src []byte, file string) (Config, error) {
 	c := DefaultConfig()
@@ -92,8 +100,8 @@ type Policy struct{ c Config }
 
 // New checks a Config.
 func New(c Config) (*Policy, error) {
-	if key, text := c.problem(); text != "" {
-		return nil, fmt.Errorf("policy: %s: %s", key, text)
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
 	}
 	c.DistIDs = slices.Clone(c.DistIDs)
 	return &Policy{c}, nil
