@@ -32,7 +32,7 @@ Without SM2 and SM3 in the kernel it does not check the labels itself: see enfor
 
 func imaSignCommand() *cobra.Command {
 	var w imaWalk
-	var key, cert, algo string
+	var key, pass, cert, algo string
 	var evm bool
 	c := &cobra.Command{
 		Use:   "sign FILE…",
@@ -47,7 +47,7 @@ anole gm ima clear takes the labels away.`,
 			if err != nil {
 				return err
 			}
-			s, err := imaSigner(key, cert, a)
+			s, err := imaSigner(cmd, key, pass, cert, a)
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,8 @@ anole gm ima clear takes the labels away.`,
 		},
 	}
 	w.flags(c)
-	c.Flags().StringVar(&key, "key", "", "private key, PEM or DER")
+	c.Flags().StringVar(&key, "key", "", "private key, PEM or DER; a certificate in the same file is taken as --cert")
+	c.Flags().StringVar(&pass, "pass", "", "source of its password: "+sources)
 	c.Flags().StringVar(&cert, "cert", "", "its certificate, by whose subject key identifier labels tell of the key")
 	c.Flags().StringVar(&algo, "hash", "sm3", "sm3, which SM2 takes; or sha256 and others for RSA and ECDSA")
 	c.Flags().BoolVar(&evm, "evm", false, "sign owner, mode and security attributes too: security.evm, portable")
@@ -84,7 +85,7 @@ label says, or has none.`,
 		Example: "  anole gm ima verify --key ima.crt -r /usr/bin",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ring, err := imaKeyring(keys)
+			ring, err := imaKeyring(cmd, keys)
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package module
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -42,7 +41,7 @@ Without --to it is under a password. - is standard input or output.`,
 			if iterations < 1000 || iterations > keys.MaxIterations {
 				return core.Exit(core.ExitUsage, fmt.Errorf("--iterations %d: 1000 to %d", iterations, keys.MaxIterations))
 			}
-			if err := free(out, force || out == "-"); err != nil {
+			if err := free(out, force); err != nil {
 				return err
 			}
 			o := seal.Options{Iterations: iterations}
@@ -54,6 +53,9 @@ Without --to it is under a password. - is standard input or output.`,
 				if o.Password, err = writing(cmd, pass, out); err != nil {
 					return err
 				}
+			}
+			if err := secret(); err != nil {
+				return err
 			}
 			return encrypt(cmd, out, args[0], o)
 		},
@@ -87,18 +89,6 @@ func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
 	return seal.EncryptStream(cmd.Context(), to, src, o)
 }
 
-// source opens a file or standard input.
-func source(cmd *cobra.Command, path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return io.NopCloser(cmd.InOrStdin()), nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
-	}
-	return f, nil
-}
-
 // progress shows how far a file's reading is, where there is a terminal.
 func progress(env *core.Env, label, path string) (set func(int64), done func()) {
 	s, err := os.Stat(path)
@@ -112,22 +102,19 @@ func progress(env *core.Env, label, path string) (set func(int64), done func()) 
 // recipients reads public keys and certificates.
 func recipients(cmd *cobra.Command, paths []string) (all []*sm2.PublicKey, err error) {
 	for _, path := range paths {
-		b, err := take(cmd, path, keys.MaxSize)
+		some, err := publics(cmd, []string{path})
 		if err != nil {
 			return nil, err
 		}
-		var pub any
-		if c, e := x509.ReadCertificate(b); e == nil {
+		// What follows in the file is of a certificate's chain.
+		if c := some[0].certificate; c != nil {
 			if err := encrypts(c); err != nil {
 				return nil, core.Exit(core.ExitNo, fmt.Errorf("%s: %w", path, err))
 			}
-			pub = c.PublicKey
-		} else if pub, err = keys.ParsePublicFile(b); err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
-		k, ok := pub.(*sm2.PublicKey)
+		k, ok := some[0].key.(*sm2.PublicKey)
 		if !ok || !sm2.IsPublicKey(k) {
-			return nil, core.Exit(core.ExitUsage, fmt.Errorf("%s: a key of %s; it must be of SM2", path, keys.Algorithm(pub)))
+			return nil, core.Exit(core.ExitUsage, fmt.Errorf("%s: a key of %s; it must be of SM2", path, keys.Algorithm(some[0].key)))
 		}
 		all = append(all, k)
 	}
@@ -163,11 +150,14 @@ output, before all of the file was found to be genuine.`,
 					return core.Exit(core.ExitUsage, fmt.Errorf("say with --out where to: the name %s does not end with %s", args[0], suffix))
 				}
 			}
-			if err := free(out, force || out == "-"); err != nil {
+			if err := free(out, force); err != nil {
 				return err
 			}
 			o := seal.Opener{}
-			var err error
+			err := secret()
+			if err != nil {
+				return err
+			}
 			if key != "" {
 				if o.Key, err = sm2Key(cmd, key, pass); err != nil {
 					return err
