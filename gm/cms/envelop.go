@@ -126,7 +126,7 @@ func (o *EnvelopOptions) recipient(c *Certificate, key []byte, version int64) ([
 	if c == nil {
 		return nil, errors.New("a certificate is needed")
 	}
-	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageKeyEncipherment|x509.KeyUsageDataEncipherment|x509.KeyUsageKeyAgreement) == 0 {
+	if c.KeyUsage != 0 && c.KeyUsage&x509.ForEncryption == 0 {
 		return nil, ErrUsage
 	}
 	if err := policy.CheckKey(policy.Encrypt, c.PublicKey, ""); err != nil {

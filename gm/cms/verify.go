@@ -192,7 +192,7 @@ func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, 
 
 // signs says whether a certificate's key may sign messages.
 func signs(c *Certificate) bool {
-	return c.KeyUsage == 0 || c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) != 0
+	return c.KeyUsage == 0 || c.KeyUsage&x509.ForSigning != 0
 }
 
 // trusted looks for a way from a certificate to the roots.

@@ -66,7 +66,7 @@ func loadConfig(path string, required bool) (Config, error) {
 		}
 		var one *yamlx.Doc
 		one, err = parseConfig(name)
-		if errors.Is(err, fs.ErrNotExist) && !(i == 0 && required) {
+		if errors.Is(err, fs.ErrNotExist) && (i > 0 || !required) {
 			err = nil
 			continue
 		}

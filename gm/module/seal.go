@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -71,12 +72,26 @@ Without --to it is under a password. - is standard input or output.`,
 }
 
 func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
-	env := core.EnvFrom(cmd.Context())
+	ctx := cmd.Context()
+	return transfer(cmd, to, from, "encrypting", passage{
+		file: func(done func(int64)) error { return seal.EncryptFile(ctx, to, from, o, done) },
+		out:  func(r io.Reader) error { return seal.Encrypt(core.EnvFrom(ctx).Out, r, o) },
+		in:   func(r io.Reader) error { return seal.EncryptStream(ctx, to, r, o) },
+	})
+}
+
+// passage is what is done from a file to a file, to standard output, and from a stream to a
+// file.
+type passage struct {
+	file    func(done func(int64)) error
+	out, in func(io.Reader) error
+}
+
+func transfer(cmd *cobra.Command, to, from, label string, p passage) error {
 	if from != "-" && to != "-" {
-		bar, done := progress(env, "encrypting", from)
-		err := seal.EncryptFile(cmd.Context(), to, from, o, bar)
-		done()
-		return err
+		bar, done := progress(core.EnvFrom(cmd.Context()), label, from)
+		defer done()
+		return p.file(bar)
 	}
 	src, err := source(cmd, from)
 	if err != nil {
@@ -84,9 +99,9 @@ func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
 	}
 	defer src.Close()
 	if to == "-" {
-		return seal.Encrypt(env.Out, src, o)
+		return p.out(src)
 	}
-	return seal.EncryptStream(cmd.Context(), to, src, o)
+	return p.in(src)
 }
 
 // progress shows how far a file's reading is, where there is a terminal.
@@ -123,9 +138,8 @@ func recipients(cmd *cobra.Command, paths []string) (all []*sm2.PublicKey, err e
 
 // encrypts says whether one may encrypt for a certificate now.
 func encrypts(c *x509.Certificate) error {
-	const usages = x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageKeyAgreement
 	switch {
-	case c.KeyUsage != 0 && c.KeyUsage&usages == 0:
+	case c.KeyUsage != 0 && c.KeyUsage&x509.ForEncryption == 0:
 		return &x509.Problem{Which: x509.Encryption, Err: x509.ErrUsage}
 	case time.Now().After(c.NotAfter):
 		return &x509.Problem{Which: x509.Encryption, Err: x509.ErrExpired}
@@ -176,22 +190,12 @@ output, before all of the file was found to be genuine.`,
 }
 
 func decrypt(cmd *cobra.Command, to, from string, o seal.Opener) error {
-	env := core.EnvFrom(cmd.Context())
-	if from != "-" && to != "-" {
-		bar, done := progress(env, "decrypting", from)
-		err := seal.DecryptFile(cmd.Context(), to, from, o, bar)
-		done()
-		return err
-	}
-	src, err := source(cmd, from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if to == "-" {
-		return seal.DecryptChecked(env.Out, src, o)
-	}
-	return seal.DecryptStream(cmd.Context(), to, src, o)
+	ctx := cmd.Context()
+	return transfer(cmd, to, from, "decrypting", passage{
+		file: func(done func(int64)) error { return seal.DecryptFile(ctx, to, from, o, done) },
+		out:  func(r io.Reader) error { return seal.DecryptChecked(core.EnvFrom(ctx).Out, r, o) },
+		in:   func(r io.Reader) error { return seal.DecryptStream(ctx, to, r, o) },
+	})
 }
 
 // opened gives what does not open its exit code.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -92,7 +93,7 @@ else is in the certificate's file is carried along as its chain.`,
 			if err != nil {
 				return err
 			}
-			o.Chain = append(above, more...)
+			o.Chain = slices.Concat(above, more)
 			return rewrite(cmd, args, out, func(file []byte) ([]byte, error) { return authenticode.Sign(file, o) })
 		},
 	}

@@ -138,7 +138,7 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 
 // fill writes all there is, and commits.
 func (f *File) fill(data []byte) error {
-	if _, err := f.File.Write(data); err != nil {
+	if _, err := f.Write(data); err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", f.path, err), f.Abort())
 	}
 	return f.Commit()
