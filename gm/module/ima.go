@@ -12,6 +12,7 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/kern/ima"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/internal/term"
 )
 
@@ -69,7 +70,7 @@ func imaAlgo(name string) (ima.Algo, error) {
 	if err != nil {
 		return 0, core.Exit(core.ExitUsage, err)
 	}
-	return a, nil
+	return a, policy.Check(policy.Hash, a.Alg(), policy.Params{})
 }
 
 func imaVerifyCommand() *cobra.Command {

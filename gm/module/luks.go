@@ -56,7 +56,25 @@ func (s *luksSlot) options() (luks2.SlotOptions, error) {
 		}
 		o.KDF.Memory = int(b >> 10)
 	}
-	return o, nil
+	if err := luksHashAllowed(o.Hash); err != nil {
+		return o, err
+	}
+	if o.KDF.Type != "pbkdf2" {
+		if err := luksHashAllowed("argon2"); err != nil {
+			return o, err
+		}
+	}
+	return o, luksAllowed(policy.Encrypt, o.Cipher)
+}
+
+// luksHashAllowed asks the policy about a hash; one that is not known here is refused
+// later.
+func luksHashAllowed(name string) error {
+	alg := map[string]policy.Alg{"sm3": policy.SM3, "sha256": policy.SHA256, "sha512": policy.SHA512, "argon2": policy.BLAKE2b}[name]
+	if alg == "" {
+		return nil
+	}
+	return policy.Check(policy.Hash, alg, policy.Params{})
 }
 
 func luksBytes(text string) (int64, error) {
@@ -90,7 +108,7 @@ kernel without SM4 as well; to open the volume it needs one with SM4.`,
 					return err
 				}
 			}
-			if err := luksAllowed(policy.Encrypt, o.Cipher); err != nil {
+			if err := errors.Join(luksAllowed(policy.Encrypt, o.Cipher), luksHashAllowed(o.Hash)); err != nil {
 				return err
 			}
 			phrase, err := luksPassphrase(cmd, pass, "new passphrase", true)

@@ -44,6 +44,8 @@ func TestPolicyVerbs(t *testing.T) {
 		"modsign sign --cert bob.pem --key bob.key --out x a.ko", "modsign verify --cert bob.pem signed.ko", "uefi sign --cert bob.pem --key bob.key --out x image",
 		"ima sign --sigfile --key bob.key --hash sha256 text", "ima verify --sigfile --key bob.pem text", "ima enforce --key bob.pem --mode log .",
 		"luks format x --size 1MiB --cipher aes-xts-plain64 --iterations 1000 --key-file text", "luks export aes.img x --key-file text",
+		"luks format x --size 1MiB --pbkdf argon2id --key-file text", "luks format x --size 1MiB --slot-hash sha256 --key-file text", "luks format x --size 1MiB --hash sha256 --key-file text", "luks format x --size 1MiB --slot-cipher aes-xts-plain64 --key-file text",
+		"key gen --out x --cipher aes256 --new-pass env:WORD", "key gen --out x --prf sha256 --new-pass env:WORD", "ima label --sigfile --hash sha256 text", "ima hash --hash sha3-256 text",
 	} {
 		s.fails(core.ExitDenied, "policy (mode gm-only) denies to", line)
 		s.fails(core.ExitDenied, "another mode than gm-only", line)

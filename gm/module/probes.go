@@ -69,7 +69,7 @@ func kernelHas(root, alg, option string) (string, error) {
 	}
 	return "", &feature.UnsupportedError{
 		Feature: "kernel " + alg, Reason: feature.NoKernel, Need: "a kernel with " + option,
-		Fix: "where it is a module: modprobe " + alg + "; all of this room works in user space without",
+		Fix: "where it is a module: modprobe crypto-" + alg + "; all of this room works in user space without",
 	}
 }
 

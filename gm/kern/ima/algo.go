@@ -64,8 +64,8 @@ func (a Algo) String() string {
 	return fmt.Sprintf("hash %d", uint8(a))
 }
 
-// policyName is the hash's name in package policy.
-func (a Algo) policyName() policy.Alg {
+// Alg is the hash's name in package policy.
+func (a Algo) Alg() policy.Alg {
 	if name, ok := strings.CutPrefix(a.String(), "sha"); ok && !strings.HasPrefix(name, "3-") {
 		return policy.Alg("sha-" + name)
 	}

@@ -68,7 +68,7 @@ func NewSigner(key crypto.Signer, a Algo) (*Signer, error) {
 	if err := policy.CheckKey(policy.Sign, key, ""); err != nil {
 		return nil, err
 	}
-	if err := policy.Check(policy.Hash, a.policyName(), policy.Params{}); err != nil {
+	if err := policy.Check(policy.Hash, a.Alg(), policy.Params{}); err != nil {
 		return nil, err
 	}
 	if k, ok := key.(*sm2.PrivateKey); ok {
