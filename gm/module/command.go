@@ -12,7 +12,10 @@ messages. What may be used is the word of the section gm in the configuration fi
 with mode gm-only nothing but ShangMi is made, taken in or believed.`,
 		PersistentPreRunE: enforcePolicy,
 	}
-	c.AddCommand(statusCommand())
-	c.AddCommand(rngCommand(), selftestCommand(), cmsCommand(), modsignCommand(), uefiCommand(), keyCommand(), csrCommand(), certCommand(), caCommand(), encCommand(), decCommand(), imaCommand(), luksCommand())
+	c.AddCommand(statusCommand(), selftestCommand())
+	c.AddCommand(keyCommand(), csrCommand(), certCommand(), caCommand())
+	c.AddCommand(cmsCommand(), encCommand(), decCommand())
+	c.AddCommand(modsignCommand(), uefiCommand(), imaCommand(), luksCommand())
+	c.AddCommand(rngCommand())
 	return c
 }

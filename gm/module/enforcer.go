@@ -105,12 +105,12 @@ func (e *enforcer) state() (s enforcerState) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s = e.s
-	s.Stats, s.Last = sum(e.before, e.current), slices.Clone(e.s.Last)
+	s.Stats, s.Last = plus(e.before, e.current), slices.Clone(e.s.Last)
 	return s
 }
 
-// sum adds counts up; what is cached is of the process that runs.
-func sum(a, b enforce.Stats) enforce.Stats {
+// plus adds counts up; what is cached is of the process that runs.
+func plus(a, b enforce.Stats) enforce.Stats {
 	b.Events += a.Events
 	b.Own += a.Own
 	b.CacheHits += a.CacheHits
@@ -144,7 +144,7 @@ func (e *enforcer) keep(ctx context.Context, first func()) {
 		}
 		e.s.Problem = text
 		e.s.Restarts++
-		e.before, e.current = sum(e.before, e.current), enforce.Stats{}
+		e.before, e.current = plus(e.before, e.current), enforce.Stats{}
 		e.mu.Unlock()
 		first()
 		if time.Since(began) > enforcerLonger {
