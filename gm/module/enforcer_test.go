@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/gm/kern/ima"
 	"github.com/anole-os/anole/gm/kern/ima/enforce"
 	"github.com/anole-os/anole/internal/testkit"
@@ -44,8 +45,8 @@ func TestEnforcer(t *testing.T) {
 	testkit.NeedRoot(t)
 	testkit.Need(t, enforce.Probe())
 	dir, keys := t.TempDir(), t.TempDir()
-	if err := unix.Setxattr(dir, ima.AttrUser, []byte("x"), 0); errors.Is(err, unix.ENOTSUP) {
-		dir = t.TempDir()
+	if err := unix.Setxattr(keys, ima.AttrUser, []byte("x"), 0); errors.Is(err, unix.ENOTSUP) {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "user.ima", Reason: feature.NoKernel, Need: "a file system with user attributes for " + os.TempDir(), Err: err})
 	}
 	key, pub := imaKeyFiles(t, keys, "a")
 	good := program(t, dir, "good", "ima", "sign", "--user-attr", "--key", key)
