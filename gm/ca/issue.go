@@ -153,9 +153,6 @@ func (c *CA) template(p *Profile, r *Request) (*x509.Certificate, error) {
 	return t, nil
 }
 
-// forEncryption is what GM/T 0015 has the second key of a pair for.
-const forEncryption = x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageKeyAgreement
-
 // sign makes what is asked for, and its entries.
 func (c *CA) sign(x *index, p *Profile, r *Request, t *x509.Certificate, pub crypto.PublicKey, key *sm2.PrivateKey, out *Issued) ([]*Entry, error) {
 	usage, err := x509.ParseUsages(p.Usages)
@@ -182,7 +179,7 @@ func (c *CA) sign(x *index, p *Profile, r *Request, t *x509.Certificate, pub cry
 	if err != nil {
 		return nil, err
 	}
-	if out.Encryption, err = c.create(x, t, forEncryption, secret.Public(), key); err != nil {
+	if out.Encryption, err = c.create(x, t, x509.ForEncryption, secret.Public(), key); err != nil {
 		return nil, err
 	}
 	if r.CSR == nil {

@@ -9,11 +9,12 @@ import (
 	"fmt"
 
 	gmsm2 "github.com/emmansun/gmsm/sm2"
-	"github.com/emmansun/gmsm/smx509"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm4"
+	"github.com/anole-os/anole/gm/x509"
 )
 
 // EnvelopOptions say for whom to encrypt.
@@ -88,6 +89,9 @@ func (o *EnvelopOptions) seal(content []byte) (*envelope, error) {
 	if len(o.Recipients) > maxRecipients {
 		return nil, fmt.Errorf("envelop message: %d recipients are more than %d", len(o.Recipients), maxRecipients)
 	}
+	if err := policy.Check(policy.Encrypt, policy.SM4, policy.Params{Mode: "cbc"}); err != nil {
+		return nil, err
+	}
 	e := &envelope{iv: make([]byte, sm4.BlockSize)}
 	if o.GMT {
 		e.version = 1
@@ -122,8 +126,11 @@ func (o *EnvelopOptions) recipient(c *Certificate, key []byte, version int64) ([
 	if c == nil {
 		return nil, errors.New("a certificate is needed")
 	}
-	if c.KeyUsage != 0 && c.KeyUsage&(smx509.KeyUsageKeyEncipherment|smx509.KeyUsageDataEncipherment|smx509.KeyUsageKeyAgreement) == 0 {
+	if c.KeyUsage != 0 && c.KeyUsage&x509.ForEncryption == 0 {
 		return nil, ErrUsage
+	}
+	if err := policy.CheckKey(policy.Encrypt, c.PublicKey, ""); err != nil {
+		return nil, err
 	}
 	var sealed []byte
 	var err error

@@ -9,11 +9,11 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/emmansun/gmsm/smx509"
+	"github.com/anole-os/anole/gm/x509"
 )
 
 // Certificate is a certificate, whose key may be of SM2.
-type Certificate = smx509.Certificate
+type Certificate = x509.Certificate
 
 // Kind is what a message is.
 type Kind uint8

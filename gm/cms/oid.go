@@ -8,7 +8,9 @@ import (
 	_ "crypto/sha512" // SHA384 and SHA512
 	"encoding/asn1"
 	"hash"
+	"strings"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 )
@@ -91,6 +93,17 @@ func (h Hash) New() hash.Hash {
 		return sm3.New()
 	}
 	return hashes[h].std.New()
+}
+
+// policyName is the function's name in package policy.
+func (h Hash) policyName() policy.Alg { return policy.Alg(strings.ToLower(h.String())) }
+
+// permitted asks policy.Default about signing or verifying.
+func permitted(op policy.Op, pub crypto.PublicKey, h Hash, id string) error {
+	if err := policy.CheckKey(op, pub, id); err != nil {
+		return err
+	}
+	return policy.Check(policy.Hash, h.policyName(), policy.Params{})
 }
 
 // OID is the function's identifier. It panics for a Hash that is none of the constants.

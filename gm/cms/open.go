@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm4"
 )
 
@@ -49,6 +50,12 @@ func (m *Message) Open(o OpenOptions) (*Opened, error) {
 	}
 	if !m.cipher.Equal(oidSM4CBC) && !m.cipher.Equal(oidSM4) {
 		return nil, ErrUnsupported
+	}
+	if err := policy.CheckKey(policy.Decrypt, o.Key.Public(), ""); err != nil {
+		return nil, err
+	}
+	if err := policy.Check(policy.Decrypt, policy.SM4, policy.Params{Mode: "cbc"}); err != nil {
+		return nil, err
 	}
 	content, err := m.decrypt(o)
 	if err != nil {

@@ -4,9 +4,10 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/emmansun/gmsm/smx509"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/anole-os/anole/gm/x509"
 )
 
 // Tags within messages: RFC 5652.
@@ -113,7 +114,7 @@ func (m *Message) readCertificates(in *cryptobyte.String) error {
 		if tag != asn1.SEQUENCE {
 			continue // attribute certificates and the like
 		}
-		if c, err := smx509.ParseCertificate(one); err == nil {
+		if c, err := x509.ParseCertificate(one); err == nil {
 			m.Certificates = append(m.Certificates, c)
 		}
 	}

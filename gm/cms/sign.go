@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	basn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // Signer is who signs.
@@ -38,7 +40,8 @@ type SignOptions struct {
 	Element bool
 }
 
-// Sign makes a signed message. A content that is detached is read as a stream.
+// Sign makes a signed message, if policy.Default lets all of its signers. A content that is
+// detached is read as a stream.
 func Sign(content io.Reader, o SignOptions) ([]byte, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -109,8 +112,13 @@ func (o *SignOptions) check() error {
 		return errAttrs
 	}
 	for i := range o.Signers {
-		if err := o.Signers[i].check(o.GMT); err != nil {
-			return fmt.Errorf("sign message as %s: %w", nameOf(o.Signers[i].Certificate), err)
+		s := &o.Signers[i]
+		err := s.check(o.GMT)
+		if err == nil {
+			err = permitted(policy.Sign, s.Certificate.PublicKey, s.hash(), o.ID)
+		}
+		if err != nil {
+			return fmt.Errorf("sign message as %s: %w", nameOf(s.Certificate), err)
 		}
 	}
 	return nil

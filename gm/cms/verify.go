@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"time"
 
-	"github.com/emmansun/gmsm/smx509"
+	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/x509"
 )
 
 // VerifyOptions say what a signature must be like. The zero value trusts nobody.
@@ -156,6 +158,9 @@ func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, 
 	if c.sum == nil || kindOf(pub) != s.kind {
 		return ErrSignature
 	}
+	if err := permitted(policy.Verify, pub, s.Hash, o.ID); err != nil {
+		return err
+	}
 	sum := c.sum.Sum(nil)
 	if s.Attributes {
 		if !s.contentType.Equal(m.ContentType) || !bytes.Equal(s.digest, sum) {
@@ -187,7 +192,7 @@ func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, 
 
 // signs says whether a certificate's key may sign messages.
 func signs(c *Certificate) bool {
-	return c.KeyUsage == 0 || c.KeyUsage&(smx509.KeyUsageDigitalSignature|smx509.KeyUsageContentCommitment) != 0
+	return c.KeyUsage == 0 || c.KeyUsage&x509.ForSigning != 0
 }
 
 // trusted looks for a way from a certificate to the roots.
@@ -195,41 +200,13 @@ func (m *Message) trusted(c *Certificate, o VerifyOptions) error {
 	if o.Unchained || o.AnyTime && contains(o.Roots, c) {
 		return nil
 	}
-	roots, between := smx509.NewCertPool(), smx509.NewCertPool()
-	for _, r := range o.Roots {
-		roots.AddCert(r)
-	}
-	for _, list := range [][]*Certificate{o.Certificates, m.Certificates} {
-		for _, v := range list {
-			between.AddCert(v)
-		}
-	}
 	when := o.Time
 	if o.AnyTime {
 		when = c.NotBefore.Add(time.Second)
 	}
-	_, err := c.Verify(smx509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: when, KeyUsages: []smx509.ExtKeyUsage{smx509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return reason(err)
+	_, err := x509.Verify(c, x509.Options{Roots: o.Roots, Intermediates: slices.Concat(o.Certificates, m.Certificates), Time: when})
+	if p, ok := errors.AsType[*x509.Problem](err); ok {
+		return fmt.Errorf("%w: %w", ErrUntrusted, p)
 	}
-	return nil
-}
-
-// reason has a constant text for what went wrong in a chain.
-func reason(err error) error {
-	var invalid smx509.CertificateInvalidError
-	var critical smx509.UnhandledCriticalExtension
-	var unknown smx509.UnknownAuthorityError
-	why := "the chain is not sound"
-	switch {
-	case errors.As(err, &invalid) && invalid.Reason == smx509.Expired:
-		why = "a certificate of its chain is not valid at that time"
-	case errors.As(err, &critical):
-		why = "a certificate of its chain has a critical extension that is not known"
-	case errors.As(err, &unknown):
-		why = "none of the roots issued it"
-	}
-	return fmt.Errorf("%w: %s", ErrUntrusted, why)
+	return err
 }

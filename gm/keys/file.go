@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/anole-os/anole/gm/internal/whole"
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // Password gives the password of what is under one; it is asked only where there is
@@ -23,8 +24,20 @@ const (
 )
 
 // Parse reads a private key in any form that is read here: PEM or DER; PKCS#8, plain or
-// under a password, SEC1, PKCS#1 of RSA, or PKCS#12.
+// under a password, SEC1, PKCS#1 of RSA, or PKCS#12. Whether it may be taken in,
+// policy.Default is asked.
 func Parse(b []byte, password Password) (Private, error) {
+	key, err := parse(b, password)
+	if err != nil {
+		return nil, err
+	}
+	if err := policy.CheckKey(policy.Import, key, ""); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+func parse(b []byte, password Password) (Private, error) {
 	if len(b) > MaxSize {
 		return nil, ErrMalformed
 	}

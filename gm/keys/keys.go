@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/emmansun/gmsm/smx509"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
@@ -31,9 +33,49 @@ var (
 // MaxSize is how many bytes a file of keys and certificates may have.
 const MaxSize = 1 << 20
 
-// Generate makes a key of SM2.
+// Generate makes a key of SM2, if policy.Default lets it.
 func Generate(random io.Reader) (*sm2.PrivateKey, error) {
+	if err := policy.Check(policy.Generate, policy.SM2, policy.Params{}); err != nil {
+		return nil, err
+	}
 	k, err := sm2.GenerateKey(random)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return k, nil
+}
+
+// MaxRSA and MinRSA bound the modulus of a key that New makes, in bits.
+const (
+	MinRSA = 2048
+	MaxRSA = 16384
+)
+
+// New makes a key: of policy.SM2, RSA with a modulus of so many bits, P256, P384, P521 or
+// Ed25519, if policy.Default lets it. Bits count for RSA alone. An algorithm that has no
+// keys here is ErrUnsupported.
+func New(random io.Reader, alg policy.Alg, bits int) (Private, error) {
+	if alg == policy.SM2 {
+		return Generate(random)
+	}
+	if err := policy.Check(policy.Generate, alg, policy.Params{KeyBits: bits}); err != nil {
+		return nil, err
+	}
+	var k Private
+	var err error
+	curves := map[policy.Alg]elliptic.Curve{policy.P256: elliptic.P256(), policy.P384: elliptic.P384(), policy.P521: elliptic.P521()}
+	switch curve := curves[alg]; {
+	case curve != nil:
+		k, err = ecdsa.GenerateKey(curve, random)
+	case alg == policy.Ed25519:
+		_, k, err = ed25519.GenerateKey(random)
+	case alg == policy.RSA && (bits < MinRSA || bits > MaxRSA):
+		return nil, fmt.Errorf("make key: RSA with %d bits: take %d to %d", bits, MinRSA, MaxRSA)
+	case alg == policy.RSA:
+		k, err = rsa.GenerateKey(random, bits)
+	default:
+		return nil, ErrUnsupported
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}

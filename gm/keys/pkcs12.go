@@ -148,8 +148,8 @@ type reader struct {
 	certIDs  [][]byte
 }
 
-// safe reads an AuthenticatedSafe.
-func (r *reader) safe(b []byte) error {
+// each reads a SEQUENCE of SEQUENCEs.
+func (r *reader) each(b []byte, read func(cryptobyte.String) error) error {
 	if der.Check(b) != nil {
 		return ErrMalformed
 	}
@@ -159,10 +159,20 @@ func (r *reader) safe(b []byte) error {
 		return ErrMalformed
 	}
 	for !all.Empty() {
-		var info cryptobyte.String
-		if r.bags++; r.bags > maxBags || !all.ReadASN1(&info, tag.SEQUENCE) {
+		var one cryptobyte.String
+		if r.bags++; r.bags > maxBags || !all.ReadASN1(&one, tag.SEQUENCE) {
 			return ErrMalformed
 		}
+		if err := read(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// safe reads an AuthenticatedSafe.
+func (r *reader) safe(b []byte) error {
+	return r.each(b, func(info cryptobyte.String) error {
 		var id asn1.ObjectIdentifier
 		if head := info; !head.ReadASN1ObjectIdentifier(&id) {
 			return ErrMalformed
@@ -171,11 +181,8 @@ func (r *reader) safe(b []byte) error {
 		if err != nil {
 			return err
 		}
-		if err := r.contents(content); err != nil {
-			return err
-		}
-	}
-	return nil
+		return r.contents(content)
+	})
 }
 
 // content opens a ContentInfo.
@@ -195,26 +202,7 @@ func (r *reader) content(id asn1.ObjectIdentifier, info cryptobyte.String) ([]by
 }
 
 // contents reads SafeContents.
-func (r *reader) contents(b []byte) error {
-	if der.Check(b) != nil {
-		return ErrMalformed
-	}
-	var all cryptobyte.String
-	s := cryptobyte.String(b)
-	if !s.ReadASN1(&all, tag.SEQUENCE) {
-		return ErrMalformed
-	}
-	for !all.Empty() {
-		var bag cryptobyte.String
-		if r.bags++; r.bags > maxBags || !all.ReadASN1(&bag, tag.SEQUENCE) {
-			return ErrMalformed
-		}
-		if err := r.bag(bag); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (r *reader) contents(b []byte) error { return r.each(b, r.bag) }
 
 func (r *reader) bag(bag cryptobyte.String) error {
 	var id asn1.ObjectIdentifier

@@ -34,6 +34,9 @@ func (f *folder) flags(c *cobra.Command) {
 }
 
 func (f *folder) open(cmd *cobra.Command) (*ca.CA, error) {
+	if err := secret(); err != nil {
+		return nil, err
+	}
 	return ca.Open(f.dir, reading(cmd, f.pass, f.dir))
 }
 
@@ -58,6 +61,9 @@ func caInitCommand() *cobra.Command {
 				}
 			}
 			if o.Password, o.Encryption, err = e.options(cmd, dir); err != nil {
+				return err
+			}
+			if err := secret(); err != nil {
 				return err
 			}
 			made, err := ca.Init(dir, o)
@@ -121,7 +127,7 @@ func caCRLCommand() *cobra.Command {
 		Short: "Make a list of what is revoked",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := free(out, force || out == "-"); err != nil {
+			if err := free(out, force); err != nil {
 				return err
 			}
 			c, err := f.open(cmd)
@@ -139,7 +145,7 @@ func caCRLCommand() *cobra.Command {
 			if !der {
 				b = x509.PEM(x509.PEMCRL, b)
 			}
-			return put(core.EnvFrom(cmd.Context()), out, b, 0o644, force)
+			return putNew(core.EnvFrom(cmd.Context()), out, b, 0o644, force)
 		},
 	}
 	f.flags(c)
@@ -240,7 +246,7 @@ func caRecoverCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return put(core.EnvFrom(cmd.Context()), out, b, 0o600, force)
+			return putNew(core.EnvFrom(cmd.Context()), out, b, 0o600, force)
 		},
 	}
 	f.flags(c)

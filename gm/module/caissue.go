@@ -131,7 +131,7 @@ func (v *issuing) write(cmd *cobra.Command, out *ca.Issued, p []byte, o keys.Enc
 		if err != nil {
 			return err
 		}
-		return put(env, v.out+end, b, 0o600, v.force)
+		return putNew(env, v.out+end, b, 0o600, v.force)
 	}
 	if out.Key != nil {
 		if err := key(".key", out.Key); err != nil {
@@ -144,16 +144,16 @@ func (v *issuing) write(cmd *cobra.Command, out *ca.Issued, p []byte, o keys.Enc
 		}
 	}
 	if out.Envelope != nil {
-		if err := put(env, v.out+"-enc.env", x509.PEM(pemEnvelope, out.Envelope), 0o600, v.force); err != nil {
+		if err := putNew(env, v.out+"-enc.env", x509.PEM(pemEnvelope, out.Envelope), 0o600, v.force); err != nil {
 			return err
 		}
 	}
 	if out.Encryption != nil {
-		if err := put(env, v.out+"-enc.crt", crt(out.Encryption), 0o644, v.force); err != nil {
+		if err := putNew(env, v.out+"-enc.crt", crt(out.Encryption), 0o644, v.force); err != nil {
 			return err
 		}
 	}
-	return put(env, v.out+".crt", crt(out.Certificate), 0o644, v.force)
+	return putNew(env, v.out+".crt", crt(out.Certificate), 0o644, v.force)
 }
 
 func (v *issuing) tell(cmd *cobra.Command, out *ca.Issued) error {

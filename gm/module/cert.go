@@ -62,7 +62,7 @@ func (v *trust) flags(c *cobra.Command) {
 	f.StringArrayVar(&v.chain, "chain", nil, "file of certificates between; may be given again")
 	f.StringArrayVar(&v.crls, "crl", nil, "file of a revocation list; may be given again")
 	f.BoolVar(&v.need, "need-crl", false, "say no to a certificate whose issuer has no current list here")
-	f.StringVar(&v.at, "at", "", "time to verify for, as 2026-01-02 or 2026-01-02T03:04:05Z; now without")
+	f.StringVar(&v.at, "at", "", atText)
 	f.StringVar(&v.id, "distid", "", idText)
 	f.StringVar(&v.name, "host", "", "DNS name or IP address that it must be of")
 	f.StringVar(&v.use, "for", "", "what it must be for: server, client, code_signing, email, time_stamping or ocsp_signing")
@@ -79,12 +79,8 @@ func (v *trust) options(cmd *cobra.Command) (o x509.Options, err error) {
 		}
 		o.Usages = []x509.ExtKeyUsage{u}
 	}
-	if v.at != "" {
-		if o.Time, err = time.Parse(time.RFC3339, v.at); err != nil {
-			if o.Time, err = time.Parse(time.DateOnly, v.at); err != nil {
-				return o, core.Exit(core.ExitUsage, fmt.Errorf("--at %q: not a time as 2026-01-02 or 2026-01-02T03:04:05Z", v.at))
-			}
-		}
+	if o.Time, err = moment(v.at); err != nil {
+		return o, err
 	}
 	if o.Roots, err = certificates(cmd, v.roots); err != nil {
 		return o, err
@@ -106,11 +102,11 @@ func (v *trust) options(cmd *cobra.Command) (o x509.Options, err error) {
 func revocations(cmd *cobra.Command, path, id string, issuers []*x509.Certificate) (*x509.Revocations, error) {
 	b, err := take(cmd, path, x509.MaxSize)
 	if err != nil {
-		return nil, err
+		return nil, material(err)
 	}
 	l, err := x509.ReadCRL(b)
 	if err != nil {
-		return nil, fmt.Errorf("read revocation list %s: %w", path, err)
+		return nil, material(fmt.Errorf("read revocation list %s: %w", path, err))
 	}
 	err = x509.ErrCRLIssuer
 	for _, c := range issuers {
@@ -135,7 +131,7 @@ type verdict struct {
 func (v *verdict) tell(env *core.Env, good string, err error) error {
 	if v.OK = err == nil; err != nil {
 		v.Problem = err.Error()
-		err = core.Exit(core.ExitNo, err)
+		err = judged(err)
 	}
 	if env.JSON {
 		if e := env.PrintJSON(v); e != nil {

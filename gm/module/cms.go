@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,19 +23,19 @@ read as DER, BER or PEM of either standard.`,
 	return c
 }
 
-// signers reads pairs of certificates and keys; what follows a certificate in its file is
-// of its chain.
-func signers(cmd *cobra.Command, certificates, keys []string, hash string) (all []cms.Signer, chain []*cms.Certificate, err error) {
+// signers reads pairs of certificates and keys, whose passwords are of one source; what
+// follows a certificate in its file is of its chain.
+func signers(cmd *cobra.Command, certificates, keys []string, pass, hash string) (all []cms.Signer, chain []*cms.Certificate, err error) {
 	if len(certificates) != len(keys) {
 		return nil, nil, core.Exit(core.ExitUsage, fmt.Errorf("there are %d certificates and %d keys: give them in pairs", len(certificates), len(keys)))
 	}
 	for i := range keys {
-		s := signing{certificates[i], keys[i], hash}
-		c, key, h, rest, err := s.read(cmd)
+		s := signing{certificates[i], keys[i], pass, hash}
+		who, rest, err := s.read(cmd)
 		if err != nil {
 			return nil, nil, err
 		}
-		all, chain = append(all, cms.Signer{Certificate: c, Key: key, Hash: h}), append(chain, rest...)
+		all, chain = append(all, who), append(chain, rest...)
 	}
 	return all, chain, nil
 }
@@ -60,7 +57,7 @@ func (o *output) write(cmd *cobra.Command, der []byte) error {
 	if o.pem || !o.der && (o.path == "" || o.path == "-") {
 		der = cms.PEM(der)
 	}
-	return writeOutput(cmd, o.path, der)
+	return put(core.EnvFrom(cmd.Context()), o.path, der, 0o644)
 }
 
 // input names the file that a verb without arguments reads: standard input.
@@ -72,8 +69,8 @@ func input(args []string) string {
 }
 
 func cmsSignCommand() *cobra.Command {
-	var certificates, keys, chain []string
-	var hash string
+	var certs, keys, chain []string
+	var pass, hash string
 	var to output
 	o := cms.SignOptions{}
 	c := &cobra.Command{
@@ -85,10 +82,10 @@ a certificate's file is carried along as its chain.`,
 			"  anole gm cms sign --detached --gmt --cert alice.pem --key alice.key --out letter.p7s letter.txt",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if o.Signers, o.Chain, err = signers(cmd, certificates, keys, hash); err != nil {
+			if o.Signers, o.Chain, err = signers(cmd, certs, keys, pass, hash); err != nil {
 				return err
 			}
-			more, err := certificatesIn(cmd, chain)
+			more, err := certificates(cmd, chain)
 			if err != nil {
 				return err
 			}
@@ -101,8 +98,9 @@ a certificate's file is carried along as its chain.`,
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&certificates, "cert", nil, "a signer's certificate, PEM or DER; once for each")
+	f.StringArrayVar(&certs, "cert", nil, "a signer's certificate, PEM or DER; once for each")
 	f.StringArrayVar(&keys, "key", nil, "its private key; once for each")
+	f.StringVar(&pass, "pass", "", "source of the keys' password: "+sources)
 	f.StringArrayVar(&chain, "chain", nil, "further certificates to carry")
 	hashFlag(c, &hash)
 	f.BoolVar(&o.Detached, "detached", false, "leave the content out")
@@ -110,7 +108,7 @@ a certificate's file is carried along as its chain.`,
 	f.BoolVar(&o.NoCertificates, "no-certs", false, "carry no certificates")
 	f.BoolVar(&o.Plain, "plain", false, "with --no-attributes and SM2: leave the signer's identity out, as OpenSSL and Linux do")
 	f.BoolVar(&o.GMT, "gmt", false, "identifiers of GM/T 0010 instead of RFC 5652")
-	f.StringVar(&o.ID, "id", "", "the signer's identity with SM2; without, the one of GM/T 0009")
+	f.StringVar(&o.ID, "distid", "", idText)
 	to.flags(c)
 	_ = c.MarkFlagRequired("cert")
 	_ = c.MarkFlagRequired("key")
@@ -119,53 +117,48 @@ a certificate's file is carried along as its chain.`,
 
 // signFile signs a file: as a stream, however long, if it is to be detached.
 func signFile(cmd *cobra.Command, path string, o cms.SignOptions) ([]byte, error) {
-	switch {
-	case !o.Detached:
-		b, err := readInput(cmd, path, maxInput)
+	if !o.Detached {
+		b, err := take(cmd, path, maxInput)
 		if err != nil {
 			return nil, err
 		}
 		return cms.Sign(bytes.NewReader(b), o)
-	case path == "-":
-		return cms.Sign(cmd.InOrStdin(), o)
 	}
-	f, err := os.Open(filepath.Clean(path))
+	f, err := source(cmd, path)
 	if err != nil {
-		return nil, fmt.Errorf("read input: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	return cms.Sign(f, o)
 }
 
-// signerTrust is the flags of whom a verb trusts.
+// signerTrust is the flags of whom a verb believes.
 type signerTrust struct {
-	roots, certificates []string
-	time                string
-	options             cms.VerifyOptions
+	roots, certs []string
+	at           string
+	options      cms.VerifyOptions
 }
 
 func (t *signerTrust) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&t.roots, "root", nil, "certificates to trust: signers' own, or of those who issued them")
-	f.StringArrayVar(&t.certificates, "cert", nil, "certificates that the message may be without")
+	f.StringArrayVar(&t.certs, "cert", nil, "certificates that the message may be without")
 	f.BoolVar(&t.options.Unchained, "no-chain", false, "do not ask whose the certificates are")
-	f.StringVar(&t.options.ID, "id", "", "the signers' identity with SM2; without, the one of GM/T 0009")
+	f.StringVar(&t.options.ID, "distid", "", idText)
 	f.BoolVar(&t.options.Plain, "plain", false, "SM2 without attributes: the signature covers the content alone, as of OpenSSL and Linux")
 	f.BoolVar(&t.options.Any, "any", false, "one good signature is enough")
-	f.StringVar(&t.time, "at", "", "when certificates must be valid, as 2026-01-02T15:04:05Z; without, now")
+	f.StringVar(&t.at, "at", "", atText)
 }
 
 func (t *signerTrust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) {
 	o = t.options
-	if t.time != "" {
-		if o.Time, err = time.Parse(time.RFC3339, t.time); err != nil {
-			return o, core.Exit(core.ExitUsage, fmt.Errorf("--at: %q is not a time as 2026-01-02T15:04:05Z", t.time))
-		}
-	}
-	if o.Roots, err = certificatesIn(cmd, t.roots); err != nil {
+	if o.Time, err = moment(t.at); err != nil {
 		return o, err
 	}
-	o.Certificates, err = certificatesIn(cmd, t.certificates)
+	if o.Roots, err = certificates(cmd, t.roots); err != nil {
+		return o, err
+	}
+	o.Certificates, err = certificates(cmd, t.certs)
 	return o, err
 }
 
@@ -184,14 +177,14 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 			if err != nil {
 				return err
 			}
-			message, err := readInput(cmd, input(args), maxInput)
+			message, err := take(cmd, input(args), maxInput)
 			if err != nil {
 				return err
 			}
 			if content != "" {
-				f, err := os.Open(filepath.Clean(content))
+				f, err := source(cmd, content)
 				if err != nil {
-					return fmt.Errorf("read content: %w", err)
+					return err
 				}
 				defer f.Close()
 				o.Content = f
@@ -201,7 +194,7 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 				if r.Content == nil {
 					return core.Exit(core.ExitUsage, errors.New("--out: the message is detached, its content is yours already"))
 				}
-				err = writeOutput(cmd, out, r.Content)
+				err = put(core.EnvFrom(cmd.Context()), out, r.Content, 0o644)
 			}
 			if r != nil && out != "-" {
 				err = errors.Join(err, printReport(cmd, r))

@@ -9,11 +9,11 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/cms"
-	"github.com/anole-os/anole/gm/internal/outfile"
 )
 
 func cmsEncryptCommand() *cobra.Command {
-	var to, certificates, keys []string
+	var to, certs, keys []string
+	var pass string
 	var isGMT bool
 	var out output
 	c := &cobra.Command{
@@ -24,15 +24,15 @@ With --sign-cert and --sign-key it is signed too, in a way that only they can ch
 		Example: "  anole gm cms encrypt --to bob.pem --to carol.pem --out letter.p7m letter.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			recipients, err := certificatesIn(cmd, to)
+			recipients, err := certificates(cmd, to)
 			if err != nil {
 				return err
 			}
-			who, chain, err := signers(cmd, certificates, keys, "")
+			who, chain, err := signers(cmd, certs, keys, pass, "")
 			if err != nil {
 				return err
 			}
-			content, err := readInput(cmd, input(args), maxInput)
+			content, err := take(cmd, input(args), maxInput)
 			if err != nil {
 				return err
 			}
@@ -50,8 +50,9 @@ With --sign-cert and --sign-key it is signed too, in a way that only they can ch
 		},
 	}
 	c.Flags().StringArrayVar(&to, "to", nil, "a recipient's certificate; once for each")
-	c.Flags().StringArrayVar(&certificates, "sign-cert", nil, "a signer's certificate; once for each")
+	c.Flags().StringArrayVar(&certs, "sign-cert", nil, "a signer's certificate; once for each")
 	c.Flags().StringArrayVar(&keys, "sign-key", nil, "its private key; once for each")
+	c.Flags().StringVar(&pass, "pass", "", "source of the keys' password: "+sources)
 	c.Flags().BoolVar(&isGMT, "gmt", false, "identifiers of GM/T 0010 instead of RFC 5652")
 	out.flags(c)
 	_ = c.MarkFlagRequired("to")
@@ -60,7 +61,7 @@ With --sign-cert and --sign-key it is signed too, in a way that only they can ch
 
 func cmsDecryptCommand() *cobra.Command {
 	var t signerTrust
-	var key, certificate, out string
+	var key, pass, certificate, out string
 	c := &cobra.Command{
 		Use:   "decrypt [MESSAGE]",
 		Short: "Decrypt a message, and check it where it is signed too",
@@ -74,7 +75,7 @@ not open it, or it is not to be believed.`,
 			if err != nil {
 				return err
 			}
-			k, err := keyIn(cmd, key)
+			k, err := privateKey(cmd, key, pass)
 			if err != nil {
 				return err
 			}
@@ -84,13 +85,13 @@ not open it, or it is not to be believed.`,
 			}
 			o := cms.OpenOptions{Key: d, Verify: v}
 			if certificate != "" {
-				all, err := certificatesIn(cmd, []string{certificate})
+				all, err := certificates(cmd, []string{certificate})
 				if err != nil {
 					return err
 				}
 				o.Certificate = all[0]
 			}
-			message, err := readInput(cmd, input(args), maxInput)
+			message, err := take(cmd, input(args), maxInput)
 			if err != nil {
 				return err
 			}
@@ -98,14 +99,12 @@ not open it, or it is not to be believed.`,
 			if err != nil {
 				return judged(err)
 			}
-			if out != "" && out != "-" {
-				return outfile.Write(out, opened.Content, 0o600) // it was secret
-			}
-			return writeOutput(cmd, out, opened.Content)
+			return put(core.EnvFrom(cmd.Context()), out, opened.Content, 0o600) // it was secret
 		},
 	}
 	t.flags(c)
 	c.Flags().StringVar(&key, "key", "", "the recipient's private key")
+	c.Flags().StringVar(&pass, "pass", "", "source of its password: "+sources)
 	c.Flags().StringVar(&certificate, "recipient", "", "the recipient's certificate; without, all are tried")
 	c.Flags().StringVar(&out, "out", "", "the file to write, for you alone to read; standard output without")
 	_ = c.MarkFlagRequired("key")
@@ -158,7 +157,7 @@ func cmsShowCommand() *cobra.Command {
 		Short: "What is in a message, unchecked",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			message, err := readInput(cmd, input(args), maxInput)
+			message, err := take(cmd, input(args), maxInput)
 			if err != nil {
 				return err
 			}

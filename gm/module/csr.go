@@ -59,7 +59,7 @@ func csrMakeCommand() *cobra.Command {
 			if !der {
 				b = x509.PEM(x509.PEMRequest, b)
 			}
-			return put(core.EnvFrom(cmd.Context()), out, b, 0o644, force)
+			return putNew(core.EnvFrom(cmd.Context()), out, b, 0o644, force)
 		},
 	}
 	s.flags(c)
@@ -73,9 +73,6 @@ func csrMakeCommand() *cobra.Command {
 	_ = c.MarkFlagRequired("subject")
 	return c
 }
-
-// idText explains --distid.
-const idText = "identity under which SM2 signed; by default the standard one, 1234567812345678"
 
 // requestText is a request for people and programs.
 type requestText struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/kern/ima"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/internal/term"
 )
 
@@ -32,7 +33,7 @@ Without SM2 and SM3 in the kernel it does not check the labels itself: see enfor
 
 func imaSignCommand() *cobra.Command {
 	var w imaWalk
-	var key, cert, algo string
+	var key, pass, cert, algo string
 	var evm bool
 	c := &cobra.Command{
 		Use:   "sign FILE…",
@@ -47,7 +48,7 @@ anole gm ima clear takes the labels away.`,
 			if err != nil {
 				return err
 			}
-			s, err := imaSigner(key, cert, a)
+			s, err := imaSigner(cmd, key, pass, cert, a)
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,8 @@ anole gm ima clear takes the labels away.`,
 		},
 	}
 	w.flags(c)
-	c.Flags().StringVar(&key, "key", "", "private key, PEM or DER")
+	c.Flags().StringVar(&key, "key", "", "private key, PEM or DER; a certificate in the same file is taken as --cert")
+	c.Flags().StringVar(&pass, "pass", "", "source of its password: "+sources)
 	c.Flags().StringVar(&cert, "cert", "", "its certificate, by whose subject key identifier labels tell of the key")
 	c.Flags().StringVar(&algo, "hash", "sm3", "sm3, which SM2 takes; or sha256 and others for RSA and ECDSA")
 	c.Flags().BoolVar(&evm, "evm", false, "sign owner, mode and security attributes too: security.evm, portable")
@@ -68,7 +70,7 @@ func imaAlgo(name string) (ima.Algo, error) {
 	if err != nil {
 		return 0, core.Exit(core.ExitUsage, err)
 	}
-	return a, nil
+	return a, policy.Check(policy.Hash, a.Alg(), policy.Params{})
 }
 
 func imaVerifyCommand() *cobra.Command {
@@ -84,7 +86,7 @@ label says, or has none.`,
 		Example: "  anole gm ima verify --key ima.crt -r /usr/bin",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ring, err := imaKeyring(keys)
+			ring, err := imaKeyring(cmd, keys)
 			if err != nil {
 				return err
 			}

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -20,16 +19,11 @@ import (
 
 // gmRun runs a verb, and gives its output, messages and exit code.
 func gmRun(in string, asJSON bool, args ...string) (out, messages string, code int) {
-	var o, e bytes.Buffer
-	c := New().Command()
-	c.SetArgs(args)
-	c.SetIn(strings.NewReader(in))
-	c.SilenceUsage, c.SilenceErrors = true, true
-	err := c.ExecuteContext(core.WithEnv(context.Background(), &core.Env{Out: &o, Err: &e, JSON: asJSON}))
+	out, messages, err := runVerb(context.Background(), &core.Env{JSON: asJSON}, strings.NewReader(in), args...)
 	if err != nil {
-		e.WriteString(err.Error())
+		messages += err.Error()
 	}
-	return o.String(), e.String(), core.ExitCode(err)
+	return out, messages, core.ExitCode(err)
 }
 
 // imaKeyFiles are a key and its public half.
@@ -82,7 +76,7 @@ func TestIMAVerbs(t *testing.T) {
 		{"ima verify --sigfile -r DIR", 3, "not known"},
 		{"ima verify --sigfile --key PUB DIR", 1, "-r"},
 		{"ima verify --sigfile --key KEY DIR/one", 2, "neither a certificate nor a public key"},
-		{"ima sign --sigfile --key PUB DIR/one", 2, "no private key"},
+		{"ima sign --sigfile --key PUB DIR/one", 2, "read key"},
 		{"ima sign --sigfile --key KEY --hash sha256 DIR/one", 2, "SM2 signs SM3"},
 		{"ima sign --sigfile --key KEY --hash md5 DIR/one", 2, "not known"},
 		{"ima sign --sigfile --key none DIR/one", 2, "no such file"},
@@ -125,6 +119,8 @@ func TestIMAVerbs(t *testing.T) {
 // TestIMAKeyFiles reads what OpenSSL writes.
 func TestIMAKeyFiles(t *testing.T) {
 	openssl, dir := testkit.NeedTool(t, "openssl"), t.TempDir()
+	t.Setenv("WORD", "xxxx")
+	t.Setenv("WRONG", "yyyy")
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for _, args := range [][]string{
 		{"ecparam", "-name", "SM2", "-genkey", "-out", at("sec1.pem")},
@@ -147,12 +143,14 @@ func TestIMAKeyFiles(t *testing.T) {
 		code int
 		want string
 	}{
-		"SEC 1":         {[]string{"--key", at("sec1.pem")}, 0, "1 signed"},
+		"SEC 1":         {[]string{"--key", at("sec1.pem")}, 0, "1 files"},
 		"certificate":   {[]string{"--key", at("key.der"), "--cert", at("crt.pem")}, 0, ""},
 		"another's":     {[]string{"--key", at("rsa.pem"), "--hash", "sha256", "--cert", at("crt.pem")}, 2, "another key"},
 		"RSA, PKCS #1":  {[]string{"--key", at("rsa.pem"), "--hash", "sha256"}, 0, ""},
-		"encrypted":     {[]string{"--key", at("locked.pem")}, 2, "encrypted"},
-		"no key at all": {[]string{"--key", at("crt.pem")}, 2, "no private key"},
+		"no password":   {[]string{"--key", at("locked.pem")}, 2, "--pass"},
+		"encrypted":     {[]string{"--key", at("locked.pem"), "--pass", "env:WORD"}, 0, "1 files"},
+		"wrong":         {[]string{"--key", at("locked.pem"), "--pass", "env:WRONG"}, 4, "password is wrong"},
+		"no key at all": {[]string{"--key", at("crt.pem")}, 2, "not a key"},
 	} {
 		_, messages, code := gmRun("", false, append([]string{"ima", "sign", "--sigfile", file}, c.args...)...)
 		if code != c.code || !strings.Contains(messages, c.want) {

@@ -1,146 +1,74 @@
 package module
 
 import (
-	"crypto"
-	"encoding/pem"
-	"errors"
+	"bytes"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
 
-	"github.com/emmansun/gmsm/smx509"
+	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/kern/ima"
+	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/x509"
 )
 
-// maxIMAKeys bounds a file of keys or certificates, in bytes.
-const maxIMAKeys = 1 << 20
-
-// imaBlocks reads a file of PEM, or of DER as one block without a type.
-func imaBlocks(path string) ([]*pem.Block, error) {
-	f, err := os.Open(filepath.Clean(path))
-	if err != nil {
-		return nil, core.Exit(core.ExitUsage, fmt.Errorf("read key: %w", err))
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxIMAKeys+1))
-	if err != nil {
-		return nil, fmt.Errorf("read key %s: %w", path, err)
-	}
-	if len(b) > maxIMAKeys {
-		return nil, core.Exit(core.ExitUsage, fmt.Errorf("read key %s: it is larger than %d bytes", path, maxIMAKeys))
-	}
-	var blocks []*pem.Block
-	for rest := b; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		blocks = append(blocks, block)
-	}
-	if len(blocks) == 0 {
-		blocks = []*pem.Block{{Bytes: b}}
-	}
-	return blocks, nil
-}
-
-// imaPrivate reads a private key of any of the usual forms.
-func imaPrivate(der []byte) (crypto.Signer, error) {
-	for _, parse := range []func([]byte) (any, error){
-		smx509.ParsePKCS8PrivateKey,
-		smx509.ParseTypedECPrivateKey,
-		func(b []byte) (any, error) { return smx509.ParsePKCS1PrivateKey(b) },
-	} {
-		if k, err := parse(der); err == nil {
-			if s, ok := k.(crypto.Signer); ok {
-				return s, nil
-			}
-		}
-	}
-	return nil, errors.New("it is no private key for SM2, ECDSA or RSA, or it is encrypted: openssl pkey decrypts it")
-}
-
-// imaSigner reads a key. How labels tell of it is by the certificate, which may be in the
+// imaSigner reads a key. How labels tell of it is by its certificate, which may be in the
 // same file, and else by the key.
-func imaSigner(path, cert string, a ima.Algo) (*ima.Signer, error) {
-	blocks, err := imaBlocks(path)
+func imaSigner(cmd *cobra.Command, path, pass, cert string, a ima.Algo) (*ima.Signer, error) {
+	key, err := privateKey(cmd, path, pass)
 	if err != nil {
 		return nil, err
 	}
-	var key crypto.Signer
-	var skid []byte
-	for _, b := range blocks {
-		switch c, err := smx509.ParseCertificate(b.Bytes); {
-		case err == nil:
-			skid = c.SubjectKeyId
-		case key == nil && !strings.HasSuffix(b.Type, " PARAMETERS"):
-			if key, err = imaPrivate(b.Bytes); err != nil {
-				return nil, core.Exit(core.ExitUsage, fmt.Errorf("read key %s: %w", path, err))
-			}
-		}
-	}
-	if key == nil {
-		return nil, core.Exit(core.ExitUsage, fmt.Errorf("read key %s: there is no private key in it", path))
-	}
 	s, err := ima.NewSigner(key, a)
 	if err != nil {
-		return nil, core.Exit(core.ExitUsage, err)
+		return nil, material(err)
 	}
-	if cert != "" {
-		c, err := imaCertificate(cert)
-		if err != nil {
-			return nil, err
-		}
-		if k, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !k.Equal(c.PublicKey) {
-			return nil, core.Exit(core.ExitUsage, fmt.Errorf("the certificate %s is of another key than %s", cert, path))
-		}
-		skid = c.SubjectKeyId
+	c, err := imaCertificate(cmd, path, cert)
+	if err != nil || c == nil {
+		return s, err
 	}
-	if id, err := ima.KeyIDOf(skid); err == nil {
+	if !keys.Equal(key.Public(), c.PublicKey) {
+		return nil, core.Exit(core.ExitUsage, fmt.Errorf("the certificate of %s is of another key than %s", c.Subject, path))
+	}
+	if id, err := ima.KeyIDOf(c.SubjectKeyId); err == nil {
 		s = s.WithKeyID(id)
 	}
 	return s, nil
 }
 
-func imaCertificate(path string) (*smx509.Certificate, error) {
-	blocks, err := imaBlocks(path)
+// imaCertificate reads a certificate: of its own file, or of the key's where that has one.
+func imaCertificate(cmd *cobra.Command, key, cert string) (*x509.Certificate, error) {
+	if cert == "" {
+		if key == "-" {
+			return nil, nil //nolint:nilnil // there may be none
+		}
+		b, err := take(cmd, key, x509.MaxSize)
+		if err != nil {
+			return nil, material(err)
+		}
+		if !bytes.Contains(b, []byte("-----BEGIN "+x509.PEMCertificate+"-----")) {
+			return nil, nil //nolint:nilnil // there may be none
+		}
+		cert = key
+	}
+	all, err := certificates(cmd, []string{cert})
 	if err != nil {
 		return nil, err
 	}
-	c, err := smx509.ParseCertificate(blocks[0].Bytes)
-	if err != nil {
-		return nil, core.Exit(core.ExitUsage, fmt.Errorf("read certificate %s: %w", path, err))
-	}
-	return c, nil
+	return all[0], nil
 }
 
 // imaKeyring reads certificates and public keys.
-func imaKeyring(paths []string) (*ima.Keyring, error) {
+func imaKeyring(cmd *cobra.Command, paths []string) (*ima.Keyring, error) {
+	all, err := publics(cmd, paths)
+	if err != nil {
+		return nil, err
+	}
 	ring := &ima.Keyring{}
-	for _, path := range paths {
-		blocks, err := imaBlocks(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range blocks {
-			if err := addIMAKey(ring, b.Bytes); err != nil {
-				return nil, core.Exit(core.ExitUsage, fmt.Errorf("read key %s: %w", path, err))
-			}
+	for _, p := range all {
+		if err := ring.Add(p.key, p.subjectKeyID()); err != nil {
+			return nil, material(err)
 		}
 	}
 	return ring, nil
-}
-
-func addIMAKey(ring *ima.Keyring, der []byte) error {
-	if c, err := smx509.ParseCertificate(der); err == nil {
-		return ring.Add(c.PublicKey, c.SubjectKeyId)
-	}
-	k, err := smx509.ParsePKIXPublicKey(der)
-	if err != nil {
-		return errors.New("it is neither a certificate nor a public key")
-	}
-	return ring.Add(k, nil)
 }

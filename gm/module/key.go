@@ -6,23 +6,25 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/rng"
+	"github.com/anole-os/anole/gm/selftest"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
-	"github.com/anole-os/anole/gm/x509"
 )
 
 func keyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
 		Short: "Keys: make them, show them, write them in another form",
-		Long: `Makes keys of SM2 and reads, shows and converts them and keys of RSA, ECDSA and
-Ed25519: PKCS#8 (plain or under a password), SEC1, PKCS#1, PKCS#12, GB/T 35276.`,
+		Long: `Makes, reads, shows and converts keys of SM2, and of RSA, ECDSA and Ed25519 as far
+as the policy lets them in: PKCS#8 (plain or under a password), SEC1, PKCS#1, PKCS#12, GB/T 35276.`,
 	}
 	c.AddCommand(keyGenCommand(), keyPubCommand(), keyShowCommand(), keyConvCommand(), keyOpenCommand())
 	return c
@@ -63,25 +65,50 @@ func (t *keyText) print(env *core.Env) error {
 	return err
 }
 
+// keyAlgorithms are what key gen makes.
+var keyAlgorithms = []string{string(policy.SM2), string(policy.RSA), string(policy.P256), string(policy.P384), string(policy.P521), string(policy.Ed25519)}
+
+// generate makes a key, and tests one of SM2 by what it makes.
+func generate(alg string, bits int) (keys.Private, error) {
+	if !slices.Contains(keyAlgorithms, alg) {
+		return nil, core.Exit(core.ExitUsage, fmt.Errorf("--alg %q: want one of %s", alg, list(keyAlgorithms)))
+	}
+	if alg == string(policy.RSA) && (bits < keys.MinRSA || bits > keys.MaxRSA) {
+		return nil, core.Exit(core.ExitUsage, fmt.Errorf("--bits %d: %d to %d", bits, keys.MinRSA, keys.MaxRSA))
+	}
+	if err := secret(); err != nil {
+		return nil, err
+	}
+	k, err := keys.New(rng.Reader, policy.Alg(alg), bits)
+	if err != nil {
+		return nil, err
+	}
+	if own, ok := k.(*sm2.PrivateKey); ok {
+		return k, selftest.Pairwise(own)
+	}
+	return k, nil
+}
+
 func keyGenCommand() *cobra.Command {
-	var out string
+	var out, alg string
+	var bits int
 	var force bool
 	var e encryption
 	c := &cobra.Command{
 		Use:     "gen --out FILE",
-		Short:   "Make a key of SM2",
-		Example: "  anole gm key gen --out server.key\n  anole gm key gen --out test.key --no-pass",
+		Short:   "Make a key, of SM2 where nothing else is said",
+		Example: "  anole gm key gen --out server.key\n  anole gm key gen --out test.key --no-pass\n  anole gm key gen --out db.key --alg rsa --bits 3072",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env := core.EnvFrom(cmd.Context())
 			if err := free(out, force); err != nil {
 				return err
 			}
-			p, o, err := e.options(cmd, out)
+			k, err := generate(alg, bits)
 			if err != nil {
 				return err
 			}
-			k, err := keys.Generate(rand.Reader)
+			p, o, err := e.options(cmd, out)
 			if err != nil {
 				return err
 			}
@@ -89,7 +116,7 @@ func keyGenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := put(env, out, b, 0o600, force); err != nil || out == "-" {
+			if err := putNew(env, out, b, 0o600, force); err != nil || out == "-" {
 				return err
 			}
 			t, err := describe(out, k)
@@ -100,8 +127,11 @@ func keyGenCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "file that gets the key as PEM of PKCS#8; - is standard output")
+	c.Flags().StringVar(&alg, "alg", string(policy.SM2), list(keyAlgorithms))
+	c.Flags().IntVar(&bits, "bits", 3072, "of RSA's modulus")
 	c.Flags().BoolVar(&force, "force", false, "write over a file that is there")
 	_ = c.MarkFlagRequired("out")
+	_ = c.RegisterFlagCompletionFunc("alg", cobra.FixedCompletions(keyAlgorithms, cobra.ShellCompDirectiveNoFileComp))
 	e.flags(c, "the key")
 	return c
 }
@@ -122,7 +152,7 @@ func keyPubCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return put(core.EnvFrom(cmd.Context()), out, b, 0o644, force)
+			return putNew(core.EnvFrom(cmd.Context()), out, b, 0o644, force)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "-", "file that gets the key as PEM; - is standard output")
@@ -140,12 +170,12 @@ func keyShowCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := take(cmd, args[0], keys.MaxSize)
 			if err != nil {
-				return err
+				return material(err)
 			}
 			var key any
 			if key, err = keys.ParsePublicFile(b); err != nil {
-				if key, err = privateKey(cmd, args[0], pass); err != nil {
-					return err
+				if key, err = keys.Parse(b, reading(cmd, pass, args[0])); err != nil {
+					return material(fmt.Errorf("read key %s: %w", args[0], err))
 				}
 			}
 			t, err := describe(args[0], key)
@@ -217,7 +247,7 @@ func (v *conversion) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	return put(core.EnvFrom(cmd.Context()), v.out, b, 0o600, v.force)
+	return putNew(core.EnvFrom(cmd.Context()), v.out, b, 0o600, v.force)
 }
 
 // form writes a key.
@@ -287,7 +317,7 @@ func keyOpenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return put(core.EnvFrom(cmd.Context()), out, text, 0o600, force)
+			return putNew(core.EnvFrom(cmd.Context()), out, text, 0o600, force)
 		},
 	}
 	c.Flags().StringVar(&key, "key", "", "the key of the signing certificate")
@@ -302,35 +332,3 @@ func keyOpenCommand() *cobra.Command {
 
 // pemEnvelope is the type of PEM of an SM2EnvelopedKey.
 const pemEnvelope = "SM2 ENVELOPED KEY"
-
-// sm2Key reads a private key of SM2.
-func sm2Key(cmd *cobra.Command, path, pass string) (*sm2.PrivateKey, error) {
-	k, err := privateKey(cmd, path, pass)
-	if err != nil {
-		return nil, err
-	}
-	key, ok := k.(*sm2.PrivateKey)
-	if !ok {
-		return nil, core.Exit(core.ExitUsage, fmt.Errorf("%s: a key of %s; it must be of SM2", path, keys.Algorithm(k)))
-	}
-	return key, nil
-}
-
-// certificates reads files of certificates.
-func certificates(cmd *cobra.Command, paths []string) (all []*x509.Certificate, err error) {
-	for _, path := range paths {
-		b, err := take(cmd, path, x509.MaxSize)
-		if err != nil {
-			return nil, err
-		}
-		some, err := x509.ReadCertificates(b)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate %s: %w", path, err)
-		}
-		all = append(all, some...)
-	}
-	return all, nil
-}
-
-// list joins texts for people.
-func list(all []string) string { return strings.Join(all, ", ") }

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-	tty "golang.org/x/term"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/kern/luks2"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/internal/term"
 )
 
@@ -23,54 +23,23 @@ import (
 const maxPassphrase = 8 << 20
 
 // luksPassphrase reads one: a file as it is, or a line from the terminal.
-func luksPassphrase(cmd *cobra.Command, path, prompt string, twice bool) ([]byte, error) {
+func luksPassphrase(cmd *cobra.Command, path, prompt string, twice bool) (p []byte, err error) {
+	if err := secret(); err != nil {
+		return nil, err
+	}
 	if path != "" {
-		in := cmd.InOrStdin()
-		if path != "-" {
-			f, err := os.Open(filepath.Clean(path))
-			if err != nil {
-				return nil, core.Exit(core.ExitUsage, fmt.Errorf("read passphrase: %w", err))
-			}
-			defer f.Close()
-			in = f
+		if p, err = take(cmd, path, maxPassphrase); err != nil {
+			return nil, material(err)
 		}
-		b, err := io.ReadAll(io.LimitReader(in, maxPassphrase+1))
-		if err != nil {
-			return nil, fmt.Errorf("read passphrase: %w", err)
-		}
-		if len(b) == 0 || len(b) > maxPassphrase {
-			return nil, core.Exit(core.ExitUsage, fmt.Errorf("a passphrase of %d bytes or more: it must have 1 to %d", len(b), maxPassphrase))
-		}
-		return b, nil
+	} else if p, err = ask(cmd, prompt, "--key-file FILE, - being standard input"); err != nil {
+		return nil, err
+	} else if twice {
+		err = again(cmd, p)
 	}
-	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !tty.IsTerminal(int(in.Fd())) {
-		return nil, core.Exit(core.ExitUsage, errors.New("there is no terminal to ask for a passphrase: --key-file FILE, - being standard input"))
+	if err == nil && len(p) == 0 {
+		err = core.Exit(core.ExitUsage, errors.New("a passphrase of 0 bytes: it must have one at least"))
 	}
-	errw := core.EnvFrom(cmd.Context()).Err
-	ask := func(prompt string) ([]byte, error) {
-		_, _ = fmt.Fprintf(errw, "%s: ", prompt)
-		b, err := tty.ReadPassword(int(in.Fd()))
-		_, _ = fmt.Fprintln(errw)
-		return b, err
-	}
-	b, err := ask(prompt)
-	if err != nil {
-		return nil, fmt.Errorf("read passphrase: %w", err)
-	}
-	if len(b) == 0 {
-		return nil, core.Exit(core.ExitUsage, errors.New("an empty passphrase"))
-	}
-	if twice {
-		again, err := ask("Again")
-		if err != nil {
-			return nil, fmt.Errorf("read passphrase: %w", err)
-		}
-		if !bytes.Equal(b, again) {
-			return nil, core.Exit(core.ExitUsage, errors.New("the passphrases are not the same"))
-		}
-	}
-	return b, nil
+	return p, err
 }
 
 // luksFile opens a container that nobody else of this program or cryptsetup changes.
@@ -110,10 +79,13 @@ func luksOpen(cmd *cobra.Command, path, pass string, slot, flags int) (*luksOpen
 	}
 	o := &luksOpened{f: f}
 	if o.c, err = luks2.Open(f); err == nil {
-		var secret []byte
-		if secret, err = luksPassphrase(cmd, pass, "Passphrase", false); err == nil {
-			o.key, err = o.c.Unlock(secret, slot)
-			clear(secret)
+		err = luksMay(o.c, flags)
+	}
+	if err == nil {
+		var phrase []byte
+		if phrase, err = luksPassphrase(cmd, pass, "passphrase", false); err == nil {
+			o.key, err = o.c.Unlock(phrase, slot)
+			clear(phrase)
 		}
 	}
 	if err != nil {
@@ -124,6 +96,20 @@ func luksOpen(cmd *cobra.Command, path, pass string, slot, flags int) (*luksOpen
 		_, _ = fmt.Fprintf(core.EnvFrom(cmd.Context()).Err, "%s: %v\n", path, w)
 	}
 	return o, nil
+}
+
+// luksMay asks the policy about the ciphers of a container's volume.
+func luksMay(c *luks2.Container, flags int) error {
+	op := policy.Decrypt
+	if flags&os.O_RDWR != 0 {
+		op = policy.Encrypt
+	}
+	for _, s := range c.Info().Segments {
+		if err := luksAllowed(op, s.Encryption); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *luksOpened) close() error {
@@ -148,11 +134,11 @@ func luksAddKeyCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, o.close()) }()
-			secret, err := luksPassphrase(cmd, added, "New passphrase", true)
+			phrase, err := luksPassphrase(cmd, added, "new passphrase", true)
 			if err != nil {
 				return err
 			}
-			n, err := o.c.AddKey(o.key, secret, options)
+			n, err := o.c.AddKey(o.key, phrase, options)
 			if err != nil {
 				return luksError(err)
 			}
@@ -355,26 +341,17 @@ func luksExportCommand() *cobra.Command {
 }
 
 // export writes the image whole or not at all.
-func (o *luksOpened) export(cmd *cobra.Command, path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write image: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	n, err := o.copyOut(cmd, f)
+func (o *luksOpened) export(cmd *cobra.Command, path string) error {
+	f, err := whole.Create(path, 0o600)
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write image: %w", err)
+	n, err := o.copyOut(cmd, f)
+	if err != nil {
+		return errors.Join(err, f.Abort())
 	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write image: %w", err)
+	if err := f.Commit(); err != nil {
+		return err
 	}
 	return luksCopied(cmd, n)
 }

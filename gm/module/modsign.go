@@ -9,7 +9,7 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/cms"
-	"github.com/anole-os/anole/gm/internal/outfile"
+	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/kern/modsign"
 	"github.com/anole-os/anole/internal/term"
 )
@@ -31,8 +31,9 @@ func rewrite(cmd *cobra.Command, paths []string, out string, change func([]byte)
 	if out != "" && len(paths) > 1 {
 		return core.Exit(core.ExitUsage, errors.New("--out: it takes one file, there are several"))
 	}
+	env := core.EnvFrom(cmd.Context())
 	for _, path := range paths {
-		file, err := readInput(cmd, path, maxInput)
+		file, err := take(cmd, path, maxInput)
 		if err == nil {
 			if file, err = change(file); err != nil {
 				err = fmt.Errorf("%s: %w", path, err)
@@ -41,11 +42,11 @@ func rewrite(cmd *cobra.Command, paths []string, out string, change func([]byte)
 		switch {
 		case err != nil:
 		case out != "":
-			err = writeOutput(cmd, out, file)
+			err = put(env, out, file, 0o644)
 		case path == "-":
-			err = writeOutput(cmd, "-", file)
+			err = put(env, "-", file, 0o644)
 		default:
-			err = outfile.Replace(path, file)
+			err = whole.Replace(path, file)
 		}
 		if err != nil {
 			return err
@@ -67,10 +68,12 @@ files stay. A module that is signed already is left alone, unless you say what i
 become of that signature.`,
 		Example: "  anole gm modsign sign --cert signing_key.x509 --key signing_key.pem *.ko",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if o.Certificate, o.Key, o.Hash, _, err = s.read(cmd); err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			who, _, err := s.read(cmd)
+			if err != nil {
 				return err
 			}
+			o.Certificate, o.Key, o.Hash = who.Certificate, who.Key, who.Hash
 			if detached && out == "" {
 				return core.Exit(core.ExitUsage, errors.New("--detached: say with --out where the message goes"))
 			}
@@ -159,14 +162,14 @@ Modules that are compressed are looked into. Exit code 3: one is not signed well
 		Example: "  anole gm modsign verify --cert signing_key.x509 /lib/modules/$(uname -r)/extra/*.ko",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			roots, err := certificatesIn(cmd, trusted)
+			roots, err := certificates(cmd, trusted)
 			if err != nil {
 				return err
 			}
 			all := []moduleReport{}
 			var first error
 			for _, path := range args {
-				file, err := readInput(cmd, path, maxInput)
+				file, err := take(cmd, path, maxInput)
 				if err != nil {
 					return err
 				}
@@ -196,7 +199,7 @@ func modsignShowCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all := []moduleReport{}
 			for _, path := range args {
-				file, err := readInput(cmd, path, maxInput)
+				file, err := take(cmd, path, maxInput)
 				if err != nil {
 					return err
 				}
@@ -225,11 +228,11 @@ the kernel goes by its own keyring beside.`,
 		Example: "  anole gm modsign load --cert signing_key.x509 ./driver.ko debug=1",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			roots, err := certificatesIn(cmd, trusted)
+			roots, err := certificates(cmd, trusted)
 			if err != nil {
 				return err
 			}
-			file, err := readInput(cmd, args[0], maxInput)
+			file, err := take(cmd, args[0], maxInput)
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // sources explains the flags of passwords.
@@ -44,21 +44,23 @@ func writing(cmd *cobra.Command, source, what string) ([]byte, error) {
 	if err != nil || source != "" {
 		return p, err
 	}
-	again, err := password(cmd, "", "the same again")
-	if err != nil {
-		return nil, err
+	return p, again(cmd, p)
+}
+
+// again has a new password typed once more.
+func again(cmd *cobra.Command, p []byte) error {
+	second, err := ask(cmd, "the same again", sources)
+	if err == nil && !bytes.Equal(p, second) {
+		err = core.Exit(core.ExitUsage, errors.New("the two differ"))
 	}
-	if !bytes.Equal(p, again) {
-		return nil, core.Exit(core.ExitUsage, errors.New("the two passwords differ"))
-	}
-	return p, nil
+	return err
 }
 
 func password(cmd *cobra.Command, source, prompt string) (p []byte, err error) {
 	kind, name, _ := strings.Cut(source, ":")
 	switch kind {
 	case "":
-		p, err = ask(cmd, prompt)
+		p, err = ask(cmd, prompt, "--pass or --new-pass give its source, "+sources)
 	case "env":
 		v, ok := os.LookupEnv(name)
 		if !ok {
@@ -66,10 +68,11 @@ func password(cmd *cobra.Command, source, prompt string) (p []byte, err error) {
 		}
 		p = []byte(v)
 	case "file":
-		if p, err = whole.Read(name, maxPassword); err == nil {
-			p, _, _ = bytes.Cut(p, []byte("\n"))
-			p = bytes.TrimSuffix(p, []byte("\r"))
+		if p, err = whole.Read(name, maxPassword); err != nil {
+			return nil, material(err)
 		}
+		p, _, _ = bytes.Cut(p, []byte("\n"))
+		p = bytes.TrimSuffix(p, []byte("\r"))
 	default:
 		return nil, core.Exit(core.ExitUsage, fmt.Errorf("source of a password %q: it must be %s", source, sources))
 	}
@@ -82,11 +85,12 @@ func password(cmd *cobra.Command, source, prompt string) (p []byte, err error) {
 	return p, nil
 }
 
-// ask reads a line from a terminal without showing it.
-func ask(cmd *cobra.Command, prompt string) ([]byte, error) {
+// ask reads a line from a terminal without showing it; otherwise says what to do where
+// there is none.
+func ask(cmd *cobra.Command, prompt, otherwise string) ([]byte, error) {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !xterm.IsTerminal(int(in.Fd())) {
-		return nil, core.Exit(core.ExitUsage, errors.New("there is no terminal to ask for a password: give its source, "+sources))
+		return nil, core.Exit(core.ExitUsage, errors.New("there is no terminal to ask for a password: "+otherwise))
 	}
 	fd := int(in.Fd())
 	before, err := xterm.GetState(fd)
@@ -153,56 +157,21 @@ func (e *encryption) options(cmd *cobra.Command, what string) (p []byte, o keys.
 	if e.open {
 		return nil, o, nil
 	}
+	alg, mac := policy.SM4, policy.HMACSM3
+	if o.Cipher == keys.AES256 {
+		alg = policy.AES256
+	}
+	if o.PRF == keys.SHA256 {
+		mac = policy.HMACSHA256
+	}
+	if err := policy.Check(policy.Encrypt, alg, policy.Params{Mode: "cbc"}); err != nil {
+		return nil, o, err
+	}
+	if err := policy.Check(policy.MAC, mac, policy.Params{}); err != nil {
+		return nil, o, err
+	}
 	p, err = writing(cmd, e.source, what)
 	return p, o, err
-}
-
-// put writes a file whole, or to standard output for -. One that is there is not written
-// over without force.
-func put(env *core.Env, path string, b []byte, mode os.FileMode, force bool) error {
-	if path == "-" {
-		if _, err := env.Out.Write(b); err != nil {
-			return fmt.Errorf("write output: %w", err)
-		}
-		return nil
-	}
-	if err := free(path, force); err != nil {
-		return err
-	}
-	return whole.Write(path, b, mode)
-}
-
-// free checks that a name may be written to.
-func free(path string, force bool) error {
-	if _, err := os.Lstat(path); err == nil && !force {
-		return core.Exit(core.ExitUsage, fmt.Errorf("%s is there already: --force writes over it", path))
-	}
-	return nil
-}
-
-// take reads a file of at most so many bytes, or standard input for -.
-func take(cmd *cobra.Command, path string, most int64) ([]byte, error) {
-	if path != "-" {
-		return whole.Read(path, most)
-	}
-	b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), most+1))
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	if int64(len(b)) > most {
-		return nil, fmt.Errorf("read standard input: more than %d bytes", most)
-	}
-	return b, nil
-}
-
-// privateKey reads a key. One that others may read is complained about, and taken.
-func privateKey(cmd *cobra.Command, path, source string) (keys.Private, error) {
-	k, err := keys.Load(path, reading(cmd, source, path))
-	if open, ok := errors.AsType[*keys.OpenError](err); ok {
-		fmt.Fprintf(core.EnvFrom(cmd.Context()).Err, "warning: %v\n", open)
-		return k, nil
-	}
-	return k, refused(err)
 }
 
 // refused gives a wrong password its exit code.

@@ -22,6 +22,8 @@ type shell struct {
 	dir  string
 	in   io.Reader
 	json bool
+	// config is the path of a configuration file, if there is one.
+	config string
 }
 
 func newShell(t *testing.T) *shell {
@@ -33,19 +35,11 @@ func newShell(t *testing.T) *shell {
 // try gives output, messages and the error of a verb.
 func (s *shell) try(args ...string) (out, errs string, err error) {
 	s.t.Helper()
-	var o, e bytes.Buffer
-	c := New().Command()
-	c.SilenceErrors, c.SilenceUsage = true, true
-	c.SetArgs(args)
-	c.SetOut(&o)
-	c.SetErr(&e)
-	if s.in != nil {
-		c.SetIn(s.in)
-	} else {
-		c.SetIn(strings.NewReader(""))
+	in := s.in
+	if in == nil {
+		in = strings.NewReader("")
 	}
-	err = c.ExecuteContext(core.WithEnv(s.t.Context(), &core.Env{Out: &o, Err: &e, JSON: s.json}))
-	return o.String(), e.String(), err
+	return runVerb(s.t.Context(), &core.Env{JSON: s.json, Config: s.config}, in, args...)
 }
 
 func (s *shell) run(line string, more ...string) string {
@@ -229,10 +223,15 @@ func TestBadFiles(t *testing.T) {
 	}
 	s.write("empty", "")
 	s.write("text", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
-	for _, line := range []string{"cert show empty", "cert show text", "cert show a.key", "csr show empty", "csr show text", "key show empty", "key show text", "key pub a.csr", "cert verify text --root text", "cert show none", "key show none",
-		"key open a.key --key a.key --no-pass --out x", "csr make --key text --subject CN=a --out x", "ca list --dir empty"} {
-		if _, _, err := s.try(strings.Fields(line)...); err == nil || core.ExitCode(err) != core.ExitFailed {
-			t.Errorf("%s: %v", line, err)
+	for code, lines := range map[int][]string{
+		core.ExitFailed: {"csr show empty", "csr show text", "key open a.key --key a.key --no-pass --out x", "ca list --dir empty"},
+		core.ExitUsage: {"cert show empty", "cert show text", "cert show a.key", "key show empty", "key show text", "key pub a.csr", "cert verify text --root text", "cert show none", "key show none",
+			"csr make --key text --subject CN=a --out x", "cert verify text --root text --crl empty"},
+	} {
+		for _, line := range lines {
+			if _, _, err := s.try(strings.Fields(line)...); err == nil || core.ExitCode(err) != code {
+				t.Errorf("%s: %v", line, err)
+			}
 		}
 	}
 	if _, err := os.Stat("x"); !errors.Is(err, os.ErrNotExist) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/rng/gmt0005"
 	"github.com/anole-os/anole/internal/term"
@@ -78,29 +78,18 @@ func rngFill(ctx context.Context, env *core.Env, w io.Writer, n int64) error {
 	return rng.Reader.Copy(ctx, w, n, bar.Set)
 }
 
-func rngFillFile(ctx context.Context, env *core.Env, path string, n int64) (err error) {
-	if s, e := os.Stat(path); e == nil && !s.Mode().IsRegular() {
-		return core.Exit(core.ExitUsage, fmt.Errorf("write %s: it is no regular file; send standard output there instead", path))
+func rngFillFile(ctx context.Context, env *core.Env, path string, n int64) error {
+	f, err := whole.Create(path, 0o600)
+	if errors.Is(err, whole.ErrIrregular) {
+		err = core.Exit(core.ExitUsage, fmt.Errorf("%w: send standard output there", err))
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".anole-*") // 0600
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if err := rngFill(ctx, env, f, n); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	if err := rngFill(ctx, env, f, n); err != nil {
+		return errors.Join(err, f.Abort())
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return f.Close()
+	return f.Commit()
 }
 
 // fewSamples are tested where nothing else is said.

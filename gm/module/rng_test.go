@@ -1,7 +1,6 @@
 package module
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,13 +16,8 @@ import (
 
 // rngRun runs a verb of gm.
 func rngRun(ctx context.Context, in string, asJSON bool, args ...string) (string, error) {
-	var out bytes.Buffer
-	c := New().Command()
-	c.SetArgs(args)
-	c.SetIn(strings.NewReader(in))
-	c.SilenceUsage, c.SilenceErrors = true, true
-	err := c.ExecuteContext(core.WithEnv(ctx, &core.Env{Out: &out, Err: &bytes.Buffer{}, JSON: asJSON}))
-	return out.String(), err
+	out, _, err := runVerb(ctx, &core.Env{JSON: asJSON}, strings.NewReader(in), args...)
+	return out, err
 }
 
 func TestRNGFill(t *testing.T) {
@@ -51,7 +45,7 @@ func TestRNGFill(t *testing.T) {
 		want string
 	}{
 		{t.Context(), []string{"--bytes", "many"}, core.ExitUsage, `--bytes: wants a size such as "256MiB" or "1GB", got "many"`},
-		{t.Context(), []string{"--bytes", "1", "-f", dir}, core.ExitUsage, "write " + dir + ": it is no regular file; send standard output there instead"},
+		{t.Context(), []string{"--bytes", "1", "-f", dir}, core.ExitUsage, "create " + dir + ": it is no regular file, and is not replaced by one: send standard output there"},
 		{t.Context(), []string{"--bytes", "1", "-f", filepath.Join(dir, "no", "such")}, core.ExitFailed, "no such file or directory"},
 		{over, []string{"--bytes", "1GiB", "-f", filepath.Join(dir, "stopped")}, core.ExitFailed, "context canceled"},
 	} {

@@ -42,7 +42,7 @@ Without --to it is under a password. - is standard input or output.`,
 			if iterations < 1000 || iterations > keys.MaxIterations {
 				return core.Exit(core.ExitUsage, fmt.Errorf("--iterations %d: 1000 to %d", iterations, keys.MaxIterations))
 			}
-			if err := free(out, force || out == "-"); err != nil {
+			if err := free(out, force); err != nil {
 				return err
 			}
 			o := seal.Options{Iterations: iterations}
@@ -54,6 +54,9 @@ Without --to it is under a password. - is standard input or output.`,
 				if o.Password, err = writing(cmd, pass, out); err != nil {
 					return err
 				}
+			}
+			if err := secret(); err != nil {
+				return err
 			}
 			return encrypt(cmd, out, args[0], o)
 		},
@@ -69,12 +72,26 @@ Without --to it is under a password. - is standard input or output.`,
 }
 
 func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
-	env := core.EnvFrom(cmd.Context())
+	ctx := cmd.Context()
+	return transfer(cmd, to, from, "encrypting", passage{
+		file: func(done func(int64)) error { return seal.EncryptFile(ctx, to, from, o, done) },
+		out:  func(r io.Reader) error { return seal.Encrypt(core.EnvFrom(ctx).Out, r, o) },
+		in:   func(r io.Reader) error { return seal.EncryptStream(ctx, to, r, o) },
+	})
+}
+
+// passage is what is done from a file to a file, to standard output, and from a stream to a
+// file.
+type passage struct {
+	file    func(done func(int64)) error
+	out, in func(io.Reader) error
+}
+
+func transfer(cmd *cobra.Command, to, from, label string, p passage) error {
 	if from != "-" && to != "-" {
-		bar, done := progress(env, "encrypting", from)
-		err := seal.EncryptFile(cmd.Context(), to, from, o, bar)
-		done()
-		return err
+		bar, done := progress(core.EnvFrom(cmd.Context()), label, from)
+		defer done()
+		return p.file(bar)
 	}
 	src, err := source(cmd, from)
 	if err != nil {
@@ -82,21 +99,9 @@ func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
 	}
 	defer src.Close()
 	if to == "-" {
-		return seal.Encrypt(env.Out, src, o)
+		return p.out(src)
 	}
-	return seal.EncryptStream(cmd.Context(), to, src, o)
-}
-
-// source opens a file or standard input.
-func source(cmd *cobra.Command, path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return io.NopCloser(cmd.InOrStdin()), nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
-	}
-	return f, nil
+	return p.in(src)
 }
 
 // progress shows how far a file's reading is, where there is a terminal.
@@ -112,22 +117,19 @@ func progress(env *core.Env, label, path string) (set func(int64), done func()) 
 // recipients reads public keys and certificates.
 func recipients(cmd *cobra.Command, paths []string) (all []*sm2.PublicKey, err error) {
 	for _, path := range paths {
-		b, err := take(cmd, path, keys.MaxSize)
+		some, err := publics(cmd, []string{path})
 		if err != nil {
 			return nil, err
 		}
-		var pub any
-		if c, e := x509.ReadCertificate(b); e == nil {
+		// What follows in the file is of a certificate's chain.
+		if c := some[0].certificate; c != nil {
 			if err := encrypts(c); err != nil {
 				return nil, core.Exit(core.ExitNo, fmt.Errorf("%s: %w", path, err))
 			}
-			pub = c.PublicKey
-		} else if pub, err = keys.ParsePublicFile(b); err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
-		k, ok := pub.(*sm2.PublicKey)
+		k, ok := some[0].key.(*sm2.PublicKey)
 		if !ok || !sm2.IsPublicKey(k) {
-			return nil, core.Exit(core.ExitUsage, fmt.Errorf("%s: a key of %s; it must be of SM2", path, keys.Algorithm(pub)))
+			return nil, core.Exit(core.ExitUsage, fmt.Errorf("%s: a key of %s; it must be of SM2", path, keys.Algorithm(some[0].key)))
 		}
 		all = append(all, k)
 	}
@@ -136,9 +138,8 @@ func recipients(cmd *cobra.Command, paths []string) (all []*sm2.PublicKey, err e
 
 // encrypts says whether one may encrypt for a certificate now.
 func encrypts(c *x509.Certificate) error {
-	const usages = x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageKeyAgreement
 	switch {
-	case c.KeyUsage != 0 && c.KeyUsage&usages == 0:
+	case c.KeyUsage != 0 && c.KeyUsage&x509.ForEncryption == 0:
 		return &x509.Problem{Which: x509.Encryption, Err: x509.ErrUsage}
 	case time.Now().After(c.NotAfter):
 		return &x509.Problem{Which: x509.Encryption, Err: x509.ErrExpired}
@@ -163,11 +164,14 @@ output, before all of the file was found to be genuine.`,
 					return core.Exit(core.ExitUsage, fmt.Errorf("say with --out where to: the name %s does not end with %s", args[0], suffix))
 				}
 			}
-			if err := free(out, force || out == "-"); err != nil {
+			if err := free(out, force); err != nil {
 				return err
 			}
 			o := seal.Opener{}
-			var err error
+			err := secret()
+			if err != nil {
+				return err
+			}
 			if key != "" {
 				if o.Key, err = sm2Key(cmd, key, pass); err != nil {
 					return err
@@ -186,22 +190,12 @@ output, before all of the file was found to be genuine.`,
 }
 
 func decrypt(cmd *cobra.Command, to, from string, o seal.Opener) error {
-	env := core.EnvFrom(cmd.Context())
-	if from != "-" && to != "-" {
-		bar, done := progress(env, "decrypting", from)
-		err := seal.DecryptFile(cmd.Context(), to, from, o, bar)
-		done()
-		return err
-	}
-	src, err := source(cmd, from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if to == "-" {
-		return seal.DecryptChecked(env.Out, src, o)
-	}
-	return seal.DecryptStream(cmd.Context(), to, src, o)
+	ctx := cmd.Context()
+	return transfer(cmd, to, from, "decrypting", passage{
+		file: func(done func(int64)) error { return seal.DecryptFile(ctx, to, from, o, done) },
+		out:  func(r io.Reader) error { return seal.DecryptChecked(core.EnvFrom(ctx).Out, r, o) },
+		in:   func(r io.Reader) error { return seal.DecryptStream(ctx, to, r, o) },
+	})
 }
 
 // opened gives what does not open its exit code.

@@ -1,11 +1,8 @@
 package module
 
 import (
-	"crypto"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -13,16 +10,18 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/cms"
-	"github.com/anole-os/anole/gm/internal/outfile"
+	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/x509"
 	"github.com/anole-os/anole/internal/term"
 )
 
 // signing is the flags of who signs a thing.
-type signing struct{ certificate, key, hash string }
+type signing struct{ certificate, key, pass, hash string }
 
 func (s *signing) flags(c *cobra.Command) {
 	c.Flags().StringVar(&s.certificate, "cert", "", "the signer's certificate, PEM or DER")
 	c.Flags().StringVar(&s.key, "key", "", "its private key")
+	c.Flags().StringVar(&s.pass, "pass", "", "source of the key's password: "+sources)
 	hashFlag(c, &s.hash)
 	_ = c.MarkFlagRequired("cert")
 	_ = c.MarkFlagRequired("key")
@@ -34,19 +33,20 @@ func hashFlag(c *cobra.Command, hash *string) {
 }
 
 // read reads the material; chain is what follows the certificate in its file.
-func (s *signing) read(cmd *cobra.Command) (c *cms.Certificate, key crypto.Signer, h cms.Hash, chain []*cms.Certificate, err error) {
-	if h, err = hashNamed(s.hash); err != nil {
-		return nil, nil, 0, nil, err
+func (s *signing) read(cmd *cobra.Command) (who cms.Signer, chain []*x509.Certificate, err error) {
+	if who.Hash, err = hashNamed(s.hash); err != nil {
+		return who, nil, err
 	}
-	all, err := certificatesIn(cmd, []string{s.certificate})
+	all, err := certificates(cmd, []string{s.certificate})
 	if err != nil {
-		return nil, nil, 0, nil, err
+		return who, nil, err
 	}
-	k, err := keyIn(cmd, s.key)
+	k, err := privateKey(cmd, s.key, s.pass)
 	if err != nil {
-		return nil, nil, 0, nil, err
+		return who, nil, err
 	}
-	return all[0], signerOf(k), h, all[1:], nil
+	who.Certificate, who.Key = all[0], keys.Signer(k)
+	return who, all[1:], nil
 }
 
 func hashNamed(name string) (cms.Hash, error) {
@@ -63,28 +63,6 @@ func hashNamed(name string) (cms.Hash, error) {
 		return cms.SHA512, nil
 	}
 	return 0, core.Exit(core.ExitUsage, fmt.Errorf("--hash: %q is none of sm3, sha256, sha384, sha512", name))
-}
-
-// writeOutput writes to a file, or to standard output for "" and "-".
-func writeOutput(cmd *cobra.Command, path string, data []byte) error {
-	if path == "" || path == "-" {
-		if _, err := core.EnvFrom(cmd.Context()).Out.Write(data); err != nil {
-			return fmt.Errorf("write output: %w", err)
-		}
-		return nil
-	}
-	return outfile.Write(path, data, 0o644)
-}
-
-// judged gives an error about what was checked exit code 3; one that came in the way of
-// checking keeps its own.
-func judged(err error) error {
-	var path *fs.PathError
-	var exit *core.ExitError
-	if err == nil || errors.As(err, &path) || errors.As(err, &exit) || errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return core.Exit(core.ExitNo, err)
 }
 
 // signature is a signer as it is shown.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ func uefiHashCommand() *cobra.Command {
 			}
 			var all []sum
 			for _, path := range args {
-				file, err := readInput(cmd, path, maxInput)
+				file, err := take(cmd, path, maxInput)
 				if err != nil {
 					return err
 				}
@@ -82,15 +83,17 @@ func uefiSignCommand() *cobra.Command {
 else is in the certificate's file is carried along as its chain.`,
 		Example: "  anole gm uefi sign --cert db.pem --key db.key --out signed.efi systemd-bootx64.efi",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if o.Certificate, o.Key, o.Hash, o.Chain, err = s.read(cmd); err != nil {
-				return err
-			}
-			more, err := certificatesIn(cmd, chain)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			who, above, err := s.read(cmd)
 			if err != nil {
 				return err
 			}
-			o.Chain = append(o.Chain, more...)
+			o.Certificate, o.Key, o.Hash = who.Certificate, who.Key, who.Hash
+			more, err := certificates(cmd, chain)
+			if err != nil {
+				return err
+			}
+			o.Chain = slices.Concat(above, more)
 			return rewrite(cmd, args, out, func(file []byte) ([]byte, error) { return authenticode.Sign(file, o) })
 		},
 	}
@@ -168,13 +171,13 @@ enough, and when certificates are valid is not asked. Exit code 3: it would not 
 		Example: "  anole gm uefi verify --cert db.pem signed.efi",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if o.Roots, err = certificatesIn(cmd, roots); err != nil {
+			if o.Roots, err = certificates(cmd, roots); err != nil {
 				return err
 			}
-			if o.Certificates, err = certificatesIn(cmd, more); err != nil {
+			if o.Certificates, err = certificates(cmd, more); err != nil {
 				return err
 			}
-			file, err := readInput(cmd, args[0], maxInput)
+			file, err := take(cmd, args[0], maxInput)
 			if err != nil {
 				return err
 			}
@@ -198,7 +201,7 @@ func uefiListCommand() *cobra.Command {
 		Short: "Who signed an image, and whether it is the one that was signed",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := readInput(cmd, args[0], maxInput)
+			file, err := take(cmd, args[0], maxInput)
 			if err != nil {
 				return err
 			}

@@ -15,20 +15,15 @@ import (
 // gm runs a verb and gives its output and exit code.
 func gm(t *testing.T, stdin string, args ...string) (string, int) {
 	t.Helper()
-	var out bytes.Buffer
 	asJSON := args[0] == "-j"
 	if asJSON {
 		args = args[1:]
 	}
-	c := New().Command()
-	c.SetArgs(args)
-	c.SetIn(strings.NewReader(stdin))
-	c.SilenceErrors, c.SilenceUsage = true, true
-	err := c.ExecuteContext(core.WithEnv(t.Context(), &core.Env{Out: &out, Err: &out, JSON: asJSON}))
+	out, _, err := runVerb(t.Context(), &core.Env{JSON: asJSON}, strings.NewReader(stdin), args...)
 	if err != nil {
 		t.Logf("gm %s: %v", strings.Join(args, " "), err)
 	}
-	return out.String(), core.ExitCode(err)
+	return out, core.ExitCode(err)
 }
 
 func wantExit(t *testing.T, want int, args ...string) string {

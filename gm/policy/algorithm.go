@@ -50,11 +50,16 @@ const (
 	SHA256           Alg = "sha-256"
 	SHA384           Alg = "sha-384"
 	SHA512           Alg = "sha-512"
+	SHA3256          Alg = "sha3-256"
+	SHA3384          Alg = "sha3-384"
+	SHA3512          Alg = "sha3-512"
+	BLAKE2b          Alg = "blake2b" // and Argon2, which is made of it
 	HMACSHA256       Alg = "hmac-sha-256"
 	HMACSHA384       Alg = "hmac-sha-384"
 	HMACSHA512       Alg = "hmac-sha-512"
 	RSA              Alg = "rsa"
-	P256             Alg = "p-256" // ECDSA and ECDH alike
+	P224             Alg = "p-224" // ECDSA and ECDH alike
+	P256             Alg = "p-256"
 	P384             Alg = "p-384"
 	P521             Alg = "p-521"
 	Ed25519          Alg = "ed25519"
@@ -76,8 +81,9 @@ var properties = map[Alg]property{
 	SM2: {true, 128}, SM3: {true, 128}, SM4: {true, 128}, SM9: {true, 100}, ZUC: {true, 128}, HMACSM3: {true, 128}, CurveSM2MLKEM768: {true, 128},
 	AES128: {false, 128}, AES192: {false, 192}, AES256: {false, 256}, ChaCha20: {false, 256}, DES: {false, 56}, TripleDES: {false, 80}, RC4: {false, 40},
 	MD5: {false, 18}, SHA1: {false, 61}, SHA224: {false, 112}, SHA256: {false, 128}, SHA384: {false, 192}, SHA512: {false, 256},
+	SHA3256: {false, 128}, SHA3384: {false, 192}, SHA3512: {false, 256}, BLAKE2b: {false, 256},
 	HMACSHA256: {false, 256}, HMACSHA384: {false, 256}, HMACSHA512: {false, 256},
-	RSA: {false, 0}, P256: {false, 128}, P384: {false, 192}, P521: {false, 256}, Ed25519: {false, 128}, X25519: {false, 128}, MLKEM768: {false, 192}, X25519MLKEM768: {false, 192},
+	RSA: {false, 0}, P224: {false, 112}, P256: {false, 128}, P384: {false, 192}, P521: {false, 256}, Ed25519: {false, 128}, X25519: {false, 128}, MLKEM768: {false, 192}, X25519MLKEM768: {false, 192},
 }
 
 // Algorithms lists those that are known, in alphabetical order.

@@ -40,7 +40,7 @@ type Config struct {
 	MinBits     int      `yaml:"minBits" doc:"The least strength in bits; 128 leaves out RSA of fewer than 3,072 bits, 112 SHA-1 and RSA of fewer than 2,048. 0 is any."`
 	RejectECB   bool     `yaml:"rejectECB" doc:"Whether to deny block ciphers without chaining, which show where blocks are the same."`
 	RequireDual bool     `yaml:"requireDual" doc:"Whether an end of a connection that has SM2 must have two certificates, one to sign with and one to encrypt to."`
-	DistIDs     []string `yaml:"distIDs" doc:"The identities that SM2 signatures may be made and accepted under; the usual one is 1234567812345678. None is any."`
+	DistIDs     []string `yaml:"distIDs" doc:"The identities that SM2 signatures may be made and accepted under; the usual one is 1234567812345678, and what is signed without any, as labels of files and modules, counts as under that. None is any."`
 }
 
 // DefaultConfig lets everything through that has 112 bits of strength.
@@ -70,6 +70,14 @@ func (c Config) problem() (key, text string) {
 	return "", ""
 }
 
+// Validate says what is wrong.
+func (c Config) Validate() error {
+	if key, text := c.problem(); text != "" {
+		return fmt.Errorf("%s: %s", key, text)
+	}
+	return nil
+}
+
 // Parse reads a Config from YAML, onto DefaultConfig. The error names the line.
 func Parse(src []byte, file string) (Config, error) {
 	c := DefaultConfig()
@@ -92,8 +100,8 @@ type Policy struct{ c Config }
 
 // New checks a Config.
 func New(c Config) (*Policy, error) {
-	if key, text := c.problem(); text != "" {
-		return nil, fmt.Errorf("policy: %s: %s", key, text)
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
 	}
 	c.DistIDs = slices.Clone(c.DistIDs)
 	return &Policy{c}, nil

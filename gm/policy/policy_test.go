@@ -1,6 +1,11 @@
 package policy
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/anole-os/anole/gm/sm2"
 )
 
 func made(t *testing.T, c Config) *Policy {
@@ -192,6 +199,44 @@ func TestGate(t *testing.T) {
 	}
 	if err := Check(Hash, SM3, Params{}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOf(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sm2Key, err := sm2.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g Gate
+	g.Set(made(t, Config{Mode: Only}))
+	for _, c := range []struct {
+		key  any
+		want Alg
+		bits int
+	}{{rsaKey, RSA, 2048}, {&rsaKey.PublicKey, RSA, 2048}, {sm2Key, SM2, 0}, {&sm2Key.PublicKey, SM2, 0}, {ecKey, P384, 0}, {edKey, Ed25519, 0}, {"key", "", 0}, {nil, "", 0}} {
+		alg, params := Of(c.key)
+		if alg != c.want || params != (Params{KeyBits: c.bits}) {
+			t.Errorf("%T: %s, %+v", c.key, alg, params)
+		}
+		if err := g.CheckKey(Import, c.key, ""); (err == nil) != (alg == SM2) {
+			t.Errorf("%T: %v", c.key, err)
+		}
+	}
+	g.Set(made(t, Config{Mode: Intl, DistIDs: []string{"a"}}))
+	if g.CheckKey(Verify, sm2Key, "a") != nil || g.CheckKey(Verify, sm2Key, "") == nil {
+		t.Error("the identity is not asked about")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
@@ -105,6 +106,9 @@ type Writer struct {
 
 // NewWriter writes the head of a sealed file. Without Close the file does not open.
 func NewWriter(w io.Writer, o Options) (*Writer, error) {
+	if err := policy.Check(policy.Encrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
+		return nil, err
+	}
 	master := make([]byte, masterLen)
 	if _, err := rand.Read(master); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
@@ -179,6 +183,9 @@ type Reader struct {
 
 // NewReader reads the head of a sealed file.
 func NewReader(r io.Reader, o Opener) (*Reader, error) {
+	if err := policy.Check(policy.Decrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
+		return nil, err
+	}
 	master, size, err := readHeader(r, &o)
 	if err != nil {
 		return nil, err

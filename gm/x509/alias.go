@@ -47,9 +47,9 @@ const (
 	ExtKeyUsageOCSPSigning     = smx509.ExtKeyUsageOCSPSigning
 )
 
-// forSigning and forEncryption are the usages that GM/T 0015 gives to the two halves of
+// ForSigning and ForEncryption are the usages that GM/T 0015 gives to the two halves of
 // a pair.
 const (
-	forSigning    = KeyUsageDigitalSignature | KeyUsageContentCommitment
-	forEncryption = KeyUsageKeyEncipherment | KeyUsageDataEncipherment | KeyUsageKeyAgreement
+	ForSigning    = KeyUsageDigitalSignature | KeyUsageContentCommitment
+	ForEncryption = KeyUsageKeyEncipherment | KeyUsageDataEncipherment | KeyUsageKeyAgreement
 )

@@ -29,7 +29,7 @@ func newKey(t testing.TB) *sm2.PrivateKey {
 var begin = time.Now().UTC().Truncate(time.Second).Add(-time.Hour)
 
 func template(name string) *Certificate {
-	return &Certificate{Subject: pkix.Name{CommonName: name, Organization: []string{"变色龙"}}, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0), KeyUsage: forSigning}
+	return &Certificate{Subject: pkix.Name{CommonName: name, Organization: []string{"变色龙"}}, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0), KeyUsage: ForSigning}
 }
 
 func asCA(c *Certificate) *Certificate {
@@ -74,7 +74,7 @@ func newHouse(t testing.TB, id string) *house {
 	h.inter = sign(t, asCA(template("intermediate")), newKey(t), h.root, id)
 	h.sign = sign(t, template("server"), newKey(t), h.inter, id)
 	enc := template("server")
-	enc.KeyUsage = forEncryption
+	enc.KeyUsage = ForEncryption
 	h.enc = sign(t, enc, newKey(t), h.inter, id)
 	return h
 }

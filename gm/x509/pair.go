@@ -49,17 +49,17 @@ func NewSignEncPair(sign, enc *Certificate) (*SignEncPair, error) {
 	return &SignEncPair{sign, enc}, nil
 }
 
-func signs(c *Certificate) bool    { return c.KeyUsage&forSigning != 0 }
-func encrypts(c *Certificate) bool { return c.KeyUsage&forEncryption != 0 }
+func signs(c *Certificate) bool    { return c.KeyUsage&ForSigning != 0 }
+func encrypts(c *Certificate) bool { return c.KeyUsage&ForEncryption != 0 }
 
 // Verify checks both certificates; o.KeyUsage is not looked at. The error is a *Problem
 // that tells which one is wrong.
 func (p *SignEncPair) Verify(o Options) error {
-	o.KeyUsage = forSigning
+	o.KeyUsage = ForSigning
 	if _, err := verify(p.Sign, &o, Signing); err != nil {
 		return err
 	}
-	o.KeyUsage = forEncryption
+	o.KeyUsage = ForEncryption
 	_, err := verify(p.Enc, &o, Encryption)
 	return err
 }

@@ -13,13 +13,21 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
 // Create signs a certificate of a public key and gives its DER. What counts of template
 // is told at smx509.CreateCertificate; parent is the signer's certificate, or template
 // itself. id is the signer's identity, where that is not "" for the standard one.
+// policy.Default is asked about both keys.
 func Create(random io.Reader, template, parent *Certificate, pub crypto.PublicKey, key keys.Private, id string) ([]byte, error) {
+	if err := policy.CheckKey(policy.Issue, pub, ""); err != nil {
+		return nil, err
+	}
+	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
+		return nil, err
+	}
 	signer := keys.Signer(key)
 	b, err := smx509.CreateCertificate(random, template, parent, pub, signer)
 	if err != nil {
@@ -30,6 +38,9 @@ func Create(random io.Reader, template, parent *Certificate, pub crypto.PublicKe
 
 // CreateRequest signs a request for a certificate of the key.
 func CreateRequest(random io.Reader, template *CertificateRequest, key keys.Private, id string) ([]byte, error) {
+	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
+		return nil, err
+	}
 	signer := keys.Signer(key)
 	b, err := smx509.CreateCertificateRequest(random, template, signer)
 	if err != nil {
@@ -41,6 +52,9 @@ func CreateRequest(random io.Reader, template *CertificateRequest, key keys.Priv
 // CreateCRL signs a revocation list: with its Number, ThisUpdate, NextUpdate and
 // RevokedCertificateEntries set.
 func CreateCRL(random io.Reader, template *RevocationList, issuer *Certificate, key keys.Private, id string) ([]byte, error) {
+	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
+		return nil, err
+	}
 	signer := keys.Signer(key)
 	b, err := smx509.CreateRevocationList(random, template, issuer, signer)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/emmansun/gmsm/smx509"
+
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // What can be wrong with a certificate. A Problem says with which.
@@ -61,8 +63,8 @@ func (o *Options) now() time.Time {
 	return o.Time
 }
 
-// Verify checks a certificate and gives a chain from it to a root. The error is a
-// *Problem.
+// Verify checks a certificate and gives a chain from it to a root, all of whose keys and
+// hashes policy.Default lets through. The error is a *Problem, or a *policy.DeniedError.
 func Verify(c *Certificate, o Options) ([]*Certificate, error) { return verify(c, &o, Leaf) }
 
 func verify(c *Certificate, o *Options, which string) ([]*Certificate, error) {
@@ -83,6 +85,9 @@ func verify(c *Certificate, o *Options, which string) ([]*Certificate, error) {
 	for _, chain := range chains {
 		err := revoked(chain, o, which)
 		if err == nil {
+			err = allowed(chain, o.ID)
+		}
+		if err == nil {
 			return chain, nil
 		}
 		if first == nil {
@@ -90,6 +95,31 @@ func verify(c *Certificate, o *Options, which string) ([]*Certificate, error) {
 		}
 	}
 	return nil, first
+}
+
+// hashes are those of signatures; what is not here, the policy denies.
+var hashes = map[SignatureAlgorithm]policy.Alg{
+	smx509.SHA1WithRSA: policy.SHA1, smx509.ECDSAWithSHA1: policy.SHA1,
+	smx509.SHA256WithRSA: policy.SHA256, smx509.SHA256WithRSAPSS: policy.SHA256, smx509.ECDSAWithSHA256: policy.SHA256,
+	smx509.SHA384WithRSA: policy.SHA384, smx509.SHA384WithRSAPSS: policy.SHA384, smx509.ECDSAWithSHA384: policy.SHA384,
+	smx509.SHA512WithRSA: policy.SHA512, smx509.SHA512WithRSAPSS: policy.SHA512, smx509.ECDSAWithSHA512: policy.SHA512, smx509.PureEd25519: policy.SHA512,
+	SM2WithSM3: policy.SM3,
+}
+
+// allowed asks the policy about a chain. How its root was signed does not count.
+func allowed(chain []*Certificate, id string) error {
+	for i, c := range chain {
+		if err := policy.CheckKey(policy.Verify, c.PublicKey, id); err != nil {
+			return err
+		}
+		if i == len(chain)-1 {
+			break
+		}
+		if err := policy.Check(policy.Hash, hashes[c.SignatureAlgorithm], policy.Params{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func valid(c *Certificate, now time.Time) error {

@@ -68,7 +68,7 @@ func TestProblems(t *testing.T) {
 			{"of another root", other.sign.cert, []*Certificate{other.inter.cert}, nil, ErrUntrusted, Leaf},
 			{"no roots", h.sign.cert, nil, func(o *Options) { o.Roots = nil }, ErrUntrusted, Leaf},
 			{"no intermediate", h.sign.cert, nil, func(o *Options) { o.Intermediates = nil }, ErrUntrusted, Leaf},
-			{"usage of the key", h.sign.cert, nil, func(o *Options) { o.KeyUsage = forEncryption }, ErrUsage, Leaf},
+			{"usage of the key", h.sign.cert, nil, func(o *Options) { o.KeyUsage = ForEncryption }, ErrUsage, Leaf},
 			{"usage", sign(t, code, newKey(t), h.inter, id).cert, nil, func(o *Options) { o.Usages = []ExtKeyUsage{ExtKeyUsageServerAuth} }, ErrUsage, Leaf},
 			{"name", sign(t, named, newKey(t), h.inter, id).cert, nil, func(o *Options) { o.Name = "b.example" }, ErrName, Leaf},
 			{"its name", sign(t, named, newKey(t), h.inter, id).cert, nil, func(o *Options) { o.Name = "a.example" }, nil, ""},
@@ -101,15 +101,15 @@ func TestProblems(t *testing.T) {
 func TestPairs(t *testing.T) {
 	h, other := newHouse(t, ""), newHouse(t, "")
 	old := template("server")
-	old.KeyUsage, old.NotBefore, old.NotAfter = forEncryption, begin.AddDate(-1, 0, 0), begin
+	old.KeyUsage, old.NotBefore, old.NotAfter = ForEncryption, begin.AddDate(-1, 0, 0), begin
 	expired := sign(t, old, newKey(t), h.inter, "")
 	oldSign := template("server")
 	oldSign.NotBefore, oldSign.NotAfter = begin.AddDate(-1, 0, 0), begin
 	expiredSign := sign(t, oldSign, newKey(t), h.inter, "")
 	stranger := template("client")
-	stranger.KeyUsage = forEncryption
+	stranger.KeyUsage = ForEncryption
 	same := template("server")
-	same.KeyUsage = forEncryption
+	same.KeyUsage = ForEncryption
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestPairs(t *testing.T) {
 		{"expired encryption", h.sign.cert, expired.cert, "the encryption certificate expired"},
 		{"expired signing", expiredSign.cert, h.enc.cert, "the signing certificate expired"},
 		{"another subject", h.sign.cert, sign(t, stranger, newKey(t), h.inter, "").cert, "the signing and the encryption certificate are not of one subject"},
-		{"another issuer", h.sign.cert, sign(t, func() *Certificate { c := template("server"); c.KeyUsage = forEncryption; return c }(), newKey(t), h.root, "").cert, "the signing and the encryption certificate are not from one issuer"},
+		{"another issuer", h.sign.cert, sign(t, func() *Certificate { c := template("server"); c.KeyUsage = ForEncryption; return c }(), newKey(t), h.root, "").cert, "the signing and the encryption certificate are not from one issuer"},
 		{"same name, other root", h.sign.cert, other.enc.cert, "the encryption certificate is not from an issuer that is trusted"},
 		{"one key", h.sign.cert, sign(t, same, h.sign.key, h.inter, "").cert, "the signing and the encryption certificate have one key"},
 		{"P-256", sign(t, template("server"), p256, h.inter, "").cert, h.enc.cert, "the signing or the encryption certificate is not of SM2"},

@@ -1,4 +1,5 @@
-// Package whole writes files that appear with all their content or not at all.
+// Package whole writes files that appear with all their content or not at all, and reads
+// files of a bounded size.
 package whole
 
 import (
@@ -22,10 +23,18 @@ type File struct {
 	temp string // its name until it is committed, where it needs one
 }
 
-// Create begins a file. Missing folders are an error.
+// ErrIrregular is of a name that a device, a pipe or a folder has.
+var ErrIrregular = errors.New("it is no regular file, and is not replaced by one")
+
+// Create begins a file. What a symbolic link names is replaced, and not the link. Missing
+// folders are an error, and so is a name that something has that is no regular file
+// (ErrIrregular).
 func Create(path string, mode fs.FileMode) (*File, error) {
-	dir := filepath.Dir(path)
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, uint32(mode.Perm()))
+	path, err := target(path)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	fd, err := unix.Open(filepath.Dir(path), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, uint32(mode.Perm()))
 	switch {
 	case err == nil:
 		f := os.NewFile(uintptr(fd), path)
@@ -46,6 +55,18 @@ func Create(path string, mode fs.FileMode) (*File, error) {
 		return nil, errors.Join(fmt.Errorf("create %s: %w", path, err), f.Close(), os.Remove(temp))
 	}
 	return &File{File: f, path: path, temp: temp}, nil
+}
+
+// target is the name that is to be replaced.
+func target(path string) (string, error) {
+	// First by Stat: /dev/stdout may be a link to what has no name.
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return path, ErrIrregular
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real, nil
+	}
+	return path, nil
 }
 
 func name(path string) string {
@@ -99,14 +120,26 @@ func (f *File) Abort() error {
 	return err
 }
 
-// Write writes a file in one go.
+// Write writes a file in one go. What is no regular file, as /dev/stdout, is written to as
+// it is.
 func Write(path string, data []byte, mode fs.FileMode) error {
 	f, err := Create(path, mode)
+	if errors.Is(err, ErrIrregular) {
+		if err := os.WriteFile(path, data, mode); err != nil {
+			return fmt.Errorf("write %s: %w", path, pathless(err))
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	return f.fill(data)
+}
+
+// fill writes all there is, and commits.
+func (f *File) fill(data []byte) error {
 	if _, err := f.Write(data); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), f.Abort())
+		return errors.Join(fmt.Errorf("write %s: %w", f.path, err), f.Abort())
 	}
 	return f.Commit()
 }
@@ -114,6 +147,9 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 // SyncDir has a folder's names on the disk.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // it may be written to and not read: then it cannot be synced
+	}
 	if err != nil {
 		return fmt.Errorf("sync %s: %w", dir, err)
 	}

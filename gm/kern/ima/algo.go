@@ -6,7 +6,9 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"hash"
+	"strings"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm3"
 )
 
@@ -60,6 +62,14 @@ func (a Algo) String() string {
 		return v.name
 	}
 	return fmt.Sprintf("hash %d", uint8(a))
+}
+
+// Alg is the hash's name in package policy.
+func (a Algo) Alg() policy.Alg {
+	if name, ok := strings.CutPrefix(a.String(), "sha"); ok && !strings.HasPrefix(name, "3-") {
+		return policy.Alg("sha-" + name)
+	}
+	return policy.Alg(a.String())
 }
 
 // Known says whether files can be hashed with it here.

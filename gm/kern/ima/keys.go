@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
@@ -64,6 +65,12 @@ func NewSigner(key crypto.Signer, a Algo) (*Signer, error) {
 	if sm2.IsPublicKey(key.Public()) && a != SM3 {
 		return nil, fmt.Errorf("SM2 signs SM3 and not %v", a)
 	}
+	if err := policy.CheckKey(policy.Sign, key, ""); err != nil {
+		return nil, err
+	}
+	if err := policy.Check(policy.Hash, a.Alg(), policy.Params{}); err != nil {
+		return nil, err
+	}
 	if k, ok := key.(*sm2.PrivateKey); ok {
 		key = sm2.NewSigner(k)
 	}
@@ -107,11 +114,14 @@ func (s *Signer) made(t Type, l Label, digest []byte) bool {
 // change while it is in use.
 type Keyring struct{ keys map[uint32][]crypto.PublicKey }
 
-// Add takes a key, which is told by KeyID, and where subjectKeyID is of its certificate
+// Add takes a key, if policy.Default lets it verify. It is one which is told by KeyID, and where subjectKeyID is of its certificate
 // by KeyIDOf too.
 func (k *Keyring) Add(pub crypto.PublicKey, subjectKeyID []byte) error {
 	id, err := KeyID(pub)
 	if err != nil {
+		return err
+	}
+	if err := policy.CheckKey(policy.Verify, pub, ""); err != nil {
 		return err
 	}
 	ids := []uint32{id}

@@ -1,6 +1,7 @@
-package outfile
+package whole
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,5 +68,48 @@ func TestWriteFails(t *testing.T) {
 	}
 	if st, err := os.Stat(filepath.Join(dir, "new")); err != nil || st.Mode() != 0o640 {
 		t.Errorf("%v %v", st.Mode(), err)
+	}
+}
+
+// A device is not replaced by a file, nor a symbolic link.
+func TestIrregular(t *testing.T) {
+	dir := t.TempDir()
+	pipe, link, file := filepath.Join(dir, "pipe"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string)
+	go func() {
+		b, err := os.ReadFile(pipe)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- string(b)
+	}()
+	if err := Write(pipe, []byte("through"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s := <-got; s != "through" {
+		t.Errorf("%q came through the pipe", s)
+	}
+	if _, err := Create(pipe, 0o600); !errors.Is(err, ErrIrregular) {
+		t.Errorf("a pipe is replaced: %v", err)
+	}
+	for _, text := range []string{"one", "two"} {
+		if err := os.WriteFile(file, []byte("zero"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("file", link); err != nil && text == "one" {
+			t.Fatal(err)
+		}
+		if err := Write(link, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if to, err := os.Readlink(link); err != nil || to != "file" {
+			t.Errorf("the link is %q, %v", to, err)
+		}
+		if b, err := Read(file, 10); err != nil || string(b) != text {
+			t.Errorf("%q, %v", b, err)
+		}
 	}
 }

@@ -1,0 +1,132 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/internal/yamlx"
+)
+
+// Config is the section "gm" of the configuration file. Its policy holds for the agent and
+// for the verbs alike.
+type Config struct {
+	policy.Config `yaml:",inline"`
+	SelfTest      bool `yaml:"selftest" doc:"Whether to test all algorithms with known answers when the agent starts, and to be in state failed where one is wrong. Verbs test before they touch a secret key, whatever this says."`
+	IMA           IMA  `yaml:"ima" doc:"Integrity of files."`
+}
+
+// IMA is the section "gm.ima".
+type IMA struct {
+	Enforce Enforce `yaml:"enforce" doc:"Let programs run only with a good label, where the kernel cannot check it: a process of its own that fanotify asks."`
+}
+
+func defaultConfig() Config {
+	return Config{Config: policy.DefaultConfig(), SelfTest: true, IMA: IMA{defaultEnforce()}}
+}
+
+// Validate says what is wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	if err := c.Config.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("gm.%w", err))
+	}
+	if err := c.IMA.Enforce.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("gm.ima.enforce.%w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// maxConfig bounds a configuration file, in bytes.
+const maxConfig = 4 << 20
+
+// loadConfig reads the section from the configuration file and the files of conf.d beside
+// it, as the agent does. Where there are none, the defaults hold.
+func loadConfig(path string, required bool) (Config, error) {
+	c := defaultConfig()
+	if path == "" {
+		return c, nil
+	}
+	more, err := filepath.Glob(filepath.Join(filepath.Dir(path), "conf.d", "*.yaml"))
+	if err != nil {
+		return c, fmt.Errorf("list configuration files: %w", err)
+	}
+	slices.Sort(more)
+	doc, err := yamlx.Parse(nil, path)
+	for i, name := range append([]string{path}, more...) {
+		if err != nil {
+			return c, err
+		}
+		var one *yamlx.Doc
+		one, err = parseConfig(name)
+		if errors.Is(err, fs.ErrNotExist) && (i > 0 || !required) {
+			err = nil
+			continue
+		}
+		if err == nil {
+			doc = yamlx.Merge(doc, one)
+		}
+	}
+	if err != nil {
+		return c, err
+	}
+	if err := doc.Section("gm").Decode(&c); err != nil {
+		return c, err
+	}
+	if err := c.Config.Validate(); err != nil {
+		return c, fmt.Errorf("gm.%w", err)
+	}
+	return c, nil
+}
+
+func parseConfig(name string) (*yamlx.Doc, error) {
+	st, err := os.Stat(name)
+	if err == nil && (!st.Mode().IsRegular() || st.Size() > maxConfig) {
+		err = fmt.Errorf("%s is not a regular file of at most %d bytes", name, maxConfig)
+	}
+	var src []byte
+	if err == nil {
+		src, err = os.ReadFile(filepath.Clean(name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return yamlx.Parse(src, name)
+}
+
+// withoutPolicy are verbs that tell how things are, and must where a policy is wrong.
+var withoutPolicy = []string{"status", "selftest", "probe", "revert", "help"}
+
+// enforcePolicy puts the policy of the configuration file in force before a verb runs:
+// from then on all of this process asks it, the libraries included.
+func enforcePolicy(cmd *cobra.Command, _ []string) error {
+	if p := cmd.Parent(); p != nil && p.Name() == "gm" && slices.Contains(withoutPolicy, cmd.Name()) {
+		return nil
+	}
+	return setPolicy(cmd)
+}
+
+func setPolicy(cmd *cobra.Command) error {
+	env := core.EnvFrom(cmd.Context())
+	given := cmd.Root().PersistentFlags().Lookup("config")
+	c, err := loadConfig(env.Config, given != nil && given.Changed)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return core.Exit(core.ExitDenied, fmt.Errorf("%w: it has the policy (gm.mode), without which nothing is done; have it readable by all", err))
+	case err != nil:
+		return core.Exit(core.ExitUsage, err)
+	}
+	p, err := policy.New(c.Config)
+	if err != nil {
+		return core.Exit(core.ExitUsage, err)
+	}
+	policy.Default.Set(p)
+	return nil
+}
