@@ -52,6 +52,16 @@ func asn1Of(x, y *big.Int, c3, c2 []byte) []byte {
 	return b.BytesOrPanic()
 }
 
+// keyOf is a key that may be none.
+func keyOf(pub *PublicKey, d *big.Int) *PrivateKey {
+	return &PrivateKey{PrivateKey: ecdsa.PrivateKey{PublicKey: *pub, D: d}} //nolint:staticcheck // as said
+}
+
+// multiple is k G.
+func multiple(k *big.Int) (x, y *big.Int) {
+	return Curve().ScalarBaseMult(k.Bytes()) //nolint:staticcheck // of a test
+}
+
 // GB/T 32918.5-2017, appendix C.
 func TestEncryptStandard(t *testing.T) {
 	key, err := NewPrivateKey(unhex(katScalar))
@@ -166,11 +176,11 @@ func TestEncryptBad(t *testing.T) {
 		for name, bad := range map[string]*PrivateKey{
 			"nil":   nil,
 			"empty": {},
-			"0":     {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int)}},
-			"n-1":   {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int).Sub(n, big.NewInt(1))}},
-			"n":     {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: n}},
-			"huge":  {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int).Lsh(n, 9)}},
-			"alone": {PrivateKey: ecdsa.PrivateKey{PublicKey: PublicKey{Curve: Curve()}, D: key.D}},
+			"0":     keyOf(&key.PublicKey, new(big.Int)),
+			"n-1":   keyOf(&key.PublicKey, new(big.Int).Sub(n, big.NewInt(1))),
+			"n":     keyOf(&key.PublicKey, n),
+			"huge":  keyOf(&key.PublicKey, new(big.Int).Lsh(n, 9)),
+			"alone": keyOf(&PublicKey{Curve: Curve()}, key.D),
 			"P-256": {PrivateKey: *p256},
 		} {
 			if out, err := NewDecrypter(bad).Decrypt(nil, sealed, nil); !errors.Is(err, errKey) || out != nil {
@@ -214,8 +224,8 @@ func badCiphertexts(t testing.TB, key *PrivateKey) map[string]struct {
 	// A key of zeros: C2 is the text, and C3 fits.
 	var zero []byte
 	for k := int64(1); zero == nil; k++ {
-		gx, gy := Curve().ScalarBaseMult(big.NewInt(k).Bytes())
-		qx, qy := Curve().ScalarMult(gx, gy, key.D.Bytes())
+		gx, gy := multiple(big.NewInt(k))
+		qx, qy := multiple(new(big.Int).Mul(big.NewInt(k), key.D))
 		xy := append(qx.FillBytes(make([]byte, 32)), qy.FillBytes(make([]byte, 32))...)
 		if stream := sm3.Sum(append(bytes.Clone(xy), 0, 0, 0, 1)); stream[0] == 0 {
 			u := sm3.Sum(append(append(bytes.Clone(xy[:32]), 'x'), xy[32:]...))

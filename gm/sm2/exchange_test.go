@@ -2,7 +2,6 @@ package sm2
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -240,7 +239,7 @@ func TestExchangePoints(t *testing.T) {
 		v := half(other.X.FillBytes(make([]byte, 32)))
 		n := Curve().Params().N
 		own := new(big.Int).Mod(new(big.Int).Neg(new(big.Int).Mul(number(v), other.D)), n) // the other's key, so that its point may be R
-		px, py := Curve().ScalarBaseMult(own.Bytes())
+		px, py := multiple(own)
 		e.peer = &PublicKey{Curve: Curve(), X: px, Y: py}
 		if _, err := e.Agree(at(4, other.X.FillBytes(make([]byte, 32)), other.Y.FillBytes(make([]byte, 32)))); err != ErrExchange {
 			t.Errorf("infinity: %v", err)
@@ -311,7 +310,7 @@ func TestExchangeBad(t *testing.T) {
 		want   error
 	}{
 		"no key":           {nil, "a", &other.PublicKey, "b", 16, Initiator, errKey},
-		"a key of 0":       {&PrivateKey{PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int)}}, "a", &other.PublicKey, "b", 16, Initiator, errKey},
+		"a key of 0":       {keyOf(&key.PublicKey, new(big.Int)), "a", &other.PublicKey, "b", 16, Initiator, errKey},
 		"no other key":     {key, "a", nil, "b", 16, Initiator, errPublic},
 		"a point off":      {key, "a", off, "b", 16, Initiator, errPublic},
 		"a key of 0 bytes": {key, "a", &other.PublicKey, "b", 0, Initiator, errKeyLength},
@@ -337,7 +336,11 @@ func FuzzAgree(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, err := e.Agree(point)
-		if pub, perr := NewPublicKey(point); err == nil && (perr != nil || !pub.Curve.IsOnCurve(pub.X, pub.Y)) {
+		if err != nil {
+			return
+		}
+		pub, err := NewPublicKey(point)
+		if _, _, ok := coordinates(pub); err != nil || !ok {
 			t.Fatalf("%x is taken", point)
 		}
 	})

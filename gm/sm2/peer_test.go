@@ -140,8 +140,10 @@ func TestSignOpenSSL(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.write("sig", sig)
-			utl := []string{"pkeyutl", "-rawin", "-digest", "sm3", "-pkeyopt", "distid:" + id, "-in", "msg"}
-			verify := append(utl, "-verify", "-pubin", "-inkey", "pub", "-sigfile", "sig")
+			utl := func(args ...string) []string {
+				return append([]string{"pkeyutl", "-rawin", "-digest", "sm3", "-pkeyopt", "distid:" + id, "-in", "msg"}, args...)
+			}
+			verify := utl("-verify", "-pubin", "-inkey", "pub", "-sigfile", "sig")
 			p.must(verify...)
 			p.must("dgst", "-sm3", "-sigopt", "distid:"+id, "-verify", "pub", "-signature", "sig", "msg")
 			p.write("msg", append(bytes.Clone(msg), 1))
@@ -150,7 +152,7 @@ func TestSignOpenSSL(t *testing.T) {
 			}
 			p.write("msg", msg)
 			for _, args := range [][]string{
-				append(utl, "-sign", "-inkey", "key", "-out", "sig"),
+				utl("-sign", "-inkey", "key", "-out", "sig"),
 				{"dgst", "-sm3", "-sigopt", "distid:" + id, "-sign", "key", "-out", "sig", "msg"},
 			} {
 				p.must(args...)
