@@ -139,7 +139,8 @@ pesign pesign
 modinfo kmod
 xz xz-utils
 /usr/lib/systemd/boot/efi/systemd-bootx64.efi systemd-boot-efi
-/usr/lib/linux-kbuild-6.1/scripts/sign-file linux-kbuild-6.1'
+/usr/lib/linux-kbuild-6.1/scripts/sign-file linux-kbuild-6.1
+qemu-x86_64-static qemu-user-static'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 bench_tools='pgbench postgresql
 mysqlslap mariadb-client

@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/big"
 
-	peer "github.com/emmansun/gmsm/sm3"
-
 	"github.com/anole-os/anole/gm/sm3"
 )
 
@@ -147,7 +145,7 @@ func (e *Exchange) Agree(point []byte) (confirmation []byte, err error) {
 		first, second, za, zb = second, first, zb, za
 	}
 	z := append(append(append(make([]byte, 0, 128), xy[:]...), za[:]...), zb[:]...)
-	e.key = peer.Kdf(z, e.length)
+	e.key = sm3.KDF(z, e.length)
 	inner := sm3.Sum(append(append(append(append([]byte(nil), xy[:32]...), z[64:]...), first...), second...))
 	clear(z)
 	sb, sa := confirm(2, &xy, &inner), confirm(3, &xy, &inner)

@@ -47,9 +47,6 @@ type Case struct {
 	// Load puts an input of a class where Run takes it from.
 	Load func(class, input int)
 	Run  func()
-	// Calls is how many of Run are timed together: so many that they take a microsecond
-	// or more. 0 is 1.
-	Calls int
 }
 
 // Constant fails the test if the function leaks.
@@ -94,12 +91,18 @@ type finding struct {
 func (f finding) leaks() bool { return math.Abs(f.t) > Bound && math.Abs(f.share) > Share }
 
 func (f finding) String() string {
+	if math.IsInf(f.t, 0) {
+		return fmt.Sprintf("%d samples that have no time in common", f.samples)
+	}
 	return fmt.Sprintf("t %.1f at %+.2f %% of %d samples", f.t, 100*f.share, f.samples)
 }
 
-// An attempt takes so long, and a sample so many runs.
+// An attempt takes so long, and longer until each class has so many samples: a machine that
+// is busy gives few. A sample is the least of so many runs.
 const (
 	attempt = 250 * time.Millisecond
+	longest = 4 * time.Second
+	enough  = 1000
 	runs    = 5
 )
 
@@ -108,23 +111,38 @@ func (c *Case) attempt() finding {
 	defer runtime.UnlockOSThread()
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	calls := c.calls()
 	var samples [2][]float64
-	for end := time.Now().Add(attempt); time.Now().Before(end); {
+	for from := time.Now(); ; {
+		took := time.Since(from)
+		if took > longest || took > attempt && len(samples[Fixed]) >= enough {
+			break
+		}
 		first := rand.IntN(2)
 		for _, class := range [...]int{first, 1 - first} {
-			samples[class] = append(samples[class], c.sample(class, rand.IntN(Inputs)))
+			samples[class] = append(samples[class], c.sample(class, rand.IntN(Inputs), calls))
 		}
 	}
 	return most(samples[Fixed], samples[Random])
 }
 
+// calls is how many calls are timed together: so many that the clock's own time is small.
+func (c *Case) calls() int {
+	const clock = 2000 // ns
+	n := 1
+	for n < 1000 && c.sample(Random, 0, n) < clock {
+		n *= 2
+	}
+	return n
+}
+
 // sample is in nanoseconds.
-func (c *Case) sample(class, input int) float64 {
+func (c *Case) sample(class, input, calls int) float64 {
 	c.Load(class, input)
 	least := time.Duration(math.MaxInt64)
 	for range runs {
 		from := time.Now()
-		for range max(c.Calls, 1) {
+		for range calls {
 			c.Run()
 		}
 		least = min(least, time.Since(from))
