@@ -100,9 +100,9 @@ func (f finding) String() string {
 // An attempt takes so long, and longer until each class has so many samples: a machine that
 // is busy gives few. A sample is the least of so many runs.
 const (
-	attempt = 250 * time.Millisecond
-	longest = 4 * time.Second
-	enough  = 1000
+	attempt = 200 * time.Millisecond
+	longest = 2 * time.Second
+	enough  = 500
 	runs    = 5
 )
 
