@@ -133,14 +133,14 @@ redis-benchmark redis-tools
 nginx nginx-light
 wrk wrk
 tcpdump tcpdump
+qemu-x86_64-static qemu-user-static
 sbsign sbsigntool
 osslsigncode osslsigncode
 pesign pesign
 modinfo kmod
 xz xz-utils
 /usr/lib/systemd/boot/efi/systemd-bootx64.efi systemd-boot-efi
-/usr/lib/linux-kbuild-6.1/scripts/sign-file linux-kbuild-6.1
-qemu-x86_64-static qemu-user-static'
+/usr/lib/linux-kbuild-6.1/scripts/sign-file linux-kbuild-6.1'
 vm_tools='qemu-system-x86_64 qemu-system-x86'
 bench_tools='pgbench postgresql
 mysqlslap mariadb-client
