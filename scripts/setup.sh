@@ -133,6 +133,7 @@ redis-benchmark redis-tools
 nginx nginx-light
 wrk wrk
 tcpdump tcpdump
+qemu-x86_64-static qemu-user-static
 sbsign sbsigntool
 osslsigncode osslsigncode
 pesign pesign
