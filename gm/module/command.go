@@ -11,5 +11,6 @@ func (m *Module) Command() *cobra.Command {
 	}
 	c.AddCommand(statusCommand())
 	c.AddCommand(rngCommand(), selftestCommand(), cmsCommand(), modsignCommand(), uefiCommand())
+	c.AddCommand(benchCommand())
 	return c
 }
