@@ -38,7 +38,8 @@ func (e *NotJudgedError) Error() string { return "not judged: " + e.Why }
 type bencher struct {
 	Options
 	kernel, date string
-	gcrypt       *driver // nil before it is needed
+	gcrypt       *driver       // nil before it is needed
+	patience     time.Duration // with a busy node
 }
 
 type benchCase struct {
@@ -73,7 +74,7 @@ func Bench(ctx context.Context, o Options) error {
 			return fmt.Errorf("no case %q: there are %v", name, Cases())
 		}
 	}
-	b := &bencher{Options: o.whole(), date: time.Now().UTC().Format(time.DateOnly)}
+	b := &bencher{Options: o.whole(), patience: patient, date: time.Now().UTC().Format(time.DateOnly)}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return fmt.Errorf("ask for the kernel's name: %w", err)

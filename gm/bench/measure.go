@@ -171,14 +171,20 @@ func turns(all []*subject, first int) (rates []float64, alone bool, err error) {
 	return rates, others <= disturbance && waited <= disturbance, nil
 }
 
-// quiet waits until hardly anything else runs on the node.
+// Patience with a busy node, at first and at last.
+const (
+	patient   = 2 * time.Minute
+	impatient = 5 * time.Second
+)
+
+// quiet waits until hardly anything else runs on the node. Where that does not come, it
+// waits for half as long the next time, so that a node that stays busy is soon left.
 func (b *bencher) quiet(ctx context.Context) error {
-	const wait = 2 * time.Minute
 	if b.Short {
 		return nil
 	}
 	var share float64
-	for end := time.Now().Add(wait); time.Now().Before(end); {
+	for end := time.Now().Add(b.patience); time.Now().Before(end); {
 		w, err := watch()
 		if err != nil {
 			return err
@@ -195,8 +201,10 @@ func (b *bencher) quiet(ctx context.Context) error {
 			return err
 		}
 		if share = float64(busy) / float64(max(1, total)); share <= disturbance {
+			b.patience = patient
 			return nil
 		}
 	}
+	b.patience = max(b.patience/2, impatient)
 	return &NotJudgedError{fmt.Sprintf("the node is %.0f %% busy with something else", 100*share)}
 }
