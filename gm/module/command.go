@@ -16,6 +16,6 @@ with mode gm-only nothing but ShangMi is made, taken in or believed.`,
 	c.AddCommand(keyCommand(), csrCommand(), certCommand(), caCommand())
 	c.AddCommand(cmsCommand(), encCommand(), decCommand())
 	c.AddCommand(modsignCommand(), uefiCommand(), imaCommand(), luksCommand())
-	c.AddCommand(sumCommand(), rngCommand())
+	c.AddCommand(sumCommand(), rngCommand(), benchCommand())
 	return c
 }

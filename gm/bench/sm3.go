@@ -1,0 +1,207 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	peer "github.com/emmansun/gmsm/sm3"
+
+	"github.com/anole-os/anole/feature"
+	"github.com/anole-os/anole/gm/sm3"
+	"github.com/anole-os/anole/internal/benchfmt"
+)
+
+var sm3Cases = []benchCase{
+	{"sm3-16k", "SM3 of one stream", (*bencher).sm3Stream},
+	{"sm3-64", "SM3 of 64 bytes", (*bencher).sm3Short},
+	{"sm3-many", "SM3 of 16 messages side by side, against GNU cksum", (*bencher).sm3Many},
+	{"sm3-files", "SM3 of 10,000 files, the command against GNU cksum", (*bencher).sm3Files},
+}
+
+func hashSubject(name string, n int, sum func([]byte) [32]byte) *subject {
+	src, dst := text(n), make([]byte, 32)
+	return inProcess(name, float64(n), dst[16:], func() (func() error, error) {
+		return func() error {
+			s := sum(src)
+			copy(dst, s[:])
+			return nil
+		}, nil
+	})
+}
+
+func (b *bencher) sm3Stream(ctx context.Context) ([]benchfmt.Result, error) {
+	d, err := b.needGcrypt()
+	if err != nil {
+		return nil, err
+	}
+	return b.play(ctx, match{
+		what: "SM3, one message of 16 KiB", unit: "MB/s", ours: hashSubject("", 16*kib, sm3.Sum),
+		peers: []versus{{"sm3-16k", ">=1.05", d.subject("sm3", 16*kib)}, {"sm3-16k-gmsm", "", hashSubject(gmsmName, 16*kib, peer.Sum)}},
+	})
+}
+
+func (b *bencher) sm3Short(ctx context.Context) ([]benchfmt.Result, error) {
+	return b.play(ctx, match{
+		what: "SM3, 64 bytes", unit: "MB/s", ours: hashSubject("", 64, sm3.Sum),
+		peers: []versus{{"sm3-64", "", hashSubject(gmsmName, 64, peer.Sum)}},
+	})
+}
+
+// pieces are of what SumMany hashes side by side.
+const (
+	pieces    = 16
+	pieceSize = 64 * kib
+)
+
+// sm3Many hashes the same messages again and again, and then as many bytes as cksum does,
+// which come from memory as cksum's do. cksum reads a file that is in memory; all of its
+// CPU time counts.
+func (b *bencher) sm3Many(ctx context.Context) ([]benchfmt.Result, error) {
+	cksum, err := b.cksum()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := memory()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	n := 256
+	if b.Short {
+		n = 2
+	}
+	all := text(n * pieces * pieceSize)
+	if err := os.WriteFile(filepath.Join(dir, "file"), all, 0o600); err != nil {
+		return nil, err
+	}
+	theirs := command("cksum "+cksumRelease, float64(len(all)), dir, cksum, "-a", "sm3", "file")
+	out, err := b.play(ctx, match{
+		what: "SM3, 16 messages of 64 KiB side by side", unit: "GB/s", ours: manySubject(all[:pieces*pieceSize]),
+		peers: []versus{{"sm3-many", ">=10", theirs}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	far, err := b.play(ctx, match{
+		what: fmt.Sprintf("SM3, 16 messages of 64 KiB side by side, others each time, of %d MiB", len(all)>>20), unit: "GB/s", ours: manySubject(all),
+		peers: []versus{{"sm3-many-far", "", theirs}},
+	})
+	return append(out, far...), err
+}
+
+// manySubject hashes the pieces of all, and begins again at its end.
+func manySubject(all []byte) *subject {
+	messages, sums := make([][]byte, pieces), make([][sm3.Size]byte, pieces)
+	return inProcess("", pieces*pieceSize, nil, func() (func() error, error) {
+		rest := all
+		return func() error {
+			if len(rest) == 0 {
+				rest = all
+			}
+			for i := range messages {
+				messages[i], rest = rest[:pieceSize], rest[pieceSize:]
+			}
+			sm3.SumMany(sums, messages)
+			return nil
+		}, nil
+	})
+}
+
+// command is a program that does all its work in one run, all whose CPU time counts.
+func command(name string, work float64, dir, program string, args ...string) *subject {
+	return &subject{name: name, work: work, n: 1, run: func(int) (took, string, error) {
+		_, t, err := output(dir, program, args...)
+		return t, "", err
+	}}
+}
+
+func output(dir, program string, args ...string) ([]byte, took, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Dir = dir
+	start := time.Now()
+	out, err := cmd.Output()
+	wall := time.Since(start)
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			return nil, took{}, fmt.Errorf("run %s: %w: %s", program, err, failed.Stderr)
+		}
+		return nil, took{}, fmt.Errorf("run %s: %w", program, err)
+	}
+	return out, took{cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), wall}, nil
+}
+
+// sm3Files is of whole processes: their start, the files' opening and reading, and what is
+// printed.
+func (b *bencher) sm3Files(ctx context.Context) ([]benchfmt.Result, error) {
+	if len(b.Sum) == 0 {
+		return nil, &feature.UnsupportedError{Feature: "hashing of files", Reason: feature.NotBuilt, Need: "a command that hashes files"}
+	}
+	cksum, err := b.cksum()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := memory()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	const size = 32 * kib
+	n := 10_000
+	if b.Short {
+		n = 100
+	}
+	names, err := files(dir, n, size)
+	if err != nil {
+		return nil, err
+	}
+	own, theirs := slices.Concat(b.Sum[1:], names), slices.Concat([]string{"-a", "sm3"}, names)
+	if err := sameSums(dir, n, slices.Concat(b.Sum[:1], own), slices.Concat([]string{cksum}, theirs)); err != nil {
+		return nil, err
+	}
+	work := float64(n * size)
+	return b.play(ctx, match{
+		what: fmt.Sprintf("SM3 of %d files of 32 KiB in memory, whole processes", n), unit: "GB/s",
+		ours:  command("", work, dir, b.Sum[0], own...),
+		peers: []versus{{"sm3-files", ">=4", command("cksum "+cksumRelease, work, dir, cksum, theirs...)}},
+	})
+}
+
+// files writes n files of so many bytes, all different.
+func files(dir string, n, size int) (names []string, err error) {
+	b := text(size)
+	for i := range n {
+		name := fmt.Sprintf("f%05d", i)
+		copy(b, name)
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+var sumPattern = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+
+// sameSums fails where two commands do not print the same n hashes in one order.
+func sameSums(dir string, n int, a, b []string) error {
+	var sums [2][]string
+	for i, args := range [][]string{a, b} {
+		out, _, err := output(dir, args[0], args[1:]...)
+		if err != nil {
+			return err
+		}
+		sums[i] = sumPattern.FindAllString(string(out), -1)
+	}
+	if len(sums[0]) != n || !slices.Equal(sums[0], sums[1]) {
+		return fmt.Errorf("compare hashes of %d files: %s prints %d, and not what %s does, %d", n, a[0], len(sums[0]), b[0], len(sums[1]))
+	}
+	return nil
+}
