@@ -5693,7 +5693,6 @@ blocksAVX512Block:
 	VMOVDQU    X3, 48(SP)
 	MOVL       SI, R10
 	XORL       R11, R11
-	XORL       R12, R12
 	VPXOR      X0, X1, X4
 	VMOVDQU    X4, 272(SP)
 	VPALIGNR   $0x0c, X1, X2, X4
@@ -5716,10 +5715,9 @@ blocksAVX512Block:
 	VMOVDQU    X0, 64(SP)
 	ADDL       (SP), R9
 	ADDL       272(SP), DX
-	XORL       DI, R10
-	XORL       R8, R10
+	XORL       R8, R11
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       2043430169(R13), R14
 	ADDL       SI, R14
@@ -5732,19 +5730,18 @@ blocksAVX512Block:
 	XORL       CX, BP
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       4(SP), R8
 	ADDL       276(SP), CX
-	XORL       SI, R10
-	XORL       DI, R10
+	XORL       DI, R11
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -208106958(R13), R14
 	ADDL       R9, R14
@@ -5757,19 +5754,18 @@ blocksAVX512Block:
 	XORL       BX, BP
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       8(SP), DI
 	ADDL       280(SP), BX
-	XORL       R9, R10
-	XORL       SI, R10
+	XORL       SI, R11
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       -416213915(R13), R14
 	ADDL       R8, R14
@@ -5782,19 +5778,18 @@ blocksAVX512Block:
 	XORL       AX, BP
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       12(SP), SI
 	ADDL       284(SP), AX
-	XORL       R8, R10
-	XORL       R9, R10
+	XORL       R9, R11
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -832427829(R13), R14
 	ADDL       DI, R14
@@ -5807,11 +5802,11 @@ blocksAVX512Block:
 	XORL       DX, BP
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X1, X2, X4
@@ -5836,10 +5831,9 @@ blocksAVX512Block:
 	VMOVDQU    X1, 80(SP)
 	ADDL       16(SP), R9
 	ADDL       288(SP), DX
-	XORL       DI, R10
-	XORL       R8, R10
+	XORL       R8, R11
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1664855657(R13), R14
 	ADDL       SI, R14
@@ -5852,19 +5846,18 @@ blocksAVX512Block:
 	XORL       CX, BP
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       20(SP), R8
 	ADDL       292(SP), CX
-	XORL       SI, R10
-	XORL       DI, R10
+	XORL       DI, R11
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       965255983(R13), R14
 	ADDL       R9, R14
@@ -5877,19 +5870,18 @@ blocksAVX512Block:
 	XORL       BX, BP
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       24(SP), DI
 	ADDL       296(SP), BX
-	XORL       R9, R10
-	XORL       SI, R10
+	XORL       SI, R11
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       1930511966(R13), R14
 	ADDL       R8, R14
@@ -5902,19 +5894,18 @@ blocksAVX512Block:
 	XORL       AX, BP
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       28(SP), SI
 	ADDL       300(SP), AX
-	XORL       R8, R10
-	XORL       R9, R10
+	XORL       R9, R11
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -433943364(R13), R14
 	ADDL       DI, R14
@@ -5927,11 +5918,11 @@ blocksAVX512Block:
 	XORL       DX, BP
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X2, X3, X4
@@ -5956,10 +5947,9 @@ blocksAVX512Block:
 	VMOVDQU    X2, 96(SP)
 	ADDL       32(SP), R9
 	ADDL       304(SP), DX
-	XORL       DI, R10
-	XORL       R8, R10
+	XORL       R8, R11
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -867886727(R13), R14
 	ADDL       SI, R14
@@ -5972,19 +5962,18 @@ blocksAVX512Block:
 	XORL       CX, BP
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       36(SP), R8
 	ADDL       308(SP), CX
-	XORL       SI, R10
-	XORL       DI, R10
+	XORL       DI, R11
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -1735773453(R13), R14
 	ADDL       R9, R14
@@ -5997,19 +5986,18 @@ blocksAVX512Block:
 	XORL       BX, BP
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       40(SP), DI
 	ADDL       312(SP), BX
-	XORL       R9, R10
-	XORL       SI, R10
+	XORL       SI, R11
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       823420391(R13), R14
 	ADDL       R8, R14
@@ -6022,19 +6010,18 @@ blocksAVX512Block:
 	XORL       AX, BP
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       44(SP), SI
 	ADDL       316(SP), AX
-	XORL       R8, R10
-	XORL       R9, R10
+	XORL       R9, R11
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1646840782(R13), R14
 	ADDL       DI, R14
@@ -6047,11 +6034,11 @@ blocksAVX512Block:
 	XORL       DX, BP
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X3, X0, X4
@@ -6076,10 +6063,9 @@ blocksAVX512Block:
 	VMOVDQU    X3, 112(SP)
 	ADDL       48(SP), R9
 	ADDL       320(SP), DX
-	XORL       DI, R10
-	XORL       R8, R10
+	XORL       R8, R11
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1001285732(R13), R14
 	ADDL       SI, R14
@@ -6092,19 +6078,18 @@ blocksAVX512Block:
 	XORL       CX, BP
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       52(SP), R8
 	ADDL       324(SP), CX
-	XORL       SI, R10
-	XORL       DI, R10
+	XORL       DI, R11
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -2002571463(R13), R14
 	ADDL       R9, R14
@@ -6117,19 +6102,18 @@ blocksAVX512Block:
 	XORL       BX, BP
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       56(SP), DI
 	ADDL       328(SP), BX
-	XORL       R9, R10
-	XORL       SI, R10
+	XORL       SI, R11
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       289824371(R13), R14
 	ADDL       R8, R14
@@ -6142,19 +6126,18 @@ blocksAVX512Block:
 	XORL       AX, BP
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       60(SP), SI
 	ADDL       332(SP), AX
-	XORL       R8, R10
-	XORL       R9, R10
+	XORL       R9, R11
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       579648742(R13), R14
 	ADDL       DI, R14
@@ -6167,11 +6150,11 @@ blocksAVX512Block:
 	XORL       DX, BP
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X0, X1, X4
@@ -6198,12 +6181,10 @@ blocksAVX512Block:
 	ADDL       336(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1651869049(R13), R14
 	ADDL       SI, R14
@@ -6219,23 +6200,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       68(SP), R8
 	ADDL       340(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       991229199(R13), R14
 	ADDL       R9, R14
@@ -6251,23 +6230,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       72(SP), DI
 	ADDL       344(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       1982458398(R13), R14
 	ADDL       R8, R14
@@ -6283,23 +6260,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       76(SP), SI
 	ADDL       348(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -330050500(R13), R14
 	ADDL       DI, R14
@@ -6315,11 +6290,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X1, X2, X4
@@ -6346,12 +6321,10 @@ blocksAVX512Block:
 	ADDL       352(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -660100999(R13), R14
 	ADDL       SI, R14
@@ -6367,23 +6340,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       84(SP), R8
 	ADDL       356(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -1320201997(R13), R14
 	ADDL       R9, R14
@@ -6399,23 +6370,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       88(SP), DI
 	ADDL       360(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       1654563303(R13), R14
 	ADDL       R8, R14
@@ -6431,23 +6400,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       92(SP), SI
 	ADDL       364(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -985840690(R13), R14
 	ADDL       DI, R14
@@ -6463,11 +6430,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X2, X3, X4
@@ -6494,12 +6461,10 @@ blocksAVX512Block:
 	ADDL       368(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1971681379(R13), R14
 	ADDL       SI, R14
@@ -6515,23 +6480,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       100(SP), R8
 	ADDL       372(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       351604539(R13), R14
 	ADDL       R9, R14
@@ -6547,23 +6510,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       104(SP), DI
 	ADDL       376(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       703209078(R13), R14
 	ADDL       R8, R14
@@ -6579,23 +6540,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       108(SP), SI
 	ADDL       380(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1406418156(R13), R14
 	ADDL       DI, R14
@@ -6611,11 +6570,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X3, X0, X4
@@ -6642,12 +6601,10 @@ blocksAVX512Block:
 	ADDL       384(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1482130984(R13), R14
 	ADDL       SI, R14
@@ -6663,23 +6620,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       116(SP), R8
 	ADDL       388(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       1330705329(R13), R14
 	ADDL       R9, R14
@@ -6695,23 +6650,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       120(SP), DI
 	ADDL       392(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       -1633556638(R13), R14
 	ADDL       R8, R14
@@ -6727,23 +6680,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       124(SP), SI
 	ADDL       396(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1027854021(R13), R14
 	ADDL       DI, R14
@@ -6759,11 +6710,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X0, X1, X4
@@ -6790,12 +6741,10 @@ blocksAVX512Block:
 	ADDL       400(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       2055708042(R13), R14
 	ADDL       SI, R14
@@ -6811,23 +6760,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       132(SP), R8
 	ADDL       404(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -183551212(R13), R14
 	ADDL       R9, R14
@@ -6843,23 +6790,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       136(SP), DI
 	ADDL       408(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       -367102423(R13), R14
 	ADDL       R8, R14
@@ -6875,23 +6820,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       140(SP), SI
 	ADDL       412(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -734204845(R13), R14
 	ADDL       DI, R14
@@ -6907,11 +6850,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X1, X2, X4
@@ -6938,12 +6881,10 @@ blocksAVX512Block:
 	ADDL       416(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1468409689(R13), R14
 	ADDL       SI, R14
@@ -6959,23 +6900,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       148(SP), R8
 	ADDL       420(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       1358147919(R13), R14
 	ADDL       R9, R14
@@ -6991,23 +6930,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       152(SP), DI
 	ADDL       424(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       -1578671458(R13), R14
 	ADDL       R8, R14
@@ -7023,23 +6960,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       156(SP), SI
 	ADDL       428(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1137624381(R13), R14
 	ADDL       DI, R14
@@ -7055,11 +6990,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X2, X3, X4
@@ -7086,12 +7021,10 @@ blocksAVX512Block:
 	ADDL       432(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -2019718534(R13), R14
 	ADDL       SI, R14
@@ -7107,23 +7040,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       164(SP), R8
 	ADDL       436(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       255530229(R13), R14
 	ADDL       R9, R14
@@ -7139,23 +7070,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       168(SP), DI
 	ADDL       440(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       511060458(R13), R14
 	ADDL       R8, R14
@@ -7171,23 +7100,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       172(SP), SI
 	ADDL       444(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1022120916(R13), R14
 	ADDL       DI, R14
@@ -7203,11 +7130,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X3, X0, X4
@@ -7234,12 +7161,10 @@ blocksAVX512Block:
 	ADDL       448(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       2044241832(R13), R14
 	ADDL       SI, R14
@@ -7255,23 +7180,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       180(SP), R8
 	ADDL       452(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -206483632(R13), R14
 	ADDL       R9, R14
@@ -7287,23 +7210,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       184(SP), DI
 	ADDL       456(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       -412967263(R13), R14
 	ADDL       R8, R14
@@ -7319,23 +7240,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       188(SP), SI
 	ADDL       460(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -825934525(R13), R14
 	ADDL       DI, R14
@@ -7351,11 +7270,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X0, X1, X4
@@ -7382,12 +7301,10 @@ blocksAVX512Block:
 	ADDL       464(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1651869049(R13), R14
 	ADDL       SI, R14
@@ -7403,23 +7320,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       196(SP), R8
 	ADDL       468(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       991229199(R13), R14
 	ADDL       R9, R14
@@ -7435,23 +7350,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       200(SP), DI
 	ADDL       472(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       1982458398(R13), R14
 	ADDL       R8, R14
@@ -7467,23 +7380,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       204(SP), SI
 	ADDL       476(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -330050500(R13), R14
 	ADDL       DI, R14
@@ -7499,11 +7410,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X1, X2, X4
@@ -7512,12 +7423,10 @@ blocksAVX512Block:
 	ADDL       480(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -660100999(R13), R14
 	ADDL       SI, R14
@@ -7533,23 +7442,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       212(SP), R8
 	ADDL       484(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       -1320201997(R13), R14
 	ADDL       R9, R14
@@ -7565,23 +7472,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       216(SP), DI
 	ADDL       488(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       1654563303(R13), R14
 	ADDL       R8, R14
@@ -7597,23 +7502,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       220(SP), SI
 	ADDL       492(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       -985840690(R13), R14
 	ADDL       DI, R14
@@ -7629,11 +7532,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X2, X3, X4
@@ -7642,12 +7545,10 @@ blocksAVX512Block:
 	ADDL       496(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1971681379(R13), R14
 	ADDL       SI, R14
@@ -7663,23 +7564,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       228(SP), R8
 	ADDL       500(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       351604539(R13), R14
 	ADDL       R9, R14
@@ -7695,23 +7594,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       232(SP), DI
 	ADDL       504(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       703209078(R13), R14
 	ADDL       R8, R14
@@ -7727,23 +7624,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       236(SP), SI
 	ADDL       508(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1406418156(R13), R14
 	ADDL       DI, R14
@@ -7759,11 +7654,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	VPXOR      X3, X0, X4
@@ -7772,12 +7667,10 @@ blocksAVX512Block:
 	ADDL       512(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R8, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R8, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, AX, R13
 	LEAL       -1482130984(R13), R14
 	ADDL       SI, R14
@@ -7793,23 +7686,21 @@ blocksAVX512Block:
 	ADDL       R10, DX
 	ADDL       BP, DX
 	ADDL       R13, DX
-	RORXL      $0x17, R9, R11
-	RORXL      $0x0f, R9, R12
+	RORXL      $0x17, R9, R12
+	RORXL      $0x0f, R9, R11
+	XORL       R12, R9
 	MOVL       R9, R10
 	XORL       R11, R9
-	XORL       R12, R9
 	RORXL      $0x17, BX, BX
 	RORXL      $0x0d, DI, DI
 	ADDL       244(SP), R8
 	ADDL       516(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       DI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       DI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, DX, R13
 	LEAL       1330705329(R13), R14
 	ADDL       R9, R14
@@ -7825,23 +7716,21 @@ blocksAVX512Block:
 	ADDL       R10, CX
 	ADDL       BP, CX
 	ADDL       R13, CX
-	RORXL      $0x17, R8, R11
-	RORXL      $0x0f, R8, R12
+	RORXL      $0x17, R8, R12
+	RORXL      $0x0f, R8, R11
+	XORL       R12, R8
 	MOVL       R8, R10
 	XORL       R11, R8
-	XORL       R12, R8
 	RORXL      $0x17, AX, AX
 	RORXL      $0x0d, SI, SI
 	ADDL       248(SP), DI
 	ADDL       520(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       SI, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       SI, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, CX, R13
 	LEAL       -1633556638(R13), R14
 	ADDL       R8, R14
@@ -7857,23 +7746,21 @@ blocksAVX512Block:
 	ADDL       R10, BX
 	ADDL       BP, BX
 	ADDL       R13, BX
-	RORXL      $0x17, DI, R11
-	RORXL      $0x0f, DI, R12
+	RORXL      $0x17, DI, R12
+	RORXL      $0x0f, DI, R11
+	XORL       R12, DI
 	MOVL       DI, R10
 	XORL       R11, DI
-	XORL       R12, DI
 	RORXL      $0x17, DX, DX
 	RORXL      $0x0d, R9, R9
 	ADDL       252(SP), SI
 	ADDL       524(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R10
 	ANDL       BP, R11
-	XORL       R9, R10
-	ANDL       BP, R12
+	ANDL       BP, R10
+	XORL       R9, R11
 	XORL       R11, R10
-	XORL       R12, R10
 	RORXL      $0x14, BX, R13
 	LEAL       1027854021(R13), R14
 	ADDL       DI, R14
@@ -7889,11 +7776,11 @@ blocksAVX512Block:
 	ADDL       R10, AX
 	ADDL       BP, AX
 	ADDL       R13, AX
-	RORXL      $0x17, SI, R11
-	RORXL      $0x0f, SI, R12
+	RORXL      $0x17, SI, R12
+	RORXL      $0x0f, SI, R11
+	XORL       R12, SI
 	MOVL       SI, R10
 	XORL       R11, SI
-	XORL       R12, SI
 	RORXL      $0x17, CX, CX
 	RORXL      $0x0d, R8, R8
 	MOVQ       state+0(FP), R10
@@ -7949,7 +7836,6 @@ blocksAVX2Block:
 	VMOVDQU  X3, 48(SP)
 	MOVL     SI, R10
 	XORL     R11, R11
-	XORL     R12, R12
 	VPXOR    X0, X1, X4
 	VMOVDQU  X4, 272(SP)
 	VPALIGNR $0x0c, X1, X2, X4
@@ -7990,10 +7876,9 @@ blocksAVX2Block:
 	VMOVDQU  X0, 64(SP)
 	ADDL     (SP), R9
 	ADDL     272(SP), DX
-	XORL     DI, R10
-	XORL     R8, R10
+	XORL     R8, R11
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     2043430169(R13), R14
 	ADDL     SI, R14
@@ -8006,19 +7891,18 @@ blocksAVX2Block:
 	XORL     CX, BP
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     4(SP), R8
 	ADDL     276(SP), CX
-	XORL     SI, R10
-	XORL     DI, R10
+	XORL     DI, R11
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -208106958(R13), R14
 	ADDL     R9, R14
@@ -8031,19 +7915,18 @@ blocksAVX2Block:
 	XORL     BX, BP
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     8(SP), DI
 	ADDL     280(SP), BX
-	XORL     R9, R10
-	XORL     SI, R10
+	XORL     SI, R11
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     -416213915(R13), R14
 	ADDL     R8, R14
@@ -8056,19 +7939,18 @@ blocksAVX2Block:
 	XORL     AX, BP
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     12(SP), SI
 	ADDL     284(SP), AX
-	XORL     R8, R10
-	XORL     R9, R10
+	XORL     R9, R11
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -832427829(R13), R14
 	ADDL     DI, R14
@@ -8081,11 +7963,11 @@ blocksAVX2Block:
 	XORL     DX, BP
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X1, X2, X4
@@ -8128,10 +8010,9 @@ blocksAVX2Block:
 	VMOVDQU  X1, 80(SP)
 	ADDL     16(SP), R9
 	ADDL     288(SP), DX
-	XORL     DI, R10
-	XORL     R8, R10
+	XORL     R8, R11
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1664855657(R13), R14
 	ADDL     SI, R14
@@ -8144,19 +8025,18 @@ blocksAVX2Block:
 	XORL     CX, BP
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     20(SP), R8
 	ADDL     292(SP), CX
-	XORL     SI, R10
-	XORL     DI, R10
+	XORL     DI, R11
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     965255983(R13), R14
 	ADDL     R9, R14
@@ -8169,19 +8049,18 @@ blocksAVX2Block:
 	XORL     BX, BP
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     24(SP), DI
 	ADDL     296(SP), BX
-	XORL     R9, R10
-	XORL     SI, R10
+	XORL     SI, R11
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     1930511966(R13), R14
 	ADDL     R8, R14
@@ -8194,19 +8073,18 @@ blocksAVX2Block:
 	XORL     AX, BP
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     28(SP), SI
 	ADDL     300(SP), AX
-	XORL     R8, R10
-	XORL     R9, R10
+	XORL     R9, R11
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -433943364(R13), R14
 	ADDL     DI, R14
@@ -8219,11 +8097,11 @@ blocksAVX2Block:
 	XORL     DX, BP
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X2, X3, X4
@@ -8266,10 +8144,9 @@ blocksAVX2Block:
 	VMOVDQU  X2, 96(SP)
 	ADDL     32(SP), R9
 	ADDL     304(SP), DX
-	XORL     DI, R10
-	XORL     R8, R10
+	XORL     R8, R11
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -867886727(R13), R14
 	ADDL     SI, R14
@@ -8282,19 +8159,18 @@ blocksAVX2Block:
 	XORL     CX, BP
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     36(SP), R8
 	ADDL     308(SP), CX
-	XORL     SI, R10
-	XORL     DI, R10
+	XORL     DI, R11
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -1735773453(R13), R14
 	ADDL     R9, R14
@@ -8307,19 +8183,18 @@ blocksAVX2Block:
 	XORL     BX, BP
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     40(SP), DI
 	ADDL     312(SP), BX
-	XORL     R9, R10
-	XORL     SI, R10
+	XORL     SI, R11
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     823420391(R13), R14
 	ADDL     R8, R14
@@ -8332,19 +8207,18 @@ blocksAVX2Block:
 	XORL     AX, BP
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     44(SP), SI
 	ADDL     316(SP), AX
-	XORL     R8, R10
-	XORL     R9, R10
+	XORL     R9, R11
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1646840782(R13), R14
 	ADDL     DI, R14
@@ -8357,11 +8231,11 @@ blocksAVX2Block:
 	XORL     DX, BP
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X3, X0, X4
@@ -8404,10 +8278,9 @@ blocksAVX2Block:
 	VMOVDQU  X3, 112(SP)
 	ADDL     48(SP), R9
 	ADDL     320(SP), DX
-	XORL     DI, R10
-	XORL     R8, R10
+	XORL     R8, R11
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1001285732(R13), R14
 	ADDL     SI, R14
@@ -8420,19 +8293,18 @@ blocksAVX2Block:
 	XORL     CX, BP
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     52(SP), R8
 	ADDL     324(SP), CX
-	XORL     SI, R10
-	XORL     DI, R10
+	XORL     DI, R11
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -2002571463(R13), R14
 	ADDL     R9, R14
@@ -8445,19 +8317,18 @@ blocksAVX2Block:
 	XORL     BX, BP
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     56(SP), DI
 	ADDL     328(SP), BX
-	XORL     R9, R10
-	XORL     SI, R10
+	XORL     SI, R11
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     289824371(R13), R14
 	ADDL     R8, R14
@@ -8470,19 +8341,18 @@ blocksAVX2Block:
 	XORL     AX, BP
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     60(SP), SI
 	ADDL     332(SP), AX
-	XORL     R8, R10
-	XORL     R9, R10
+	XORL     R9, R11
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     579648742(R13), R14
 	ADDL     DI, R14
@@ -8495,11 +8365,11 @@ blocksAVX2Block:
 	XORL     DX, BP
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X0, X1, X4
@@ -8544,12 +8414,10 @@ blocksAVX2Block:
 	ADDL     336(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1651869049(R13), R14
 	ADDL     SI, R14
@@ -8565,23 +8433,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     68(SP), R8
 	ADDL     340(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     991229199(R13), R14
 	ADDL     R9, R14
@@ -8597,23 +8463,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     72(SP), DI
 	ADDL     344(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     1982458398(R13), R14
 	ADDL     R8, R14
@@ -8629,23 +8493,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     76(SP), SI
 	ADDL     348(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -330050500(R13), R14
 	ADDL     DI, R14
@@ -8661,11 +8523,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X1, X2, X4
@@ -8710,12 +8572,10 @@ blocksAVX2Block:
 	ADDL     352(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -660100999(R13), R14
 	ADDL     SI, R14
@@ -8731,23 +8591,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     84(SP), R8
 	ADDL     356(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -1320201997(R13), R14
 	ADDL     R9, R14
@@ -8763,23 +8621,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     88(SP), DI
 	ADDL     360(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     1654563303(R13), R14
 	ADDL     R8, R14
@@ -8795,23 +8651,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     92(SP), SI
 	ADDL     364(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -985840690(R13), R14
 	ADDL     DI, R14
@@ -8827,11 +8681,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X2, X3, X4
@@ -8876,12 +8730,10 @@ blocksAVX2Block:
 	ADDL     368(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1971681379(R13), R14
 	ADDL     SI, R14
@@ -8897,23 +8749,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     100(SP), R8
 	ADDL     372(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     351604539(R13), R14
 	ADDL     R9, R14
@@ -8929,23 +8779,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     104(SP), DI
 	ADDL     376(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     703209078(R13), R14
 	ADDL     R8, R14
@@ -8961,23 +8809,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     108(SP), SI
 	ADDL     380(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1406418156(R13), R14
 	ADDL     DI, R14
@@ -8993,11 +8839,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X3, X0, X4
@@ -9042,12 +8888,10 @@ blocksAVX2Block:
 	ADDL     384(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1482130984(R13), R14
 	ADDL     SI, R14
@@ -9063,23 +8907,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     116(SP), R8
 	ADDL     388(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     1330705329(R13), R14
 	ADDL     R9, R14
@@ -9095,23 +8937,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     120(SP), DI
 	ADDL     392(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     -1633556638(R13), R14
 	ADDL     R8, R14
@@ -9127,23 +8967,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     124(SP), SI
 	ADDL     396(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1027854021(R13), R14
 	ADDL     DI, R14
@@ -9159,11 +8997,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X0, X1, X4
@@ -9208,12 +9046,10 @@ blocksAVX2Block:
 	ADDL     400(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     2055708042(R13), R14
 	ADDL     SI, R14
@@ -9229,23 +9065,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     132(SP), R8
 	ADDL     404(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -183551212(R13), R14
 	ADDL     R9, R14
@@ -9261,23 +9095,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     136(SP), DI
 	ADDL     408(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     -367102423(R13), R14
 	ADDL     R8, R14
@@ -9293,23 +9125,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     140(SP), SI
 	ADDL     412(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -734204845(R13), R14
 	ADDL     DI, R14
@@ -9325,11 +9155,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X1, X2, X4
@@ -9374,12 +9204,10 @@ blocksAVX2Block:
 	ADDL     416(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1468409689(R13), R14
 	ADDL     SI, R14
@@ -9395,23 +9223,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     148(SP), R8
 	ADDL     420(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     1358147919(R13), R14
 	ADDL     R9, R14
@@ -9427,23 +9253,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     152(SP), DI
 	ADDL     424(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     -1578671458(R13), R14
 	ADDL     R8, R14
@@ -9459,23 +9283,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     156(SP), SI
 	ADDL     428(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1137624381(R13), R14
 	ADDL     DI, R14
@@ -9491,11 +9313,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X2, X3, X4
@@ -9540,12 +9362,10 @@ blocksAVX2Block:
 	ADDL     432(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -2019718534(R13), R14
 	ADDL     SI, R14
@@ -9561,23 +9381,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     164(SP), R8
 	ADDL     436(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     255530229(R13), R14
 	ADDL     R9, R14
@@ -9593,23 +9411,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     168(SP), DI
 	ADDL     440(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     511060458(R13), R14
 	ADDL     R8, R14
@@ -9625,23 +9441,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     172(SP), SI
 	ADDL     444(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1022120916(R13), R14
 	ADDL     DI, R14
@@ -9657,11 +9471,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X3, X0, X4
@@ -9706,12 +9520,10 @@ blocksAVX2Block:
 	ADDL     448(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     2044241832(R13), R14
 	ADDL     SI, R14
@@ -9727,23 +9539,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     180(SP), R8
 	ADDL     452(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -206483632(R13), R14
 	ADDL     R9, R14
@@ -9759,23 +9569,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     184(SP), DI
 	ADDL     456(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     -412967263(R13), R14
 	ADDL     R8, R14
@@ -9791,23 +9599,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     188(SP), SI
 	ADDL     460(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -825934525(R13), R14
 	ADDL     DI, R14
@@ -9823,11 +9629,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X0, X1, X4
@@ -9872,12 +9678,10 @@ blocksAVX2Block:
 	ADDL     464(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1651869049(R13), R14
 	ADDL     SI, R14
@@ -9893,23 +9697,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     196(SP), R8
 	ADDL     468(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     991229199(R13), R14
 	ADDL     R9, R14
@@ -9925,23 +9727,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     200(SP), DI
 	ADDL     472(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     1982458398(R13), R14
 	ADDL     R8, R14
@@ -9957,23 +9757,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     204(SP), SI
 	ADDL     476(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -330050500(R13), R14
 	ADDL     DI, R14
@@ -9989,11 +9787,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X1, X2, X4
@@ -10002,12 +9800,10 @@ blocksAVX2Block:
 	ADDL     480(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -660100999(R13), R14
 	ADDL     SI, R14
@@ -10023,23 +9819,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     212(SP), R8
 	ADDL     484(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     -1320201997(R13), R14
 	ADDL     R9, R14
@@ -10055,23 +9849,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     216(SP), DI
 	ADDL     488(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     1654563303(R13), R14
 	ADDL     R8, R14
@@ -10087,23 +9879,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     220(SP), SI
 	ADDL     492(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     -985840690(R13), R14
 	ADDL     DI, R14
@@ -10119,11 +9909,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X2, X3, X4
@@ -10132,12 +9922,10 @@ blocksAVX2Block:
 	ADDL     496(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1971681379(R13), R14
 	ADDL     SI, R14
@@ -10153,23 +9941,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     228(SP), R8
 	ADDL     500(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     351604539(R13), R14
 	ADDL     R9, R14
@@ -10185,23 +9971,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     232(SP), DI
 	ADDL     504(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     703209078(R13), R14
 	ADDL     R8, R14
@@ -10217,23 +10001,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     236(SP), SI
 	ADDL     508(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1406418156(R13), R14
 	ADDL     DI, R14
@@ -10249,11 +10031,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	VPXOR    X3, X0, X4
@@ -10262,12 +10044,10 @@ blocksAVX2Block:
 	ADDL     512(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R8, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R8, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, AX, R13
 	LEAL     -1482130984(R13), R14
 	ADDL     SI, R14
@@ -10283,23 +10063,21 @@ blocksAVX2Block:
 	ADDL     R10, DX
 	ADDL     BP, DX
 	ADDL     R13, DX
-	RORXL    $0x17, R9, R11
-	RORXL    $0x0f, R9, R12
+	RORXL    $0x17, R9, R12
+	RORXL    $0x0f, R9, R11
+	XORL     R12, R9
 	MOVL     R9, R10
 	XORL     R11, R9
-	XORL     R12, R9
 	RORXL    $0x17, BX, BX
 	RORXL    $0x0d, DI, DI
 	ADDL     244(SP), R8
 	ADDL     516(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     DI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     DI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, DX, R13
 	LEAL     1330705329(R13), R14
 	ADDL     R9, R14
@@ -10315,23 +10093,21 @@ blocksAVX2Block:
 	ADDL     R10, CX
 	ADDL     BP, CX
 	ADDL     R13, CX
-	RORXL    $0x17, R8, R11
-	RORXL    $0x0f, R8, R12
+	RORXL    $0x17, R8, R12
+	RORXL    $0x0f, R8, R11
+	XORL     R12, R8
 	MOVL     R8, R10
 	XORL     R11, R8
-	XORL     R12, R8
 	RORXL    $0x17, AX, AX
 	RORXL    $0x0d, SI, SI
 	ADDL     248(SP), DI
 	ADDL     520(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     SI, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     SI, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, CX, R13
 	LEAL     -1633556638(R13), R14
 	ADDL     R8, R14
@@ -10347,23 +10123,21 @@ blocksAVX2Block:
 	ADDL     R10, BX
 	ADDL     BP, BX
 	ADDL     R13, BX
-	RORXL    $0x17, DI, R11
-	RORXL    $0x0f, DI, R12
+	RORXL    $0x17, DI, R12
+	RORXL    $0x0f, DI, R11
+	XORL     R12, DI
 	MOVL     DI, R10
 	XORL     R11, DI
-	XORL     R12, DI
 	RORXL    $0x17, DX, DX
 	RORXL    $0x0d, R9, R9
 	ADDL     252(SP), SI
 	ADDL     524(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R10
 	ANDL     BP, R11
-	XORL     R9, R10
-	ANDL     BP, R12
+	ANDL     BP, R10
+	XORL     R9, R11
 	XORL     R11, R10
-	XORL     R12, R10
 	RORXL    $0x14, BX, R13
 	LEAL     1027854021(R13), R14
 	ADDL     DI, R14
@@ -10379,11 +10153,11 @@ blocksAVX2Block:
 	ADDL     R10, AX
 	ADDL     BP, AX
 	ADDL     R13, AX
-	RORXL    $0x17, SI, R11
-	RORXL    $0x0f, SI, R12
+	RORXL    $0x17, SI, R12
+	RORXL    $0x0f, SI, R11
+	XORL     R12, SI
 	MOVL     SI, R10
 	XORL     R11, SI
-	XORL     R12, SI
 	RORXL    $0x17, CX, CX
 	RORXL    $0x0d, R8, R8
 	MOVQ     state+0(FP), R10

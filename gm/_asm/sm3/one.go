@@ -39,10 +39,9 @@ func one(name string, rotate func(n int, x, to VecPhysical), xor3 func(a, b, to 
 		VMOVDQU(v, words.Offset(16*i))
 	}
 	// E's parts, which the first round has whole.
-	parts := []GPPhysical{R10L, R11L, R12L}
+	parts := []GPPhysical{R10L, R11L}
 	MOVL(s[4], parts[0])
 	XORL(parts[1], parts[1])
-	XORL(parts[2], parts[2])
 	for j := range 64 {
 		if j%4 == 0 {
 			VPXOR(x[0], x[1], X4)
@@ -71,24 +70,20 @@ func one(name string, rotate func(n int, x, to VecPhysical), xor3 func(a, b, to 
 // round is round j. It gives the state's registers in their next order.
 func round(j int, s, parts []GPPhysical, w, sum Mem) []GPPhysical {
 	a, b, c, d, e, f, g, h := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-	p, p9, p17, t, v, y := parts[0], parts[1], parts[2], R13L, R14L, EBP
+	p, p17, p9, t, v, y := parts[0], parts[1], R12L, R13L, R14L, EBP
 	ADDL(w, h)
 	ADDL(sum, d)
 	if j < 16 {
-		XORL(f, p)
-		XORL(g, p)
-		XORL(p9, p)
-		XORL(p17, p)
+		XORL(g, p17)
+		XORL(f, p17)
 	} else {
 		MOVL(f, y)
 		XORL(g, y)
-		ANDL(y, p)
-		ANDL(y, p9)
-		XORL(g, p)
 		ANDL(y, p17)
-		XORL(p9, p)
-		XORL(p17, p)
+		ANDL(y, p)
+		XORL(g, p17)
 	}
+	XORL(p17, p)
 	RORXL(U8(32-12), a, t)
 	LEAL(Mem{Base: t, Disp: int(int32(constant(j)))}, v)
 	ADDL(e, v)
@@ -111,8 +106,8 @@ func round(j int, s, parts []GPPhysical, w, sum Mem) []GPPhysical {
 	ADDL(t, d) // TT1
 	RORXL(U8(32-9), h, p9)
 	RORXL(U8(32-17), h, p17)
-	MOVL(h, p)
 	XORL(p9, h)
+	MOVL(h, p)
 	XORL(p17, h)
 	RORXL(U8(32-9), b, b)
 	RORXL(U8(32-19), f, f)

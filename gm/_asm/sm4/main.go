@@ -147,6 +147,11 @@ type kernel struct {
 // work are registers for what a group does.
 func (k *kernel) work(g int) []VecPhysical { return emit.Zmm[20+4*(g%k.sets):] }
 
+// spare are six registers where there is one group.
+func (k *kernel) spare() []VecPhysical {
+	return append(append([]VecPhysical{}, k.work(0)[:4]...), emit.Zmm[4:6]...)
+}
+
 func (k *kernel) group(g int) []VecPhysical { return emit.Zmm[4*g : 4*g+4] }
 
 // load takes the blocks of all groups, to which add adds something, if it is not nil.
@@ -197,7 +202,7 @@ func (k *kernel) store(groups int, add Register) {
 func (k *kernel) rounds(groups int, label string) {
 	if groups == 1 {
 		s := k.group(0)
-		chain(evex, k.rk, s, k.mats[:], emit.Zmm[20:26])
+		chain(evex, k.rk, s, k.mats[:], k.spare())
 		return
 	}
 	at, left := GP64(), GP64()
@@ -208,8 +213,8 @@ func (k *kernel) rounds(groups int, label string) {
 		for g := range groups {
 			s, t := k.group(g), k.work(g)
 			x0, x1, x2, x3 := s[i%4], s[(i+1)%4], s[(i+2)%4], s[(i+3)%4]
-			VPXORD_BCST(Mem{Base: at, Disp: 4 * i}, x3, t[0])
-			VPTERNLOGD(U8(emit.Xor3), x1, x2, t[0])
+			VPXORD_BCST(Mem{Base: at, Disp: 4 * i}, x1, t[0])
+			VPTERNLOGD(U8(emit.Xor3), x2, x3, t[0]) // x3 is the newest
 			VGF2P8AFFINEINVQB(U8(0), k.mats[0], t[0], t[1])
 			VGF2P8AFFINEINVQB(U8(0), k.mats[1], t[0], t[2])
 			VGF2P8AFFINEINVQB(U8(0), k.mats[2], t[0], t[0])
@@ -279,9 +284,13 @@ func newKernel(into, out, maps Mem) *kernel {
 }
 
 // each emits body for as many groups at once as is best: five, but so that neither one nor
-// two are left in the end, which take nearly as long as three do.
+// two are left in the end, which take nearly as long as three do. A page is in fours.
 func (k *kernel) each(body func(groups int, label string), last ...func()) {
 	Label("next")
+	for _, n := range []int{16, 12, 8} {
+		CMPQ(k.n, U32(16*n))
+		JEQ(LabelRef("groups4"))
+	}
 	for _, c := range [][2]int{{8, 5}, {7, 4}, {6, 3}, {5, 5}, {4, 4}, {3, 3}, {2, 2}, {1, 1}} {
 		CMPQ(k.n, U32(16*c[0]))
 		JGE(LabelRef(fmt.Sprintf("groups%d", c[1])))
