@@ -35,7 +35,7 @@ var targets = map[string]map[string]string{
 	"sm4-messages":      {"sm4-cbc-many": ">=35", "sm4-cbc-many-16": ""},
 	"sm3-16k":           {"sm3-16k": ">=1.05", "sm3-16k-gmsm": ""},
 	"sm3-64":            {"sm3-64": ""},
-	"sm3-many":          {"sm3-many": ">=10", "sm3-many-far": ""},
+	"sm3-many":          {"sm3-many": ">=10", "sm3-many-16": "", "sm3-many-far": ""},
 	"sm3-files":         {"sm3-files": ">=4"},
 	"sm2-sign-single":   {"sm2-sign-single": ">=2.2"},
 	"sm2-sign-many":     {"sm2-sign-many": ">=500", "sm2-sign-many-gmsm": ""},

@@ -21,7 +21,7 @@ import (
 var sm3Cases = []benchCase{
 	{"sm3-16k", "SM3 of one stream", (*bencher).sm3Stream},
 	{"sm3-64", "SM3 of 64 bytes", (*bencher).sm3Short},
-	{"sm3-many", "SM3 of 16 messages side by side, against GNU cksum", (*bencher).sm3Many},
+	{"sm3-many", "SM3 of 32 and of 16 messages side by side, against GNU cksum", (*bencher).sm3Many},
 	{"sm3-files", "SM3 of 10,000 files, the command against GNU cksum", (*bencher).sm3Files},
 }
 
@@ -54,9 +54,9 @@ func (b *bencher) sm3Short(ctx context.Context) ([]benchfmt.Result, error) {
 	})
 }
 
-// pieces are of what SumMany hashes side by side.
+// pieceSize is of what SumMany hashes side by side, pieces at most.
 const (
-	pieces    = 16
+	pieces    = 32
 	pieceSize = 64 * kib
 )
 
@@ -73,7 +73,7 @@ func (b *bencher) sm3Many(ctx context.Context) ([]benchfmt.Result, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	n := 256
+	n := 128
 	if b.Short {
 		n = 2
 	}
@@ -82,24 +82,32 @@ func (b *bencher) sm3Many(ctx context.Context) ([]benchfmt.Result, error) {
 		return nil, err
 	}
 	theirs := command("cksum "+cksumRelease, float64(len(all)), dir, cksum, "-a", "sm3", "file")
-	out, err := b.play(ctx, match{
-		what: "SM3, 16 messages of 64 KiB side by side", unit: "GB/s", ours: manySubject(all[:pieces*pieceSize]),
-		peers: []versus{{"sm3-many", ">=10", theirs}},
-	})
-	if err != nil {
-		return nil, err
+	var out []benchfmt.Result
+	for _, c := range []struct {
+		id, than, more string
+		n              int
+		of             []byte
+	}{
+		{"sm3-many", ">=10", "", pieces, all[:pieces*pieceSize]},
+		{"sm3-many-16", "", "", 16, all[:16*pieceSize]},
+		{"sm3-many-far", "", fmt.Sprintf(", others each time, of %d MiB", len(all)>>20), pieces, all},
+	} {
+		r, err := b.play(ctx, match{
+			what: fmt.Sprintf("SM3, %d messages of 64 KiB side by side%s", c.n, c.more), unit: "GB/s", ours: manySubject(c.of, c.n),
+			peers: []versus{{c.id, c.than, theirs}},
+		})
+		if err != nil {
+			return out, err
+		}
+		out = append(out, r...)
 	}
-	far, err := b.play(ctx, match{
-		what: fmt.Sprintf("SM3, 16 messages of 64 KiB side by side, others each time, of %d MiB", len(all)>>20), unit: "GB/s", ours: manySubject(all),
-		peers: []versus{{"sm3-many-far", "", theirs}},
-	})
-	return append(out, far...), err
+	return out, nil
 }
 
-// manySubject hashes the pieces of all, and begins again at its end.
-func manySubject(all []byte) *subject {
-	messages, sums := make([][]byte, pieces), make([][sm3.Size]byte, pieces)
-	return inProcess("", pieces*pieceSize, nil, func() (func() error, error) {
+// manySubject hashes pieces of all, n at a time, and begins again at its end.
+func manySubject(all []byte, n int) *subject {
+	messages, sums := make([][]byte, n), make([][sm3.Size]byte, n)
+	return inProcess("", float64(n*pieceSize), nil, func() (func() error, error) {
 		rest := all
 		return func() error {
 			if len(rest) == 0 {

@@ -9,41 +9,68 @@ import (
 
 var implementations = map[impl.Level]kernel{
 	impl.Generic: {many: oneByOne},
-	impl.AVX2:    {byAVX2, sideBySide(inHalves)},
+	impl.AVX2:    {byAVX2, sideBySide(inQuarters)},
 	impl.AVX512:  {byAVX512, sideBySide(whole)},
 }
 
-// wide takes n blocks of each of the first so many of 16 messages, or of more of them.
-type wide func(state *[8][width]uint32, messages *[width]*byte, n, lanes int)
+// width is how many messages are hashed side by side: two times as many as a register has
+// lanes, so that one half is hashed while the other waits.
+const width = 2 * half
 
-func whole(state *[8][width]uint32, messages *[width]*byte, n, _ int) {
-	blocks16AVX512(state, messages, n)
-}
+const half = 16
 
-func inHalves(state *[8][width]uint32, messages *[width]*byte, n, lanes int) {
-	blocks8AVX2(state, messages, n, 0)
-	if lanes > width/2 {
-		blocks8AVX2(state, messages, n, 1)
+// states are of the lanes.
+type states [2][8][half]uint32
+
+// cell is a word of a lane's.
+func (s *states) cell(word, lane int) *uint32 { return &s[lane/half][word][lane%half] }
+
+// begin sets a lane to the state before a message.
+func (s *states) begin(lane int) {
+	for w, v := range start {
+		*s.cell(w, lane) = v
 	}
 }
 
-// width is how many messages are hashed side by side.
-const width = 16
+// column is a lane's.
+func (s *states) column(lane int) (c [8]uint32) {
+	for w := range c {
+		c[w] = *s.cell(w, lane)
+	}
+	return c
+}
+
+// wide takes n blocks of each of the first so many messages, or of more of them.
+type wide func(s *states, messages *[width]*byte, n, lanes int)
+
+func whole(s *states, messages *[width]*byte, n, lanes int) {
+	if lanes > half {
+		blocks32AVX512((*[2][8][half]uint32)(s), messages, n)
+		return
+	}
+	blocks16AVX512(&s[0], (*[half]*byte)(messages[:]), n)
+}
+
+func inQuarters(s *states, messages *[width]*byte, n, lanes int) {
+	for q := 0; q*half/2 < lanes; q++ {
+		blocks8AVX2(&s[q/2], (*[half]*byte)(messages[q/2*half:]), n, q%2)
+	}
+}
 
 // few messages are hashed sooner one by one.
 const few = 4
 
 // lane is a message under way: its whole blocks, then the last ones, which are made up.
 type lane struct {
-	message int // -1: none
+	message int
 	left    []byte
 	end     [2 * BlockSize]byte
 	ends    int // bytes of end that are to come
 }
 
-// lanes are 16 of them.
+// lanes are width of them.
 type lanes struct {
-	state [8][width]uint32
+	state states
 	at    [width]*byte
 	lane  [width]lane
 }
@@ -52,9 +79,7 @@ var pool = sync.Pool{New: func() any { return &lanes{} }}
 
 // begin puts a message on a lane.
 func (l *lanes) begin(i, number int, message []byte) {
-	for w := range start {
-		l.state[w][i] = start[w]
-	}
+	l.state.begin(i)
 	n := len(message) / BlockSize * BlockSize
 	lane := &l.lane[i]
 	lane.message, lane.left = number, message[:n]
@@ -101,58 +126,57 @@ func sideBySide(blocks wide) func([][Size]byte, [][]byte) {
 	}
 }
 
-// run puts the messages on lanes, each as soon as one is free.
+// run puts the messages on lanes, each as soon as one is free. Lanes that are busy are the
+// first ones.
 func (l *lanes) run(blocks wide, dst [][Size]byte, messages [][]byte) {
 	next, busy := 0, 0
-	for i := range l.lane {
-		l.lane[i].message = -1
-		if next < len(messages) {
-			l.begin(i, next, messages[next])
-			next++
-			busy++
-		}
+	for ; busy < width && next < len(messages); busy, next = busy+1, next+1 {
+		l.begin(busy, next, messages[next])
 	}
 	for busy > 0 {
-		shortest, busiest := l.aim()
-		blocks(&l.state, &l.at, shortest/BlockSize, busiest)
-		for i := range l.lane {
-			lane := &l.lane[i]
-			if lane.message < 0 || !lane.took(shortest) {
+		shortest := l.aim(busy)
+		blocks(&l.state, &l.at, shortest/BlockSize, busy)
+		for i := 0; i < busy; {
+			if !l.lane[i].took(shortest) {
+				i++
 				continue
 			}
-			for w := range l.state {
-				binary.BigEndian.PutUint32(dst[lane.message][4*w:], l.state[w][i])
+			to := &dst[l.lane[i].message]
+			for w, v := range l.state.column(i) {
+				binary.BigEndian.PutUint32(to[4*w:], v)
 			}
-			lane.message = -1
-			busy--
 			if next < len(messages) {
 				l.begin(i, next, messages[next])
 				next++
-				busy++
+				i++
+				continue
 			}
+			busy--
+			l.move(i, busy) // and its turn is now
 		}
 	}
 }
 
-// aim points at the next piece of each lane's message, of which all go as far as the
-// shortest does. Lanes without a message go with another's, for nothing. It gives how many
-// lanes there are up to the last that has one.
-func (l *lanes) aim() (shortest, busiest int) {
-	var some *byte
-	for i := range l.lane {
-		if lane := &l.lane[i]; lane.message >= 0 {
-			piece := lane.next()
-			l.at[i], some = &piece[0], &piece[0]
-			if shortest == 0 || len(piece) < shortest {
-				shortest = len(piece)
-			}
-			busiest = i + 1
+// move has a lane's message on another lane.
+func (l *lanes) move(to, from int) {
+	for w, v := range l.state.column(from) {
+		*l.state.cell(w, to) = v
+	}
+	l.lane[to] = l.lane[from]
+}
+
+// aim points at the next piece of each busy lane's message, of which all go as far as the
+// shortest does. Lanes without a message go with another's, for nothing.
+func (l *lanes) aim(busy int) (shortest int) {
+	for i := range l.lane[:busy] {
+		piece := l.lane[i].next()
+		l.at[i] = &piece[0]
+		if shortest == 0 || len(piece) < shortest {
+			shortest = len(piece)
 		}
 	}
-	for i := range l.lane {
-		if l.lane[i].message < 0 {
-			l.at[i] = some
-		}
+	for i := busy; i < width; i++ {
+		l.at[i] = l.at[0]
 	}
-	return min(shortest, once/width*BlockSize), busiest
+	return min(shortest, once/width*BlockSize)
 }

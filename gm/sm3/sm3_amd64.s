@@ -211,11 +211,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0x96, Z2, Z1, Z28
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
-	VPXORD          Z12, Z8, Z30
+	VMOVDQA32       Z8, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z12, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z8, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -232,11 +233,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0x96, Z1, Z0, Z28
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
-	VPXORD          Z13, Z9, Z30
+	VMOVDQA32       Z9, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z13, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z9, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -253,11 +255,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0x96, Z0, Z3, Z28
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
-	VPXORD          Z14, Z10, Z30
+	VMOVDQA32       Z10, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z14, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z10, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -274,11 +277,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0x96, Z3, Z2, Z28
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
-	VPXORD          Z15, Z11, Z30
+	VMOVDQA32       Z11, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z15, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z11, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -295,11 +299,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0x96, Z2, Z1, Z28
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
-	VPXORD          Z16, Z12, Z30
+	VMOVDQA32       Z12, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z16, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z12, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -316,11 +321,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0x96, Z1, Z0, Z28
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
-	VPXORD          Z17, Z13, Z30
+	VMOVDQA32       Z13, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z17, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z13, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -337,11 +343,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0x96, Z0, Z3, Z28
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
-	VPXORD          Z18, Z14, Z30
+	VMOVDQA32       Z14, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z18, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z14, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -358,11 +365,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0x96, Z3, Z2, Z28
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
-	VPXORD          Z19, Z15, Z30
+	VMOVDQA32       Z15, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z19, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z15, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -379,11 +387,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0x96, Z2, Z1, Z28
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
-	VPXORD          Z20, Z16, Z30
+	VMOVDQA32       Z16, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z20, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z16, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -400,11 +409,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0x96, Z1, Z0, Z28
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
-	VPXORD          Z21, Z17, Z30
+	VMOVDQA32       Z17, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z21, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z17, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -421,11 +431,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0x96, Z0, Z3, Z28
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
-	VPXORD          Z22, Z18, Z30
+	VMOVDQA32       Z18, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z22, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z18, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -442,11 +453,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0x96, Z3, Z2, Z28
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
-	VPXORD          Z23, Z19, Z30
+	VMOVDQA32       Z19, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z23, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z19, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -470,11 +482,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0x96, Z2, Z1, Z28
 	VPTERNLOGD      $0x96, Z6, Z5, Z29
-	VPXORD          Z8, Z20, Z30
+	VMOVDQA32       Z20, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z8, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z20, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -498,11 +511,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0x96, Z1, Z0, Z28
 	VPTERNLOGD      $0x96, Z5, Z4, Z29
-	VPXORD          Z9, Z21, Z30
+	VMOVDQA32       Z21, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z9, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z21, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -526,11 +540,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0x96, Z0, Z3, Z28
 	VPTERNLOGD      $0x96, Z4, Z7, Z29
-	VPXORD          Z10, Z22, Z30
+	VMOVDQA32       Z22, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z10, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z22, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -554,11 +569,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0x96, Z3, Z2, Z28
 	VPTERNLOGD      $0x96, Z7, Z6, Z29
-	VPXORD          Z11, Z23, Z30
+	VMOVDQA32       Z23, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z11, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z23, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -582,11 +598,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z12, Z8, Z30
+	VMOVDQA32       Z8, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z12, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z8, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -610,11 +627,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z13, Z9, Z30
+	VMOVDQA32       Z9, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z13, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z9, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -638,11 +656,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z14, Z10, Z30
+	VMOVDQA32       Z10, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z14, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z10, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -666,11 +685,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z15, Z11, Z30
+	VMOVDQA32       Z11, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z15, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z11, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -694,11 +714,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z16, Z12, Z30
+	VMOVDQA32       Z12, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z16, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z12, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -722,11 +743,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z17, Z13, Z30
+	VMOVDQA32       Z13, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z17, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z13, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -750,11 +772,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z18, Z14, Z30
+	VMOVDQA32       Z14, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z18, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z14, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -778,11 +801,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z19, Z15, Z30
+	VMOVDQA32       Z15, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z19, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z15, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -806,11 +830,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z20, Z16, Z30
+	VMOVDQA32       Z16, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z20, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z16, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -834,11 +859,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z21, Z17, Z30
+	VMOVDQA32       Z17, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z21, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z17, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -862,11 +888,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z22, Z18, Z30
+	VMOVDQA32       Z18, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z22, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z18, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -890,11 +917,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z23, Z19, Z30
+	VMOVDQA32       Z19, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z23, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z19, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -918,11 +946,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z8, Z20, Z30
+	VMOVDQA32       Z20, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z8, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z20, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -946,11 +975,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z9, Z21, Z30
+	VMOVDQA32       Z21, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z9, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z21, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -974,11 +1004,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z10, Z22, Z30
+	VMOVDQA32       Z22, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z10, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z22, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1002,11 +1033,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z11, Z23, Z30
+	VMOVDQA32       Z23, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z11, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z23, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1030,11 +1062,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z12, Z8, Z30
+	VMOVDQA32       Z8, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z12, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z8, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1058,11 +1091,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z13, Z9, Z30
+	VMOVDQA32       Z9, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z13, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z9, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1086,11 +1120,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z14, Z10, Z30
+	VMOVDQA32       Z10, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z14, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z10, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1114,11 +1149,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z15, Z11, Z30
+	VMOVDQA32       Z11, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z15, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z11, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1142,11 +1178,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z16, Z12, Z30
+	VMOVDQA32       Z12, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z16, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z12, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1170,11 +1207,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z17, Z13, Z30
+	VMOVDQA32       Z13, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z17, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z13, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1198,11 +1236,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z18, Z14, Z30
+	VMOVDQA32       Z14, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z18, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z14, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1226,11 +1265,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z19, Z15, Z30
+	VMOVDQA32       Z15, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z19, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z15, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1254,11 +1294,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z20, Z16, Z30
+	VMOVDQA32       Z16, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z20, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z16, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1282,11 +1323,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z21, Z17, Z30
+	VMOVDQA32       Z17, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z21, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z17, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1310,11 +1352,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z22, Z18, Z30
+	VMOVDQA32       Z18, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z22, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z18, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1338,11 +1381,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z23, Z19, Z30
+	VMOVDQA32       Z19, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z23, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z19, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1366,11 +1410,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z8, Z20, Z30
+	VMOVDQA32       Z20, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z8, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z20, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1394,11 +1439,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z9, Z21, Z30
+	VMOVDQA32       Z21, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z9, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z21, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1422,11 +1468,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z10, Z22, Z30
+	VMOVDQA32       Z22, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z10, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z22, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1450,11 +1497,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z11, Z23, Z30
+	VMOVDQA32       Z23, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z11, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z23, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1478,11 +1526,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z12, Z8, Z30
+	VMOVDQA32       Z8, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z12, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z8, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1506,11 +1555,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z13, Z9, Z30
+	VMOVDQA32       Z9, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z13, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z9, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1534,11 +1584,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z14, Z10, Z30
+	VMOVDQA32       Z10, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z14, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z10, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1562,11 +1613,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z15, Z11, Z30
+	VMOVDQA32       Z11, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z15, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z11, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1590,11 +1642,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z16, Z12, Z30
+	VMOVDQA32       Z12, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z16, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z12, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1618,11 +1671,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z17, Z13, Z30
+	VMOVDQA32       Z13, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z17, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z13, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1646,11 +1700,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z18, Z14, Z30
+	VMOVDQA32       Z14, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z18, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z14, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1674,11 +1729,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z19, Z15, Z30
+	VMOVDQA32       Z15, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z19, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z15, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1702,11 +1758,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z20, Z16, Z30
+	VMOVDQA32       Z16, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z20, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z16, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1730,11 +1787,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z21, Z17, Z30
+	VMOVDQA32       Z17, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z21, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z17, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1758,11 +1816,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z22, Z18, Z30
+	VMOVDQA32       Z18, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z22, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z18, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1786,11 +1845,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z23, Z19, Z30
+	VMOVDQA32       Z19, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z23, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z19, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1814,11 +1874,12 @@ block:
 	VMOVDQA32       Z4, Z29
 	VPTERNLOGD      $0xe8, Z2, Z1, Z28
 	VPTERNLOGD      $0xca, Z6, Z5, Z29
-	VPXORD          Z8, Z20, Z30
+	VMOVDQA32       Z20, Z30
+	VPADDD          Z30, Z7, Z7
+	VPXORD          Z8, Z30, Z30
 	VPADDD          Z30, Z3, Z3
 	VPADDD          Z28, Z3, Z3
 	VPADDD          Z26, Z3, Z3
-	VPADDD          Z20, Z7, Z7
 	VPADDD          Z29, Z7, Z7
 	VPADDD          Z27, Z7, Z7
 	VPROLD          $0x09, Z7, Z30
@@ -1842,11 +1903,12 @@ block:
 	VMOVDQA32       Z7, Z29
 	VPTERNLOGD      $0xe8, Z1, Z0, Z28
 	VPTERNLOGD      $0xca, Z5, Z4, Z29
-	VPXORD          Z9, Z21, Z30
+	VMOVDQA32       Z21, Z30
+	VPADDD          Z30, Z6, Z6
+	VPXORD          Z9, Z30, Z30
 	VPADDD          Z30, Z2, Z2
 	VPADDD          Z28, Z2, Z2
 	VPADDD          Z26, Z2, Z2
-	VPADDD          Z21, Z6, Z6
 	VPADDD          Z29, Z6, Z6
 	VPADDD          Z27, Z6, Z6
 	VPROLD          $0x09, Z6, Z30
@@ -1870,11 +1932,12 @@ block:
 	VMOVDQA32       Z6, Z29
 	VPTERNLOGD      $0xe8, Z0, Z3, Z28
 	VPTERNLOGD      $0xca, Z4, Z7, Z29
-	VPXORD          Z10, Z22, Z30
+	VMOVDQA32       Z22, Z30
+	VPADDD          Z30, Z5, Z5
+	VPXORD          Z10, Z30, Z30
 	VPADDD          Z30, Z1, Z1
 	VPADDD          Z28, Z1, Z1
 	VPADDD          Z26, Z1, Z1
-	VPADDD          Z22, Z5, Z5
 	VPADDD          Z29, Z5, Z5
 	VPADDD          Z27, Z5, Z5
 	VPROLD          $0x09, Z5, Z30
@@ -1898,11 +1961,12 @@ block:
 	VMOVDQA32       Z5, Z29
 	VPTERNLOGD      $0xe8, Z3, Z2, Z28
 	VPTERNLOGD      $0xca, Z7, Z6, Z29
-	VPXORD          Z11, Z23, Z30
+	VMOVDQA32       Z23, Z30
+	VPADDD          Z30, Z4, Z4
+	VPXORD          Z11, Z30, Z30
 	VPADDD          Z30, Z0, Z0
 	VPADDD          Z28, Z0, Z0
 	VPADDD          Z26, Z0, Z0
-	VPADDD          Z23, Z4, Z4
 	VPADDD          Z29, Z4, Z4
 	VPADDD          Z27, Z4, Z4
 	VPROLD          $0x09, Z4, Z30
@@ -1929,6 +1993,4113 @@ block:
 	ADDQ            $0x00000040, BX
 	DECQ            DX
 	JNZ             block
+	VPXORD          Z0, Z0, Z0
+	VPXORD          Z1, Z1, Z1
+	VPXORD          Z2, Z2, Z2
+	VPXORD          Z3, Z3, Z3
+	VPXORD          Z4, Z4, Z4
+	VPXORD          Z5, Z5, Z5
+	VPXORD          Z6, Z6, Z6
+	VPXORD          Z7, Z7, Z7
+	VPXORD          Z8, Z8, Z8
+	VPXORD          Z9, Z9, Z9
+	VPXORD          Z10, Z10, Z10
+	VPXORD          Z11, Z11, Z11
+	VPXORD          Z12, Z12, Z12
+	VPXORD          Z13, Z13, Z13
+	VPXORD          Z14, Z14, Z14
+	VPXORD          Z15, Z15, Z15
+	VPXORD          Z16, Z16, Z16
+	VPXORD          Z17, Z17, Z17
+	VPXORD          Z18, Z18, Z18
+	VPXORD          Z19, Z19, Z19
+	VPXORD          Z20, Z20, Z20
+	VPXORD          Z21, Z21, Z21
+	VPXORD          Z22, Z22, Z22
+	VPXORD          Z23, Z23, Z23
+	VPXORD          Z24, Z24, Z24
+	VPXORD          Z25, Z25, Z25
+	VPXORD          Z26, Z26, Z26
+	VPXORD          Z27, Z27, Z27
+	VPXORD          Z28, Z28, Z28
+	VPXORD          Z29, Z29, Z29
+	VPXORD          Z30, Z30, Z30
+	VPXORD          Z31, Z31, Z31
+	VZEROUPPER
+	RET
+
+// func blocks32AVX512(state *[2][8][16]uint32, messages *[32]*byte, n int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·blocks32AVX512(SB), $2112-24
+	MOVQ state+0(FP), AX
+	MOVQ messages+8(FP), CX
+	MOVQ n+16(FP), DX
+	LEAQ 63(SP), SI
+	ANDQ $-64, SI
+	XORQ BX, BX
+
+doubleBlock:
+	MOVQ            (CX), DI
+	VMOVDQU32       (DI)(BX*1), Z0
+	MOVQ            8(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z1
+	MOVQ            16(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z2
+	MOVQ            24(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z3
+	MOVQ            32(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z4
+	MOVQ            40(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z5
+	MOVQ            48(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z6
+	MOVQ            56(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z7
+	MOVQ            64(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z8
+	MOVQ            72(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z9
+	MOVQ            80(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z10
+	MOVQ            88(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z11
+	MOVQ            96(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z12
+	MOVQ            104(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z13
+	MOVQ            112(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z14
+	MOVQ            120(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z15
+	VPUNPCKLDQ      Z1, Z0, Z16
+	VPUNPCKHDQ      Z1, Z0, Z17
+	VPUNPCKLDQ      Z3, Z2, Z18
+	VPUNPCKHDQ      Z3, Z2, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z0
+	VPUNPCKHQDQ     Z18, Z16, Z1
+	VPUNPCKLQDQ     Z19, Z17, Z2
+	VPUNPCKHQDQ     Z19, Z17, Z3
+	VPUNPCKLDQ      Z5, Z4, Z16
+	VPUNPCKHDQ      Z5, Z4, Z17
+	VPUNPCKLDQ      Z7, Z6, Z18
+	VPUNPCKHDQ      Z7, Z6, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z4
+	VPUNPCKHQDQ     Z18, Z16, Z5
+	VPUNPCKLQDQ     Z19, Z17, Z6
+	VPUNPCKHQDQ     Z19, Z17, Z7
+	VPUNPCKLDQ      Z9, Z8, Z16
+	VPUNPCKHDQ      Z9, Z8, Z17
+	VPUNPCKLDQ      Z11, Z10, Z18
+	VPUNPCKHDQ      Z11, Z10, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z8
+	VPUNPCKHQDQ     Z18, Z16, Z9
+	VPUNPCKLQDQ     Z19, Z17, Z10
+	VPUNPCKHQDQ     Z19, Z17, Z11
+	VPUNPCKLDQ      Z13, Z12, Z16
+	VPUNPCKHDQ      Z13, Z12, Z17
+	VPUNPCKLDQ      Z15, Z14, Z18
+	VPUNPCKHDQ      Z15, Z14, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z12
+	VPUNPCKHQDQ     Z18, Z16, Z13
+	VPUNPCKLQDQ     Z19, Z17, Z14
+	VPUNPCKHQDQ     Z19, Z17, Z15
+	VSHUFI32X4      $0x44, Z4, Z0, Z16
+	VSHUFI32X4      $0xee, Z4, Z0, Z17
+	VSHUFI32X4      $0x44, Z12, Z8, Z18
+	VSHUFI32X4      $0xee, Z12, Z8, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z0
+	VSHUFI32X4      $0xdd, Z18, Z16, Z4
+	VSHUFI32X4      $0x88, Z19, Z17, Z8
+	VSHUFI32X4      $0xdd, Z19, Z17, Z12
+	VSHUFI32X4      $0x44, Z5, Z1, Z16
+	VSHUFI32X4      $0xee, Z5, Z1, Z17
+	VSHUFI32X4      $0x44, Z13, Z9, Z18
+	VSHUFI32X4      $0xee, Z13, Z9, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z1
+	VSHUFI32X4      $0xdd, Z18, Z16, Z5
+	VSHUFI32X4      $0x88, Z19, Z17, Z9
+	VSHUFI32X4      $0xdd, Z19, Z17, Z13
+	VSHUFI32X4      $0x44, Z6, Z2, Z16
+	VSHUFI32X4      $0xee, Z6, Z2, Z17
+	VSHUFI32X4      $0x44, Z14, Z10, Z18
+	VSHUFI32X4      $0xee, Z14, Z10, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z2
+	VSHUFI32X4      $0xdd, Z18, Z16, Z6
+	VSHUFI32X4      $0x88, Z19, Z17, Z10
+	VSHUFI32X4      $0xdd, Z19, Z17, Z14
+	VSHUFI32X4      $0x44, Z7, Z3, Z16
+	VSHUFI32X4      $0xee, Z7, Z3, Z17
+	VSHUFI32X4      $0x44, Z15, Z11, Z18
+	VSHUFI32X4      $0xee, Z15, Z11, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z3
+	VSHUFI32X4      $0xdd, Z18, Z16, Z7
+	VSHUFI32X4      $0x88, Z19, Z17, Z11
+	VSHUFI32X4      $0xdd, Z19, Z17, Z15
+	VBROADCASTI32X4 wordsSwapped<>+0(SB), Z16
+	VPSHUFB         Z16, Z0, Z0
+	VPSHUFB         Z16, Z1, Z1
+	VPSHUFB         Z16, Z2, Z2
+	VPSHUFB         Z16, Z3, Z3
+	VPSHUFB         Z16, Z4, Z4
+	VPSHUFB         Z16, Z5, Z5
+	VPSHUFB         Z16, Z6, Z6
+	VPSHUFB         Z16, Z7, Z7
+	VPSHUFB         Z16, Z8, Z8
+	VPSHUFB         Z16, Z9, Z9
+	VPSHUFB         Z16, Z10, Z10
+	VPSHUFB         Z16, Z11, Z11
+	VPSHUFB         Z16, Z12, Z12
+	VPSHUFB         Z16, Z13, Z13
+	VPSHUFB         Z16, Z14, Z14
+	VPSHUFB         Z16, Z15, Z15
+	VMOVDQA32       Z0, (SI)
+	VMOVDQA32       Z1, 64(SI)
+	VMOVDQA32       Z2, 128(SI)
+	VMOVDQA32       Z3, 192(SI)
+	VMOVDQA32       Z4, 256(SI)
+	VMOVDQA32       Z5, 320(SI)
+	VMOVDQA32       Z6, 384(SI)
+	VMOVDQA32       Z7, 448(SI)
+	VMOVDQA32       Z8, 512(SI)
+	VMOVDQA32       Z9, 576(SI)
+	VMOVDQA32       Z10, 640(SI)
+	VMOVDQA32       Z11, 704(SI)
+	VMOVDQA32       Z12, 768(SI)
+	VMOVDQA32       Z13, 832(SI)
+	VMOVDQA32       Z14, 896(SI)
+	VMOVDQA32       Z15, 960(SI)
+	MOVQ            128(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z0
+	MOVQ            136(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z1
+	MOVQ            144(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z2
+	MOVQ            152(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z3
+	MOVQ            160(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z4
+	MOVQ            168(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z5
+	MOVQ            176(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z6
+	MOVQ            184(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z7
+	MOVQ            192(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z8
+	MOVQ            200(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z9
+	MOVQ            208(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z10
+	MOVQ            216(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z11
+	MOVQ            224(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z12
+	MOVQ            232(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z13
+	MOVQ            240(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z14
+	MOVQ            248(CX), DI
+	VMOVDQU32       (DI)(BX*1), Z15
+	VPUNPCKLDQ      Z1, Z0, Z16
+	VPUNPCKHDQ      Z1, Z0, Z17
+	VPUNPCKLDQ      Z3, Z2, Z18
+	VPUNPCKHDQ      Z3, Z2, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z0
+	VPUNPCKHQDQ     Z18, Z16, Z1
+	VPUNPCKLQDQ     Z19, Z17, Z2
+	VPUNPCKHQDQ     Z19, Z17, Z3
+	VPUNPCKLDQ      Z5, Z4, Z16
+	VPUNPCKHDQ      Z5, Z4, Z17
+	VPUNPCKLDQ      Z7, Z6, Z18
+	VPUNPCKHDQ      Z7, Z6, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z4
+	VPUNPCKHQDQ     Z18, Z16, Z5
+	VPUNPCKLQDQ     Z19, Z17, Z6
+	VPUNPCKHQDQ     Z19, Z17, Z7
+	VPUNPCKLDQ      Z9, Z8, Z16
+	VPUNPCKHDQ      Z9, Z8, Z17
+	VPUNPCKLDQ      Z11, Z10, Z18
+	VPUNPCKHDQ      Z11, Z10, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z8
+	VPUNPCKHQDQ     Z18, Z16, Z9
+	VPUNPCKLQDQ     Z19, Z17, Z10
+	VPUNPCKHQDQ     Z19, Z17, Z11
+	VPUNPCKLDQ      Z13, Z12, Z16
+	VPUNPCKHDQ      Z13, Z12, Z17
+	VPUNPCKLDQ      Z15, Z14, Z18
+	VPUNPCKHDQ      Z15, Z14, Z19
+	VPUNPCKLQDQ     Z18, Z16, Z12
+	VPUNPCKHQDQ     Z18, Z16, Z13
+	VPUNPCKLQDQ     Z19, Z17, Z14
+	VPUNPCKHQDQ     Z19, Z17, Z15
+	VSHUFI32X4      $0x44, Z4, Z0, Z16
+	VSHUFI32X4      $0xee, Z4, Z0, Z17
+	VSHUFI32X4      $0x44, Z12, Z8, Z18
+	VSHUFI32X4      $0xee, Z12, Z8, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z0
+	VSHUFI32X4      $0xdd, Z18, Z16, Z4
+	VSHUFI32X4      $0x88, Z19, Z17, Z8
+	VSHUFI32X4      $0xdd, Z19, Z17, Z12
+	VSHUFI32X4      $0x44, Z5, Z1, Z16
+	VSHUFI32X4      $0xee, Z5, Z1, Z17
+	VSHUFI32X4      $0x44, Z13, Z9, Z18
+	VSHUFI32X4      $0xee, Z13, Z9, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z1
+	VSHUFI32X4      $0xdd, Z18, Z16, Z5
+	VSHUFI32X4      $0x88, Z19, Z17, Z9
+	VSHUFI32X4      $0xdd, Z19, Z17, Z13
+	VSHUFI32X4      $0x44, Z6, Z2, Z16
+	VSHUFI32X4      $0xee, Z6, Z2, Z17
+	VSHUFI32X4      $0x44, Z14, Z10, Z18
+	VSHUFI32X4      $0xee, Z14, Z10, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z2
+	VSHUFI32X4      $0xdd, Z18, Z16, Z6
+	VSHUFI32X4      $0x88, Z19, Z17, Z10
+	VSHUFI32X4      $0xdd, Z19, Z17, Z14
+	VSHUFI32X4      $0x44, Z7, Z3, Z16
+	VSHUFI32X4      $0xee, Z7, Z3, Z17
+	VSHUFI32X4      $0x44, Z15, Z11, Z18
+	VSHUFI32X4      $0xee, Z15, Z11, Z19
+	VSHUFI32X4      $0x88, Z18, Z16, Z3
+	VSHUFI32X4      $0xdd, Z18, Z16, Z7
+	VSHUFI32X4      $0x88, Z19, Z17, Z11
+	VSHUFI32X4      $0xdd, Z19, Z17, Z15
+	VBROADCASTI32X4 wordsSwapped<>+0(SB), Z16
+	VPSHUFB         Z16, Z0, Z0
+	VPSHUFB         Z16, Z1, Z1
+	VPSHUFB         Z16, Z2, Z2
+	VPSHUFB         Z16, Z3, Z3
+	VPSHUFB         Z16, Z4, Z4
+	VPSHUFB         Z16, Z5, Z5
+	VPSHUFB         Z16, Z6, Z6
+	VPSHUFB         Z16, Z7, Z7
+	VPSHUFB         Z16, Z8, Z8
+	VPSHUFB         Z16, Z9, Z9
+	VPSHUFB         Z16, Z10, Z10
+	VPSHUFB         Z16, Z11, Z11
+	VPSHUFB         Z16, Z12, Z12
+	VPSHUFB         Z16, Z13, Z13
+	VPSHUFB         Z16, Z14, Z14
+	VPSHUFB         Z16, Z15, Z15
+	VMOVDQA32       Z0, 1024(SI)
+	VMOVDQA32       Z1, 1088(SI)
+	VMOVDQA32       Z2, 1152(SI)
+	VMOVDQA32       Z3, 1216(SI)
+	VMOVDQA32       Z4, 1280(SI)
+	VMOVDQA32       Z5, 1344(SI)
+	VMOVDQA32       Z6, 1408(SI)
+	VMOVDQA32       Z7, 1472(SI)
+	VMOVDQA32       Z8, 1536(SI)
+	VMOVDQA32       Z9, 1600(SI)
+	VMOVDQA32       Z10, 1664(SI)
+	VMOVDQA32       Z11, 1728(SI)
+	VMOVDQA32       Z12, 1792(SI)
+	VMOVDQA32       Z13, 1856(SI)
+	VMOVDQA32       Z14, 1920(SI)
+	VMOVDQA32       Z15, 1984(SI)
+	VMOVDQU32       (AX), Z0
+	VMOVDQU32       64(AX), Z1
+	VMOVDQU32       128(AX), Z2
+	VMOVDQU32       192(AX), Z3
+	VMOVDQU32       256(AX), Z4
+	VMOVDQU32       320(AX), Z5
+	VMOVDQU32       384(AX), Z6
+	VMOVDQU32       448(AX), Z7
+	VMOVDQU32       512(AX), Z8
+	VMOVDQU32       576(AX), Z9
+	VMOVDQU32       640(AX), Z10
+	VMOVDQU32       704(AX), Z11
+	VMOVDQU32       768(AX), Z12
+	VMOVDQU32       832(AX), Z13
+	VMOVDQU32       896(AX), Z14
+	VMOVDQU32       960(AX), Z15
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+0(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0x96, Z2, Z1, Z20
+	VPTERNLOGD      $0x96, Z6, Z5, Z21
+	VMOVDQA32       (SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          256(SI), Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+0(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0x96, Z10, Z9, Z28
+	VPTERNLOGD      $0x96, Z14, Z13, Z29
+	VMOVDQA32       1024(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          1280(SI), Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+4(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0x96, Z1, Z0, Z20
+	VPTERNLOGD      $0x96, Z5, Z4, Z21
+	VMOVDQA32       64(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          320(SI), Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+4(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0x96, Z9, Z8, Z28
+	VPTERNLOGD      $0x96, Z13, Z12, Z29
+	VMOVDQA32       1088(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          1344(SI), Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+8(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0x96, Z0, Z3, Z20
+	VPTERNLOGD      $0x96, Z4, Z7, Z21
+	VMOVDQA32       128(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          384(SI), Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+8(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0x96, Z8, Z11, Z28
+	VPTERNLOGD      $0x96, Z12, Z15, Z29
+	VMOVDQA32       1152(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          1408(SI), Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+12(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0x96, Z3, Z2, Z20
+	VPTERNLOGD      $0x96, Z7, Z6, Z21
+	VMOVDQA32       192(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          448(SI), Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+12(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0x96, Z11, Z10, Z28
+	VPTERNLOGD      $0x96, Z15, Z14, Z29
+	VMOVDQA32       1216(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          1472(SI), Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+16(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0x96, Z2, Z1, Z20
+	VPTERNLOGD      $0x96, Z6, Z5, Z21
+	VMOVDQA32       256(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          512(SI), Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+16(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0x96, Z10, Z9, Z28
+	VPTERNLOGD      $0x96, Z14, Z13, Z29
+	VMOVDQA32       1280(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          1536(SI), Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+20(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0x96, Z1, Z0, Z20
+	VPTERNLOGD      $0x96, Z5, Z4, Z21
+	VMOVDQA32       320(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          576(SI), Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+20(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0x96, Z9, Z8, Z28
+	VPTERNLOGD      $0x96, Z13, Z12, Z29
+	VMOVDQA32       1344(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          1600(SI), Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+24(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0x96, Z0, Z3, Z20
+	VPTERNLOGD      $0x96, Z4, Z7, Z21
+	VMOVDQA32       384(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          640(SI), Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+24(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0x96, Z8, Z11, Z28
+	VPTERNLOGD      $0x96, Z12, Z15, Z29
+	VMOVDQA32       1408(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          1664(SI), Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+28(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0x96, Z3, Z2, Z20
+	VPTERNLOGD      $0x96, Z7, Z6, Z21
+	VMOVDQA32       448(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          704(SI), Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+28(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0x96, Z11, Z10, Z28
+	VPTERNLOGD      $0x96, Z15, Z14, Z29
+	VMOVDQA32       1472(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          1728(SI), Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+32(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0x96, Z2, Z1, Z20
+	VPTERNLOGD      $0x96, Z6, Z5, Z21
+	VMOVDQA32       512(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          768(SI), Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+32(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0x96, Z10, Z9, Z28
+	VPTERNLOGD      $0x96, Z14, Z13, Z29
+	VMOVDQA32       1536(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          1792(SI), Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+36(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0x96, Z1, Z0, Z20
+	VPTERNLOGD      $0x96, Z5, Z4, Z21
+	VMOVDQA32       576(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          832(SI), Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+36(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0x96, Z9, Z8, Z28
+	VPTERNLOGD      $0x96, Z13, Z12, Z29
+	VMOVDQA32       1600(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          1856(SI), Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+40(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0x96, Z0, Z3, Z20
+	VPTERNLOGD      $0x96, Z4, Z7, Z21
+	VMOVDQA32       640(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          896(SI), Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+40(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0x96, Z8, Z11, Z28
+	VPTERNLOGD      $0x96, Z12, Z15, Z29
+	VMOVDQA32       1664(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          1920(SI), Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+44(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0x96, Z3, Z2, Z20
+	VPTERNLOGD      $0x96, Z7, Z6, Z21
+	VMOVDQA32       704(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          960(SI), Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+44(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0x96, Z11, Z10, Z28
+	VPTERNLOGD      $0x96, Z15, Z14, Z29
+	VMOVDQA32       1728(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          1984(SI), Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 832(SI), Z17
+	VMOVDQA32       (SI), Z16
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 192(SI), Z17
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VMOVDQA32       Z16, (SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+48(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0x96, Z2, Z1, Z20
+	VPTERNLOGD      $0x96, Z6, Z5, Z21
+	VMOVDQA32       768(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1856(SI), Z25
+	VMOVDQA32       1024(SI), Z24
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1216(SI), Z25
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VMOVDQA32       Z24, 1024(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+48(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0x96, Z10, Z9, Z28
+	VPTERNLOGD      $0x96, Z14, Z13, Z29
+	VMOVDQA32       1792(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 896(SI), Z17
+	VMOVDQA32       64(SI), Z16
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 256(SI), Z17
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VMOVDQA32       Z16, 64(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+52(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0x96, Z1, Z0, Z20
+	VPTERNLOGD      $0x96, Z5, Z4, Z21
+	VMOVDQA32       832(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1920(SI), Z25
+	VMOVDQA32       1088(SI), Z24
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1280(SI), Z25
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VMOVDQA32       Z24, 1088(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+52(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0x96, Z9, Z8, Z28
+	VPTERNLOGD      $0x96, Z13, Z12, Z29
+	VMOVDQA32       1856(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 960(SI), Z17
+	VMOVDQA32       128(SI), Z16
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 320(SI), Z17
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VMOVDQA32       Z16, 128(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+56(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0x96, Z0, Z3, Z20
+	VPTERNLOGD      $0x96, Z4, Z7, Z21
+	VMOVDQA32       896(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1984(SI), Z25
+	VMOVDQA32       1152(SI), Z24
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1344(SI), Z25
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VMOVDQA32       Z24, 1152(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+56(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0x96, Z8, Z11, Z28
+	VPTERNLOGD      $0x96, Z12, Z15, Z29
+	VMOVDQA32       1920(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, (SI), Z17
+	VMOVDQA32       192(SI), Z16
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 384(SI), Z17
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VMOVDQA32       Z16, 192(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+60(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0x96, Z3, Z2, Z20
+	VPTERNLOGD      $0x96, Z7, Z6, Z21
+	VMOVDQA32       960(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1024(SI), Z25
+	VMOVDQA32       1216(SI), Z24
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1408(SI), Z25
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VMOVDQA32       Z24, 1216(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+60(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0x96, Z11, Z10, Z28
+	VPTERNLOGD      $0x96, Z15, Z14, Z29
+	VMOVDQA32       1984(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 64(SI), Z17
+	VMOVDQA32       256(SI), Z16
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 448(SI), Z17
+	VPTERNLOGD      $0x96, 896(SI), Z17, Z16
+	VMOVDQA32       Z16, 256(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+64(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       (SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1088(SI), Z25
+	VMOVDQA32       1280(SI), Z24
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1472(SI), Z25
+	VPTERNLOGD      $0x96, 1920(SI), Z25, Z24
+	VMOVDQA32       Z24, 1280(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+64(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1024(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 128(SI), Z17
+	VMOVDQA32       320(SI), Z16
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 512(SI), Z17
+	VPTERNLOGD      $0x96, 960(SI), Z17, Z16
+	VMOVDQA32       Z16, 320(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+68(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       64(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1152(SI), Z25
+	VMOVDQA32       1344(SI), Z24
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1536(SI), Z25
+	VPTERNLOGD      $0x96, 1984(SI), Z25, Z24
+	VMOVDQA32       Z24, 1344(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+68(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1088(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 192(SI), Z17
+	VMOVDQA32       384(SI), Z16
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 576(SI), Z17
+	VPTERNLOGD      $0x96, (SI), Z17, Z16
+	VMOVDQA32       Z16, 384(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+72(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       128(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1216(SI), Z25
+	VMOVDQA32       1408(SI), Z24
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1600(SI), Z25
+	VPTERNLOGD      $0x96, 1024(SI), Z25, Z24
+	VMOVDQA32       Z24, 1408(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+72(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1152(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 256(SI), Z17
+	VMOVDQA32       448(SI), Z16
+	VPTERNLOGD      $0x96, 896(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 640(SI), Z17
+	VPTERNLOGD      $0x96, 64(SI), Z17, Z16
+	VMOVDQA32       Z16, 448(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+76(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       192(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1280(SI), Z25
+	VMOVDQA32       1472(SI), Z24
+	VPTERNLOGD      $0x96, 1920(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1664(SI), Z25
+	VPTERNLOGD      $0x96, 1088(SI), Z25, Z24
+	VMOVDQA32       Z24, 1472(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+76(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1216(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 320(SI), Z17
+	VMOVDQA32       512(SI), Z16
+	VPTERNLOGD      $0x96, 960(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 704(SI), Z17
+	VPTERNLOGD      $0x96, 128(SI), Z17, Z16
+	VMOVDQA32       Z16, 512(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+80(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       256(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1344(SI), Z25
+	VMOVDQA32       1536(SI), Z24
+	VPTERNLOGD      $0x96, 1984(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1728(SI), Z25
+	VPTERNLOGD      $0x96, 1152(SI), Z25, Z24
+	VMOVDQA32       Z24, 1536(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+80(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1280(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 384(SI), Z17
+	VMOVDQA32       576(SI), Z16
+	VPTERNLOGD      $0x96, (SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 768(SI), Z17
+	VPTERNLOGD      $0x96, 192(SI), Z17, Z16
+	VMOVDQA32       Z16, 576(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+84(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       320(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1408(SI), Z25
+	VMOVDQA32       1600(SI), Z24
+	VPTERNLOGD      $0x96, 1024(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1792(SI), Z25
+	VPTERNLOGD      $0x96, 1216(SI), Z25, Z24
+	VMOVDQA32       Z24, 1600(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+84(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1344(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 448(SI), Z17
+	VMOVDQA32       640(SI), Z16
+	VPTERNLOGD      $0x96, 64(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 832(SI), Z17
+	VPTERNLOGD      $0x96, 256(SI), Z17, Z16
+	VMOVDQA32       Z16, 640(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+88(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       384(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1472(SI), Z25
+	VMOVDQA32       1664(SI), Z24
+	VPTERNLOGD      $0x96, 1088(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1856(SI), Z25
+	VPTERNLOGD      $0x96, 1280(SI), Z25, Z24
+	VMOVDQA32       Z24, 1664(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+88(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1408(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 512(SI), Z17
+	VMOVDQA32       704(SI), Z16
+	VPTERNLOGD      $0x96, 128(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 896(SI), Z17
+	VPTERNLOGD      $0x96, 320(SI), Z17, Z16
+	VMOVDQA32       Z16, 704(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+92(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       448(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1536(SI), Z25
+	VMOVDQA32       1728(SI), Z24
+	VPTERNLOGD      $0x96, 1152(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1920(SI), Z25
+	VPTERNLOGD      $0x96, 1344(SI), Z25, Z24
+	VMOVDQA32       Z24, 1728(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+92(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1472(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 576(SI), Z17
+	VMOVDQA32       768(SI), Z16
+	VPTERNLOGD      $0x96, 192(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 960(SI), Z17
+	VPTERNLOGD      $0x96, 384(SI), Z17, Z16
+	VMOVDQA32       Z16, 768(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+96(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       512(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1600(SI), Z25
+	VMOVDQA32       1792(SI), Z24
+	VPTERNLOGD      $0x96, 1216(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1984(SI), Z25
+	VPTERNLOGD      $0x96, 1408(SI), Z25, Z24
+	VMOVDQA32       Z24, 1792(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+96(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1536(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 640(SI), Z17
+	VMOVDQA32       832(SI), Z16
+	VPTERNLOGD      $0x96, 256(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, (SI), Z17
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VMOVDQA32       Z16, 832(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+100(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       576(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1664(SI), Z25
+	VMOVDQA32       1856(SI), Z24
+	VPTERNLOGD      $0x96, 1280(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1024(SI), Z25
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VMOVDQA32       Z24, 1856(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+100(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1600(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 704(SI), Z17
+	VMOVDQA32       896(SI), Z16
+	VPTERNLOGD      $0x96, 320(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 64(SI), Z17
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VMOVDQA32       Z16, 896(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+104(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       640(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1728(SI), Z25
+	VMOVDQA32       1920(SI), Z24
+	VPTERNLOGD      $0x96, 1344(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1088(SI), Z25
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VMOVDQA32       Z24, 1920(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+104(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1664(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 768(SI), Z17
+	VMOVDQA32       960(SI), Z16
+	VPTERNLOGD      $0x96, 384(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 128(SI), Z17
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VMOVDQA32       Z16, 960(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+108(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       704(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1792(SI), Z25
+	VMOVDQA32       1984(SI), Z24
+	VPTERNLOGD      $0x96, 1408(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1152(SI), Z25
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VMOVDQA32       Z24, 1984(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+108(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1728(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 832(SI), Z17
+	VMOVDQA32       (SI), Z16
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 192(SI), Z17
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VMOVDQA32       Z16, (SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+112(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       768(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1856(SI), Z25
+	VMOVDQA32       1024(SI), Z24
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1216(SI), Z25
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VMOVDQA32       Z24, 1024(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+112(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1792(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 896(SI), Z17
+	VMOVDQA32       64(SI), Z16
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 256(SI), Z17
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VMOVDQA32       Z16, 64(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+116(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       832(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1920(SI), Z25
+	VMOVDQA32       1088(SI), Z24
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1280(SI), Z25
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VMOVDQA32       Z24, 1088(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+116(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1856(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 960(SI), Z17
+	VMOVDQA32       128(SI), Z16
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 320(SI), Z17
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VMOVDQA32       Z16, 128(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+120(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       896(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1984(SI), Z25
+	VMOVDQA32       1152(SI), Z24
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1344(SI), Z25
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VMOVDQA32       Z24, 1152(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+120(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1920(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, (SI), Z17
+	VMOVDQA32       192(SI), Z16
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 384(SI), Z17
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VMOVDQA32       Z16, 192(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+124(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       960(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1024(SI), Z25
+	VMOVDQA32       1216(SI), Z24
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1408(SI), Z25
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VMOVDQA32       Z24, 1216(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+124(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1984(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 64(SI), Z17
+	VMOVDQA32       256(SI), Z16
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 448(SI), Z17
+	VPTERNLOGD      $0x96, 896(SI), Z17, Z16
+	VMOVDQA32       Z16, 256(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+128(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       (SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1088(SI), Z25
+	VMOVDQA32       1280(SI), Z24
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1472(SI), Z25
+	VPTERNLOGD      $0x96, 1920(SI), Z25, Z24
+	VMOVDQA32       Z24, 1280(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+128(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1024(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 128(SI), Z17
+	VMOVDQA32       320(SI), Z16
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 512(SI), Z17
+	VPTERNLOGD      $0x96, 960(SI), Z17, Z16
+	VMOVDQA32       Z16, 320(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+132(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       64(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1152(SI), Z25
+	VMOVDQA32       1344(SI), Z24
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1536(SI), Z25
+	VPTERNLOGD      $0x96, 1984(SI), Z25, Z24
+	VMOVDQA32       Z24, 1344(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+132(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1088(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 192(SI), Z17
+	VMOVDQA32       384(SI), Z16
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 576(SI), Z17
+	VPTERNLOGD      $0x96, (SI), Z17, Z16
+	VMOVDQA32       Z16, 384(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+136(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       128(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1216(SI), Z25
+	VMOVDQA32       1408(SI), Z24
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1600(SI), Z25
+	VPTERNLOGD      $0x96, 1024(SI), Z25, Z24
+	VMOVDQA32       Z24, 1408(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+136(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1152(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 256(SI), Z17
+	VMOVDQA32       448(SI), Z16
+	VPTERNLOGD      $0x96, 896(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 640(SI), Z17
+	VPTERNLOGD      $0x96, 64(SI), Z17, Z16
+	VMOVDQA32       Z16, 448(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+140(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       192(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1280(SI), Z25
+	VMOVDQA32       1472(SI), Z24
+	VPTERNLOGD      $0x96, 1920(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1664(SI), Z25
+	VPTERNLOGD      $0x96, 1088(SI), Z25, Z24
+	VMOVDQA32       Z24, 1472(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+140(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1216(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 320(SI), Z17
+	VMOVDQA32       512(SI), Z16
+	VPTERNLOGD      $0x96, 960(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 704(SI), Z17
+	VPTERNLOGD      $0x96, 128(SI), Z17, Z16
+	VMOVDQA32       Z16, 512(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+144(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       256(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1344(SI), Z25
+	VMOVDQA32       1536(SI), Z24
+	VPTERNLOGD      $0x96, 1984(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1728(SI), Z25
+	VPTERNLOGD      $0x96, 1152(SI), Z25, Z24
+	VMOVDQA32       Z24, 1536(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+144(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1280(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 384(SI), Z17
+	VMOVDQA32       576(SI), Z16
+	VPTERNLOGD      $0x96, (SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 768(SI), Z17
+	VPTERNLOGD      $0x96, 192(SI), Z17, Z16
+	VMOVDQA32       Z16, 576(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+148(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       320(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1408(SI), Z25
+	VMOVDQA32       1600(SI), Z24
+	VPTERNLOGD      $0x96, 1024(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1792(SI), Z25
+	VPTERNLOGD      $0x96, 1216(SI), Z25, Z24
+	VMOVDQA32       Z24, 1600(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+148(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1344(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 448(SI), Z17
+	VMOVDQA32       640(SI), Z16
+	VPTERNLOGD      $0x96, 64(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 832(SI), Z17
+	VPTERNLOGD      $0x96, 256(SI), Z17, Z16
+	VMOVDQA32       Z16, 640(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+152(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       384(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1472(SI), Z25
+	VMOVDQA32       1664(SI), Z24
+	VPTERNLOGD      $0x96, 1088(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1856(SI), Z25
+	VPTERNLOGD      $0x96, 1280(SI), Z25, Z24
+	VMOVDQA32       Z24, 1664(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+152(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1408(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 512(SI), Z17
+	VMOVDQA32       704(SI), Z16
+	VPTERNLOGD      $0x96, 128(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 896(SI), Z17
+	VPTERNLOGD      $0x96, 320(SI), Z17, Z16
+	VMOVDQA32       Z16, 704(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+156(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       448(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1536(SI), Z25
+	VMOVDQA32       1728(SI), Z24
+	VPTERNLOGD      $0x96, 1152(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1920(SI), Z25
+	VPTERNLOGD      $0x96, 1344(SI), Z25, Z24
+	VMOVDQA32       Z24, 1728(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+156(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1472(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 576(SI), Z17
+	VMOVDQA32       768(SI), Z16
+	VPTERNLOGD      $0x96, 192(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 960(SI), Z17
+	VPTERNLOGD      $0x96, 384(SI), Z17, Z16
+	VMOVDQA32       Z16, 768(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+160(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       512(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1600(SI), Z25
+	VMOVDQA32       1792(SI), Z24
+	VPTERNLOGD      $0x96, 1216(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1984(SI), Z25
+	VPTERNLOGD      $0x96, 1408(SI), Z25, Z24
+	VMOVDQA32       Z24, 1792(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+160(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1536(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 640(SI), Z17
+	VMOVDQA32       832(SI), Z16
+	VPTERNLOGD      $0x96, 256(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, (SI), Z17
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VMOVDQA32       Z16, 832(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+164(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       576(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1664(SI), Z25
+	VMOVDQA32       1856(SI), Z24
+	VPTERNLOGD      $0x96, 1280(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1024(SI), Z25
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VMOVDQA32       Z24, 1856(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+164(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1600(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 704(SI), Z17
+	VMOVDQA32       896(SI), Z16
+	VPTERNLOGD      $0x96, 320(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 64(SI), Z17
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VMOVDQA32       Z16, 896(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+168(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       640(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1728(SI), Z25
+	VMOVDQA32       1920(SI), Z24
+	VPTERNLOGD      $0x96, 1344(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1088(SI), Z25
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VMOVDQA32       Z24, 1920(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+168(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1664(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 768(SI), Z17
+	VMOVDQA32       960(SI), Z16
+	VPTERNLOGD      $0x96, 384(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 128(SI), Z17
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VMOVDQA32       Z16, 960(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+172(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       704(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1792(SI), Z25
+	VMOVDQA32       1984(SI), Z24
+	VPTERNLOGD      $0x96, 1408(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1152(SI), Z25
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VMOVDQA32       Z24, 1984(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+172(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1728(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 832(SI), Z17
+	VMOVDQA32       (SI), Z16
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 192(SI), Z17
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VMOVDQA32       Z16, (SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+176(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       768(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1856(SI), Z25
+	VMOVDQA32       1024(SI), Z24
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1216(SI), Z25
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VMOVDQA32       Z24, 1024(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+176(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1792(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 896(SI), Z17
+	VMOVDQA32       64(SI), Z16
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 256(SI), Z17
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VMOVDQA32       Z16, 64(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+180(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       832(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1920(SI), Z25
+	VMOVDQA32       1088(SI), Z24
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1280(SI), Z25
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VMOVDQA32       Z24, 1088(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+180(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1856(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 960(SI), Z17
+	VMOVDQA32       128(SI), Z16
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 320(SI), Z17
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VMOVDQA32       Z16, 128(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+184(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       896(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1984(SI), Z25
+	VMOVDQA32       1152(SI), Z24
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1344(SI), Z25
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VMOVDQA32       Z24, 1152(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+184(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1920(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, (SI), Z17
+	VMOVDQA32       192(SI), Z16
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 384(SI), Z17
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VMOVDQA32       Z16, 192(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+188(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       960(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1024(SI), Z25
+	VMOVDQA32       1216(SI), Z24
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1408(SI), Z25
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VMOVDQA32       Z24, 1216(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+188(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1984(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 64(SI), Z17
+	VMOVDQA32       256(SI), Z16
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 448(SI), Z17
+	VPTERNLOGD      $0x96, 896(SI), Z17, Z16
+	VMOVDQA32       Z16, 256(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+192(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       (SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1088(SI), Z25
+	VMOVDQA32       1280(SI), Z24
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1472(SI), Z25
+	VPTERNLOGD      $0x96, 1920(SI), Z25, Z24
+	VMOVDQA32       Z24, 1280(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+192(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1024(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 128(SI), Z17
+	VMOVDQA32       320(SI), Z16
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 512(SI), Z17
+	VPTERNLOGD      $0x96, 960(SI), Z17, Z16
+	VMOVDQA32       Z16, 320(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+196(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       64(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1152(SI), Z25
+	VMOVDQA32       1344(SI), Z24
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1536(SI), Z25
+	VPTERNLOGD      $0x96, 1984(SI), Z25, Z24
+	VMOVDQA32       Z24, 1344(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+196(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1088(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 192(SI), Z17
+	VMOVDQA32       384(SI), Z16
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 576(SI), Z17
+	VPTERNLOGD      $0x96, (SI), Z17, Z16
+	VMOVDQA32       Z16, 384(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+200(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       128(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1216(SI), Z25
+	VMOVDQA32       1408(SI), Z24
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1600(SI), Z25
+	VPTERNLOGD      $0x96, 1024(SI), Z25, Z24
+	VMOVDQA32       Z24, 1408(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+200(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1152(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 256(SI), Z17
+	VMOVDQA32       448(SI), Z16
+	VPTERNLOGD      $0x96, 896(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 640(SI), Z17
+	VPTERNLOGD      $0x96, 64(SI), Z17, Z16
+	VMOVDQA32       Z16, 448(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+204(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       192(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1280(SI), Z25
+	VMOVDQA32       1472(SI), Z24
+	VPTERNLOGD      $0x96, 1920(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1664(SI), Z25
+	VPTERNLOGD      $0x96, 1088(SI), Z25, Z24
+	VMOVDQA32       Z24, 1472(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+204(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1216(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 320(SI), Z17
+	VMOVDQA32       512(SI), Z16
+	VPTERNLOGD      $0x96, 960(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 704(SI), Z17
+	VPTERNLOGD      $0x96, 128(SI), Z17, Z16
+	VMOVDQA32       Z16, 512(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+208(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       256(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1344(SI), Z25
+	VMOVDQA32       1536(SI), Z24
+	VPTERNLOGD      $0x96, 1984(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1728(SI), Z25
+	VPTERNLOGD      $0x96, 1152(SI), Z25, Z24
+	VMOVDQA32       Z24, 1536(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+208(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1280(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 384(SI), Z17
+	VMOVDQA32       576(SI), Z16
+	VPTERNLOGD      $0x96, (SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 768(SI), Z17
+	VPTERNLOGD      $0x96, 192(SI), Z17, Z16
+	VMOVDQA32       Z16, 576(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+212(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       320(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1408(SI), Z25
+	VMOVDQA32       1600(SI), Z24
+	VPTERNLOGD      $0x96, 1024(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1792(SI), Z25
+	VPTERNLOGD      $0x96, 1216(SI), Z25, Z24
+	VMOVDQA32       Z24, 1600(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+212(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1344(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 448(SI), Z17
+	VMOVDQA32       640(SI), Z16
+	VPTERNLOGD      $0x96, 64(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 832(SI), Z17
+	VPTERNLOGD      $0x96, 256(SI), Z17, Z16
+	VMOVDQA32       Z16, 640(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+216(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       384(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1472(SI), Z25
+	VMOVDQA32       1664(SI), Z24
+	VPTERNLOGD      $0x96, 1088(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1856(SI), Z25
+	VPTERNLOGD      $0x96, 1280(SI), Z25, Z24
+	VMOVDQA32       Z24, 1664(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+216(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1408(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 512(SI), Z17
+	VMOVDQA32       704(SI), Z16
+	VPTERNLOGD      $0x96, 128(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 896(SI), Z17
+	VPTERNLOGD      $0x96, 320(SI), Z17, Z16
+	VMOVDQA32       Z16, 704(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+220(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       448(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1536(SI), Z25
+	VMOVDQA32       1728(SI), Z24
+	VPTERNLOGD      $0x96, 1152(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1920(SI), Z25
+	VPTERNLOGD      $0x96, 1344(SI), Z25, Z24
+	VMOVDQA32       Z24, 1728(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+220(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1472(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 576(SI), Z17
+	VMOVDQA32       768(SI), Z16
+	VPTERNLOGD      $0x96, 192(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 960(SI), Z17
+	VPTERNLOGD      $0x96, 384(SI), Z17, Z16
+	VMOVDQA32       Z16, 768(SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+224(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       512(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1600(SI), Z25
+	VMOVDQA32       1792(SI), Z24
+	VPTERNLOGD      $0x96, 1216(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1984(SI), Z25
+	VPTERNLOGD      $0x96, 1408(SI), Z25, Z24
+	VMOVDQA32       Z24, 1792(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+224(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1536(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 640(SI), Z17
+	VMOVDQA32       832(SI), Z16
+	VPTERNLOGD      $0x96, 256(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, (SI), Z17
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VMOVDQA32       Z16, 832(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+228(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       576(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1664(SI), Z25
+	VMOVDQA32       1856(SI), Z24
+	VPTERNLOGD      $0x96, 1280(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1024(SI), Z25
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VMOVDQA32       Z24, 1856(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+228(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1600(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 704(SI), Z17
+	VMOVDQA32       896(SI), Z16
+	VPTERNLOGD      $0x96, 320(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 64(SI), Z17
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VMOVDQA32       Z16, 896(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+232(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       640(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1728(SI), Z25
+	VMOVDQA32       1920(SI), Z24
+	VPTERNLOGD      $0x96, 1344(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1088(SI), Z25
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VMOVDQA32       Z24, 1920(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+232(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1664(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, 768(SI), Z17
+	VMOVDQA32       960(SI), Z16
+	VPTERNLOGD      $0x96, 384(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 128(SI), Z17
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VMOVDQA32       Z16, 960(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+236(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       704(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1792(SI), Z25
+	VMOVDQA32       1984(SI), Z24
+	VPTERNLOGD      $0x96, 1408(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1152(SI), Z25
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VMOVDQA32       Z24, 1984(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+236(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1728(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPROLD          $0x0f, 832(SI), Z17
+	VMOVDQA32       (SI), Z16
+	VPTERNLOGD      $0x96, 448(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 192(SI), Z17
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VMOVDQA32       Z16, (SI)
+	VPROLD          $0x0c, Z0, Z18
+	VPADDD.BCST     roundConstants<>+240(SB), Z18, Z19
+	VPADDD          Z4, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z0, Z20
+	VMOVDQA32       Z4, Z21
+	VPTERNLOGD      $0xe8, Z2, Z1, Z20
+	VPTERNLOGD      $0xca, Z6, Z5, Z21
+	VMOVDQA32       768(SI), Z22
+	VPADDD          Z22, Z7, Z7
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z3, Z3
+	VPADDD          Z20, Z3, Z3
+	VPADDD          Z18, Z3, Z3
+	VPADDD          Z21, Z7, Z7
+	VPADDD          Z19, Z7, Z7
+	VPROLD          $0x09, Z7, Z22
+	VPROLD          $0x11, Z7, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z7
+	VPROLD          $0x09, Z1, Z1
+	VPROLD          $0x13, Z5, Z5
+	VPROLD          $0x0f, 1856(SI), Z25
+	VMOVDQA32       1024(SI), Z24
+	VPTERNLOGD      $0x96, 1472(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1216(SI), Z25
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VMOVDQA32       Z24, 1024(SI)
+	VPROLD          $0x0c, Z8, Z26
+	VPADDD.BCST     roundConstants<>+240(SB), Z26, Z27
+	VPADDD          Z12, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z8, Z28
+	VMOVDQA32       Z12, Z29
+	VPTERNLOGD      $0xe8, Z10, Z9, Z28
+	VPTERNLOGD      $0xca, Z14, Z13, Z29
+	VMOVDQA32       1792(SI), Z30
+	VPADDD          Z30, Z15, Z15
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z11, Z11
+	VPADDD          Z28, Z11, Z11
+	VPADDD          Z26, Z11, Z11
+	VPADDD          Z29, Z15, Z15
+	VPADDD          Z27, Z15, Z15
+	VPROLD          $0x09, Z15, Z30
+	VPROLD          $0x11, Z15, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z15
+	VPROLD          $0x09, Z9, Z9
+	VPROLD          $0x13, Z13, Z13
+	VPROLD          $0x0f, 896(SI), Z17
+	VMOVDQA32       64(SI), Z16
+	VPTERNLOGD      $0x96, 512(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 256(SI), Z17
+	VPTERNLOGD      $0x96, 704(SI), Z17, Z16
+	VMOVDQA32       Z16, 64(SI)
+	VPROLD          $0x0c, Z3, Z18
+	VPADDD.BCST     roundConstants<>+244(SB), Z18, Z19
+	VPADDD          Z7, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z3, Z20
+	VMOVDQA32       Z7, Z21
+	VPTERNLOGD      $0xe8, Z1, Z0, Z20
+	VPTERNLOGD      $0xca, Z5, Z4, Z21
+	VMOVDQA32       832(SI), Z22
+	VPADDD          Z22, Z6, Z6
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z2, Z2
+	VPADDD          Z20, Z2, Z2
+	VPADDD          Z18, Z2, Z2
+	VPADDD          Z21, Z6, Z6
+	VPADDD          Z19, Z6, Z6
+	VPROLD          $0x09, Z6, Z22
+	VPROLD          $0x11, Z6, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z6
+	VPROLD          $0x09, Z0, Z0
+	VPROLD          $0x13, Z4, Z4
+	VPROLD          $0x0f, 1920(SI), Z25
+	VMOVDQA32       1088(SI), Z24
+	VPTERNLOGD      $0x96, 1536(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1280(SI), Z25
+	VPTERNLOGD      $0x96, 1728(SI), Z25, Z24
+	VMOVDQA32       Z24, 1088(SI)
+	VPROLD          $0x0c, Z11, Z26
+	VPADDD.BCST     roundConstants<>+244(SB), Z26, Z27
+	VPADDD          Z15, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z11, Z28
+	VMOVDQA32       Z15, Z29
+	VPTERNLOGD      $0xe8, Z9, Z8, Z28
+	VPTERNLOGD      $0xca, Z13, Z12, Z29
+	VMOVDQA32       1856(SI), Z30
+	VPADDD          Z30, Z14, Z14
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z10, Z10
+	VPADDD          Z28, Z10, Z10
+	VPADDD          Z26, Z10, Z10
+	VPADDD          Z29, Z14, Z14
+	VPADDD          Z27, Z14, Z14
+	VPROLD          $0x09, Z14, Z30
+	VPROLD          $0x11, Z14, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z14
+	VPROLD          $0x09, Z8, Z8
+	VPROLD          $0x13, Z12, Z12
+	VPROLD          $0x0f, 960(SI), Z17
+	VMOVDQA32       128(SI), Z16
+	VPTERNLOGD      $0x96, 576(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 320(SI), Z17
+	VPTERNLOGD      $0x96, 768(SI), Z17, Z16
+	VMOVDQA32       Z16, 128(SI)
+	VPROLD          $0x0c, Z2, Z18
+	VPADDD.BCST     roundConstants<>+248(SB), Z18, Z19
+	VPADDD          Z6, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z2, Z20
+	VMOVDQA32       Z6, Z21
+	VPTERNLOGD      $0xe8, Z0, Z3, Z20
+	VPTERNLOGD      $0xca, Z4, Z7, Z21
+	VMOVDQA32       896(SI), Z22
+	VPADDD          Z22, Z5, Z5
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z1, Z1
+	VPADDD          Z20, Z1, Z1
+	VPADDD          Z18, Z1, Z1
+	VPADDD          Z21, Z5, Z5
+	VPADDD          Z19, Z5, Z5
+	VPROLD          $0x09, Z5, Z22
+	VPROLD          $0x11, Z5, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z5
+	VPROLD          $0x09, Z3, Z3
+	VPROLD          $0x13, Z7, Z7
+	VPROLD          $0x0f, 1984(SI), Z25
+	VMOVDQA32       1152(SI), Z24
+	VPTERNLOGD      $0x96, 1600(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1344(SI), Z25
+	VPTERNLOGD      $0x96, 1792(SI), Z25, Z24
+	VMOVDQA32       Z24, 1152(SI)
+	VPROLD          $0x0c, Z10, Z26
+	VPADDD.BCST     roundConstants<>+248(SB), Z26, Z27
+	VPADDD          Z14, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z10, Z28
+	VMOVDQA32       Z14, Z29
+	VPTERNLOGD      $0xe8, Z8, Z11, Z28
+	VPTERNLOGD      $0xca, Z12, Z15, Z29
+	VMOVDQA32       1920(SI), Z30
+	VPADDD          Z30, Z13, Z13
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z9, Z9
+	VPADDD          Z28, Z9, Z9
+	VPADDD          Z26, Z9, Z9
+	VPADDD          Z29, Z13, Z13
+	VPADDD          Z27, Z13, Z13
+	VPROLD          $0x09, Z13, Z30
+	VPROLD          $0x11, Z13, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z13
+	VPROLD          $0x09, Z11, Z11
+	VPROLD          $0x13, Z15, Z15
+	VPROLD          $0x0f, (SI), Z17
+	VMOVDQA32       192(SI), Z16
+	VPTERNLOGD      $0x96, 640(SI), Z17, Z16
+	VPROLD          $0x0f, Z16, Z17
+	VPROLD          $0x17, Z16, Z18
+	VPTERNLOGD      $0x96, Z17, Z18, Z16
+	VPROLD          $0x07, 384(SI), Z17
+	VPTERNLOGD      $0x96, 832(SI), Z17, Z16
+	VMOVDQA32       Z16, 192(SI)
+	VPROLD          $0x0c, Z1, Z18
+	VPADDD.BCST     roundConstants<>+252(SB), Z18, Z19
+	VPADDD          Z5, Z19, Z19
+	VPROLD          $0x07, Z19, Z19
+	VPXORD          Z19, Z18, Z18
+	VMOVDQA32       Z1, Z20
+	VMOVDQA32       Z5, Z21
+	VPTERNLOGD      $0xe8, Z3, Z2, Z20
+	VPTERNLOGD      $0xca, Z7, Z6, Z21
+	VMOVDQA32       960(SI), Z22
+	VPADDD          Z22, Z4, Z4
+	VPXORD          Z16, Z22, Z22
+	VPADDD          Z22, Z0, Z0
+	VPADDD          Z20, Z0, Z0
+	VPADDD          Z18, Z0, Z0
+	VPADDD          Z21, Z4, Z4
+	VPADDD          Z19, Z4, Z4
+	VPROLD          $0x09, Z4, Z22
+	VPROLD          $0x11, Z4, Z23
+	VPTERNLOGD      $0x96, Z22, Z23, Z4
+	VPROLD          $0x09, Z2, Z2
+	VPROLD          $0x13, Z6, Z6
+	VPROLD          $0x0f, 1024(SI), Z25
+	VMOVDQA32       1216(SI), Z24
+	VPTERNLOGD      $0x96, 1664(SI), Z25, Z24
+	VPROLD          $0x0f, Z24, Z25
+	VPROLD          $0x17, Z24, Z26
+	VPTERNLOGD      $0x96, Z25, Z26, Z24
+	VPROLD          $0x07, 1408(SI), Z25
+	VPTERNLOGD      $0x96, 1856(SI), Z25, Z24
+	VMOVDQA32       Z24, 1216(SI)
+	VPROLD          $0x0c, Z9, Z26
+	VPADDD.BCST     roundConstants<>+252(SB), Z26, Z27
+	VPADDD          Z13, Z27, Z27
+	VPROLD          $0x07, Z27, Z27
+	VPXORD          Z27, Z26, Z26
+	VMOVDQA32       Z9, Z28
+	VMOVDQA32       Z13, Z29
+	VPTERNLOGD      $0xe8, Z11, Z10, Z28
+	VPTERNLOGD      $0xca, Z15, Z14, Z29
+	VMOVDQA32       1984(SI), Z30
+	VPADDD          Z30, Z12, Z12
+	VPXORD          Z24, Z30, Z30
+	VPADDD          Z30, Z8, Z8
+	VPADDD          Z28, Z8, Z8
+	VPADDD          Z26, Z8, Z8
+	VPADDD          Z29, Z12, Z12
+	VPADDD          Z27, Z12, Z12
+	VPROLD          $0x09, Z12, Z30
+	VPROLD          $0x11, Z12, Z31
+	VPTERNLOGD      $0x96, Z30, Z31, Z12
+	VPROLD          $0x09, Z10, Z10
+	VPROLD          $0x13, Z14, Z14
+	VPXORD          (AX), Z0, Z0
+	VMOVDQU32       Z0, (AX)
+	VPXORD          64(AX), Z1, Z1
+	VMOVDQU32       Z1, 64(AX)
+	VPXORD          128(AX), Z2, Z2
+	VMOVDQU32       Z2, 128(AX)
+	VPXORD          192(AX), Z3, Z3
+	VMOVDQU32       Z3, 192(AX)
+	VPXORD          256(AX), Z4, Z4
+	VMOVDQU32       Z4, 256(AX)
+	VPXORD          320(AX), Z5, Z5
+	VMOVDQU32       Z5, 320(AX)
+	VPXORD          384(AX), Z6, Z6
+	VMOVDQU32       Z6, 384(AX)
+	VPXORD          448(AX), Z7, Z7
+	VMOVDQU32       Z7, 448(AX)
+	VPXORD          512(AX), Z8, Z8
+	VMOVDQU32       Z8, 512(AX)
+	VPXORD          576(AX), Z9, Z9
+	VMOVDQU32       Z9, 576(AX)
+	VPXORD          640(AX), Z10, Z10
+	VMOVDQU32       Z10, 640(AX)
+	VPXORD          704(AX), Z11, Z11
+	VMOVDQU32       Z11, 704(AX)
+	VPXORD          768(AX), Z12, Z12
+	VMOVDQU32       Z12, 768(AX)
+	VPXORD          832(AX), Z13, Z13
+	VMOVDQU32       Z13, 832(AX)
+	VPXORD          896(AX), Z14, Z14
+	VMOVDQU32       Z14, 896(AX)
+	VPXORD          960(AX), Z15, Z15
+	VMOVDQU32       Z15, 960(AX)
+	ADDQ            $0x00000040, BX
+	DECQ            DX
+	JNZ             doubleBlock
 	VPXORD          Z0, Z0, Z0
 	VPXORD          Z1, Z1, Z1
 	VPXORD          Z2, Z2, Z2

@@ -124,7 +124,7 @@ func TestSumMany(t *testing.T) {
 	pick := rand.New(source)
 	each(t, func(t *testing.T) {
 		for round := range 300 {
-			n := pick.IntN(60)
+			n := pick.IntN(100)
 			messages, dst := make([][]byte, n), make([][Size]byte, n+1)
 			for i := range messages {
 				length := round

@@ -3,7 +3,7 @@ package sm3
 import "hash"
 
 // Width is how many messages Streams hashes side by side.
-const Width = 16
+const Width = 32
 
 // Streams hashes up to Width messages side by side, each as it comes: SumMany for messages
 // that are too long to be held whole. A message is on one of the lanes 0 … Width-1. It is

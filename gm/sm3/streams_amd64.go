@@ -3,7 +3,7 @@ package sm3
 // together is the lanes of a wide kernel.
 type together struct {
 	wide   wide
-	state  [8][Width]uint32
+	state  states
 	at     [Width]*byte
 	length [Width]uint64 // bytes
 }
@@ -16,15 +16,13 @@ func newSides() sides {
 	case byAVX512:
 		return &together{wide: whole}
 	case byAVX2:
-		return &together{wide: inHalves}
+		return &together{wide: inQuarters}
 	}
 	return &separate{}
 }
 
 func (t *together) begin(lane int) {
-	for w := range start {
-		t.state[w][lane] = start[w]
-	}
+	t.state.begin(lane)
 	t.length[lane] = 0
 }
 
@@ -52,8 +50,8 @@ func (t *together) blocks(pieces *[Width][]byte, n int) {
 	}
 	for i, p := range pieces {
 		if len(p) == 0 {
-			for w := range t.state {
-				t.state[w][i] = before[w][i]
+			for w, v := range before.column(i) {
+				*t.state.cell(w, i) = v
 			}
 		}
 	}
@@ -64,24 +62,17 @@ func (t *together) blocks(pieces *[Width][]byte, n int) {
 func (t *together) apart(pieces *[Width][]byte, n int) {
 	for i, p := range pieces {
 		if len(p) > 0 {
-			d := digest{state: t.column(i)}
+			d := digest{state: t.state.column(i)}
 			d.blocks(p[:n])
-			for w := range d.state {
-				t.state[w][i] = d.state[w]
+			for w, v := range d.state {
+				*t.state.cell(w, i) = v
 			}
 		}
 	}
 }
 
-func (t *together) column(lane int) (state [8]uint32) {
-	for w := range state {
-		state[w] = t.state[w][lane]
-	}
-	return state
-}
-
 func (t *together) sum(lane int, rest []byte) [Size]byte {
-	d := digest{state: t.column(lane), length: t.length[lane]}
+	d := digest{state: t.state.column(lane), length: t.length[lane]}
 	_, _ = d.Write(rest)
 	return d.finish()
 }

@@ -8,6 +8,12 @@ package sm3
 //go:noescape
 func blocks16AVX512(state *[8][16]uint32, messages *[16]*byte, n int)
 
+// blocks32AVX512 takes n blocks, 1 or more, of each of 32 messages into two times 16 states.
+// It takes AVX512F, BW and DQ.
+//
+//go:noescape
+func blocks32AVX512(state *[2][8][16]uint32, messages *[32]*byte, n int)
+
 // blocks8AVX2 takes n blocks, 1 or more, of each of the first 8 of 16 messages, half being 0,
 // or the last, half being 1, into their states. It takes AVX2.
 //

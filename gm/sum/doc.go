@@ -1,4 +1,4 @@
-// Package sum hashes many files by SM3, 16 side by side, and writes and checks lists of
+// Package sum hashes many files by SM3, 32 side by side, and writes and checks lists of
 // such hashes as GNU coreutils 9.7 does (cksum -a sm3 --untagged and the family of md5sum).
 //
 // Files is the engine: each file is on a lane of sm3.Streams, to which its bytes go in pieces of

@@ -26,11 +26,11 @@ func constants() (t []uint32) {
 	return t
 }
 
-// load takes a block of each message: word i of all of them comes to w[i].
-func load(w, t []VecPhysical, at Register, offset Register, swap Mem) {
+// load takes a block of each of the messages from the one that is first bytes on: word i of all of them comes to w[i].
+func load(w, t []VecPhysical, at Register, first int, offset Register, swap Mem) {
 	p := GP64()
 	for i := range 16 {
-		MOVQ(Mem{Base: at, Disp: 8 * i}, p)
+		MOVQ(Mem{Base: at, Disp: first + 8*i}, p)
 		VMOVDQU32(Mem{Base: p, Index: offset, Scale: 1}, w[i])
 	}
 	// Four by four words in the lanes, then four by four lanes.
@@ -85,41 +85,12 @@ func main() {
 		VMOVDQU32(Mem{Base: state, Disp: 64 * i}, r)
 	}
 	Label("block")
-	load(w, t, messages, offset, swapped)
+	load(w, t, messages, 0, offset, swapped)
 	for j := range 64 {
 		if j >= 12 {
 			expand(w, t, j+4)
 		}
-		a, b, c, d, e, f, g, h := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-		a12, ss1, ff, gg := t[2], t[3], t[4], t[5]
-		// What is there before the newest A and E is summed up before they are asked for.
-		VPROLD(U8(12), a, a12)
-		VPADDD_BCST(turned.Offset(4*j), a12, ss1)
-		VPADDD(e, ss1, ss1)
-		VPROLD(U8(7), ss1, ss1)
-		VPXORD(ss1, a12, a12)
-		VMOVDQA32(a, ff)
-		VMOVDQA32(e, gg)
-		if j < 16 {
-			VPTERNLOGD(U8(emit.Xor3), c, b, ff)
-			VPTERNLOGD(U8(emit.Xor3), g, f, gg)
-		} else {
-			VPTERNLOGD(U8(majority), c, b, ff)
-			VPTERNLOGD(U8(choice), g, f, gg)
-		}
-		VPXORD(w[(j+4)%16], w[j%16], t[6])
-		VPADDD(t[6], d, d)
-		VPADDD(ff, d, d)
-		VPADDD(a12, d, d) // the new A
-		VPADDD(w[j%16], h, h)
-		VPADDD(gg, h, h)
-		VPADDD(ss1, h, h)
-		VPROLD(U8(9), h, t[6])
-		VPROLD(U8(17), h, t[7])
-		VPTERNLOGD(U8(emit.Xor3), t[6], t[7], h) // the new E
-		VPROLD(U8(9), b, b)
-		VPROLD(U8(19), f, f)
-		s = []VecPhysical{d, a, b, c, h, e, f, g}
+		s = wideRound(j, s, t, func(j int, to VecPhysical) { VMOVDQA32(w[j%16], to) }, func(j int, to VecPhysical) { VPXORD(w[j%16], to, to) })
 	}
 	for i, r := range s { // 64 rounds bring each register back to its place
 		VPXORD(Mem{Base: state, Disp: 64 * i}, r, r)
@@ -129,6 +100,7 @@ func main() {
 	DECQ(n)
 	JNZ(LabelRef("block"))
 	emit.Leave(len(emit.Zmm))
+	double()
 	eight()
 	ones()
 	Generate()
