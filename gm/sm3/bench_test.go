@@ -1,6 +1,7 @@
 package sm3
 
 import (
+	"fmt"
 	"testing"
 
 	peer "github.com/emmansun/gmsm/sm3"
@@ -14,6 +15,24 @@ func BenchmarkSum(b *testing.B) {
 				b.SetBytes(int64(n))
 				for b.Loop() {
 					sum(text[:n])
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkMany(b *testing.B) {
+	for _, n := range []int{16, 32, 64} {
+		for name, stride := range map[string]int{"aligned": 65536, "apart": 65536 + 192} {
+			all, sums := make([]byte, n*stride), make([][Size]byte, n)
+			var messages [][]byte
+			for i := range n {
+				messages = append(messages, all[i*stride:][:65536])
+			}
+			b.Run(fmt.Sprint(name, n), func(b *testing.B) {
+				b.SetBytes(int64(n) * 65536)
+				for b.Loop() {
+					SumMany(sums, messages)
 				}
 			})
 		}

@@ -3,6 +3,7 @@ package sm3
 import (
 	"encoding/binary"
 	"sync"
+	"unsafe"
 
 	"github.com/anole-os/anole/gm/internal/impl"
 )
@@ -73,6 +74,43 @@ type lanes struct {
 	state states
 	at    [width]*byte
 	lane  [width]lane
+	room  [width][bits + BlockSize]byte
+	// filled says that there is something in the room.
+	filled bool
+}
+
+// bits of messages come to one place where the messages would drive each other out of it.
+const bits = 1024
+
+// crowd is how many messages have room in a cache that begin at the same place of a page:
+// the least that processors have.
+const crowd = 8
+
+// crowded says whether the next pieces lie so, as those of equal messages in one large
+// piece of memory do.
+func (l *lanes) crowded(busy int) bool {
+	n, first := 0, uintptr(unsafe.Pointer(l.at[0]))
+	for _, p := range l.at[:busy] {
+		if (uintptr(unsafe.Pointer(p))^first)%4096 < BlockSize {
+			n++
+		}
+	}
+	return n > crowd
+}
+
+// apart hashes pieces, n bytes of each, from where they do not disturb each other.
+func (l *lanes) apart(blocks wide, n, busy int) {
+	l.filled = true
+	for at := 0; at < n; at += bits {
+		size := min(n-at, bits)
+		for i := range width {
+			l.at[i] = &l.room[min(i, busy-1)][0]
+		}
+		for i := range busy {
+			copy(l.room[i][:size], l.lane[i].next()[at:])
+		}
+		blocks(&l.state, &l.at, size/BlockSize, busy)
+	}
 }
 
 var pool = sync.Pool{New: func() any { return &lanes{} }}
@@ -121,7 +159,13 @@ func sideBySide(blocks wide) func([][Size]byte, [][]byte) {
 		}
 		l := pool.Get().(*lanes)
 		l.run(blocks, dst, messages)
-		*l = lanes{}
+		used := min(len(messages), width)
+		l.state, l.at = states{}, [width]*byte{}
+		clear(l.lane[:used])
+		if l.filled {
+			clear(l.room[:])
+			l.filled = false
+		}
 		pool.Put(l)
 	}
 }
@@ -135,7 +179,11 @@ func (l *lanes) run(blocks wide, dst [][Size]byte, messages [][]byte) {
 	}
 	for busy > 0 {
 		shortest := l.aim(busy)
-		blocks(&l.state, &l.at, shortest/BlockSize, busy)
+		if l.crowded(busy) {
+			l.apart(blocks, shortest, busy)
+		} else {
+			blocks(&l.state, &l.at, shortest/BlockSize, busy)
+		}
 		for i := 0; i < busy; {
 			if !l.lane[i].took(shortest) {
 				i++

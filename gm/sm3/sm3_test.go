@@ -149,6 +149,24 @@ func TestSumMany(t *testing.T) {
 			}
 		}
 	})
+	// Messages that lie at the same places of pages.
+	each(t, func(t *testing.T) {
+		all := make([]byte, 40*8192)
+		_, _ = rand.NewChaCha8([32]byte{5}).Read(all)
+		for _, n := range []int{9, 16, 17, 31, 32, 40} {
+			var messages [][]byte
+			for i := range n {
+				messages = append(messages, all[i*8192:][:8192-i%3*70])
+			}
+			sums := make([][Size]byte, n)
+			SumMany(sums, messages)
+			for i, m := range messages {
+				if sums[i] != peer.Sum(m) {
+					t.Fatalf("message %d of %d, pages apart: not as it should be", i, n)
+				}
+			}
+		}
+	})
 	defer func() {
 		if said := fmt.Sprint(recover()); said != "sm3: fewer places than messages" {
 			t.Error(said)
