@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"math/bits"
-	"sync"
 
 	"github.com/anole-os/anole/gm/internal/impl"
 )
@@ -181,15 +180,30 @@ func (w *wideHash) hash(state *[BlockSize]byte, blocks []byte) {
 }
 
 // nothing is what key streams are added to.
-var nothing [many * BlockSize]byte
+var nothing group
 
 // brief implements sealer. What was stored in pieces is not loaded by wider ones right
 // after, which would have to wait for it to be in the cache.
 func (w *wideHash) brief(dst, src, data []byte, counter [BlockSize]byte, want []byte) (tag [BlockSize]byte, ok bool) {
-	var stream, hashed [many * BlockSize]byte
+	if len(src) > len(group{})-BlockSize {
+		next := counter
+		binary.BigEndian.PutUint32(next[12:], binary.BigEndian.Uint32(counter[12:])+1)
+		var state [BlockSize]byte
+		whole := len(data) &^ (BlockSize - 1)
+		w.hash(&state, data[:whole])
+		if whole < len(data) {
+			var last [BlockSize]byte
+			copy(last[:], data[whole:])
+			w.hash(&state, last[:])
+		}
+		tag = w.end(dst, src, &next, &state, binary.BigEndian.Uint32(counter[12:]), len(data), len(src))
+		subtle.XORBytes(tag[:], tag[:], state[:])
+		return tag, true
+	}
+	var stream, hashed group
 	ctrAVX512(&w.c.keys, &stream[0], &nothing[0], many, &counter)
-	blocks := (padded(len(data))+padded(len(src)))/BlockSize + 1
 	at := padded(len(data))
+	end := at + padded(len(src))
 	copy(hashed[:], data)
 	if want == nil {
 		subtle.XORBytes(hashed[at:], src, stream[BlockSize:]) // dst may be src
@@ -197,67 +211,84 @@ func (w *wideHash) brief(dst, src, data []byte, counter [BlockSize]byte, want []
 	} else {
 		copy(hashed[at:], src)
 	}
-	end := hashed[(blocks-1)*BlockSize:]
-	binary.BigEndian.PutUint64(end, uint64(len(data))*8)
-	binary.BigEndian.PutUint64(end[8:], uint64(len(src))*8)
 	var state [BlockSize]byte
-	const narrow = 8
-	if blocks <= narrow {
-		ghashCLMUL(&w.powers[(most-narrow)*BlockSize], &state, &hashed[0], blocks)
-	} else {
-		w.hash(&state, hashed[:blocks*BlockSize])
-	}
+	w.lengths(&state, &hashed, end, len(data), len(src))
 	subtle.XORBytes(tag[:], state[:], stream[:BlockSize])
 	ok = want == nil || subtle.ConstantTimeCompare(tag[:len(want)], want) == 1
 	if want != nil && ok {
 		subtle.XORBytes(dst, src, stream[BlockSize:])
 	}
-	stream = [many * BlockSize]byte{}
+	stream = group{}
 	return tag, ok
 }
 
-// ending is room for the end of a message: less than piece, its tag's mask, and lengths.
-type ending [piece + BlockSize]byte
+// group is what a kernel works on at least.
+type group [many * BlockSize]byte
 
-var endings = sync.Pool{New: func() any { return new(ending) }}
+// lengths takes a message's last n bytes, of whole blocks, and its lengths into the state.
+func (w *wideHash) lengths(state *[BlockSize]byte, last *group, n, data, text int) {
+	binary.BigEndian.PutUint64(last[n:], uint64(data)*8)
+	binary.BigEndian.PutUint64(last[n+8:], uint64(text)*8)
+	const narrow = 8
+	if blocks := n/BlockSize + 1; blocks <= narrow {
+		ghashCLMUL(&w.powers[(most-narrow)*BlockSize], state, &last[0], blocks)
+	} else {
+		w.hash(state, last[:n+BlockSize])
+	}
+}
+
+// end is for the end of a message, less than 80 blocks, and the mask of its tag, the
+// counter of which is low. It takes what it makes, and the lengths, into the state.
+func (w *wideHash) end(dst, src []byte, next, state *[BlockSize]byte, low uint32, data, text int) (mask [BlockSize]byte) {
+	var last group
+	groups := len(src) / len(last)
+	rest := src[groups*len(last):]
+	if len(rest) > len(last)-BlockSize { // there is no room for the mask
+		copy(last[:], rest)
+		stream := *next
+		binary.BigEndian.PutUint32(stream[12:], binary.BigEndian.Uint32(next[12:])+uint32(groups*many))
+		ctrAVX512(&w.c.keys, &last[0], &last[0], many, &stream)
+		kept := last
+		last = group{}
+		mask = w.direct(dst, src, groups, next, state, &last, low)
+		copy(dst[groups*len(last):], kept[:len(rest)])
+		clear(kept[len(rest):])
+		w.hash(state, kept[:])
+		last = group{}
+		w.lengths(state, &last, 0, data, text)
+		return mask
+	}
+	copy(last[:], rest)
+	mask = w.direct(dst, src, groups, next, state, &last, low)
+	copy(dst[groups*len(last):], last[:len(rest)])
+	clear(last[len(rest):])
+	w.lengths(state, &last, padded(len(rest)), data, text)
+	return mask
+}
+
+// direct is for whole groups, which it takes into the state, and for last, in which the
+// mask is the last block.
+func (w *wideHash) direct(dst, src []byte, groups int, next, state *[BlockSize]byte, last *group, low uint32) [BlockSize]byte {
+	to, from := &last[0], &last[0]
+	if groups > 0 {
+		to, from = &dst[0], &src[0]
+	}
+	tailAVX512(&w.c.keys, to, from, groups, (*[256]byte)(last), next, low)
+	w.hash(state, dst[:groups*len(last)])
+	return [BlockSize]byte(last[len(last)-BlockSize:])
+}
 
 // seal implements sealer.
 func (w *wideHash) seal(dst, src []byte, counter, state *[BlockSize]byte, data int) (mask [BlockSize]byte) {
 	low := binary.BigEndian.Uint32(counter[12:])
 	next := *counter
 	text := len(src)
-	n := len(src) / piece * piece
-	if len(src)-n > piece-BlockSize {
-		n -= min(n, piece) // there is no room for the mask
-	}
 	binary.BigEndian.PutUint32(next[12:], low+1)
-	if n > 0 {
+	if n := len(src) / piece * piece; n > 0 {
 		w.pieces(dst[:n], src[:n], &next, state)
 		dst, src = dst[n:], src[n:]
 	}
-	for len(src) > piece-BlockSize {
-		const part = 3 * many * BlockSize
-		ctrAVX512(&w.c.keys, &dst[0], &src[0], part/BlockSize, &next)
-		binary.BigEndian.PutUint32(next[12:], binary.BigEndian.Uint32(next[12:])+part/BlockSize)
-		w.hash(state, dst[:part])
-		dst, src = dst[part:], src[part:]
-	}
-	e := endings.Get().(*ending)
-	blocks := padded(len(src)+BlockSize+(many-1)*BlockSize) / BlockSize &^ (many - 1) // with the mask
-	at := (blocks - 1) * BlockSize
-	copy(e[:], src)
-	clear(e[len(src) : blocks*BlockSize])
-	tailAVX512(&w.c.keys, &e[0], &e[0], blocks, &next, low)
-	mask = [BlockSize]byte(e[at:])
-	copy(dst, e[:len(src)])
-	end := padded(len(src))
-	clear(e[len(src):end])
-	binary.BigEndian.PutUint64(e[end:], uint64(data)*8)
-	binary.BigEndian.PutUint64(e[end+8:], uint64(text)*8)
-	w.hash(state, e[:end+BlockSize])
-	clear(e[:blocks*BlockSize])
-	endings.Put(e)
-	return mask
+	return w.end(dst, src, &next, state, low, data, text)
 }
 
 // pieces is for whole ones: each is hashed while the next one is encrypted.

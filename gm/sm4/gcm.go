@@ -38,9 +38,14 @@ type sealer interface {
 	brief(dst, src, data []byte, counter [BlockSize]byte, want []byte) (tag [BlockSize]byte, ok bool)
 }
 
-// isBrief says whether a message goes in one buffer, with its lengths and the tag's mask.
-func isBrief(text, data []byte) bool {
-	return len(text) <= (many-1)*BlockSize && len(data) <= (many-1)*BlockSize && padded(len(text))+padded(len(data)) <= (many-1)*BlockSize
+// isBrief says whether a message goes at once: in one buffer with its lengths and the tag's
+// mask, or, where it is not opened, in one batch with the mask.
+func isBrief(text, data []byte, opened bool) bool {
+	const most = (many - 1) * BlockSize
+	if len(text) <= most && len(data) <= most && padded(len(text))+padded(len(data)) <= most {
+		return true
+	}
+	return !opened && len(text) > most && len(text) < piece && len(data) <= piece
 }
 
 // work is what a call needs beside its arguments.
@@ -103,8 +108,8 @@ func (g *gcm) begin(w *work, nonce []byte) {
 }
 
 // brief gives the counter of a message that goes in one buffer, if it does.
-func (g *gcm) brief(nonce, text, data []byte) (counter [BlockSize]byte, ok bool) {
-	if g.s == nil || g.nonce != 12 || len(nonce) != 12 || !isBrief(text, data) {
+func (g *gcm) brief(nonce, text, data []byte, opened bool) (counter [BlockSize]byte, ok bool) {
+	if g.s == nil || g.nonce != 12 || len(nonce) != 12 || !isBrief(text, data, opened) {
 		return counter, false
 	}
 	copy(counter[:], nonce)
@@ -184,7 +189,7 @@ func (g *gcm) Seal(dst, nonce, plaintext, data []byte) []byte {
 		panic("sm4: message is too long for GCM")
 	}
 	all, out := room(dst, len(plaintext)+g.tag, plaintext, data)
-	if counter, ok := g.brief(nonce, plaintext, data); ok {
+	if counter, ok := g.brief(nonce, plaintext, data, false); ok {
 		tag, _ := g.s.brief(out[:len(plaintext)], plaintext, data, counter, nil)
 		copy(out[len(plaintext):], tag[:g.tag])
 		return all
@@ -230,7 +235,7 @@ func (g *gcm) Open(dst, nonce, ciphertext, data []byte) ([]byte, error) {
 	}
 	text, tag := ciphertext[:len(ciphertext)-g.tag], ciphertext[len(ciphertext)-g.tag:]
 	all, out := room(dst, len(text), text, data)
-	if counter, ok := g.brief(nonce, text, data); ok {
+	if counter, ok := g.brief(nonce, text, data, true); ok {
 		if _, ok := g.s.brief(out, text, data, counter, tag); !ok {
 			clear(out)
 			return nil, errOpen

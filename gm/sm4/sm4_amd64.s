@@ -5398,9 +5398,9 @@ groups1:
 	SUBQ                $0x00000010, BX
 	JMP                 next
 
-// func tailAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte, last uint32)
+// func tailAVX512(rk *[32]uint32, dst *byte, src *byte, n int, end *[256]byte, iv *[16]byte, last uint32)
 // Requires: AVX, AVX512BW, AVX512F, GFNI
-TEXT ·tailAVX512(SB), NOSPLIT, $0-44
+TEXT ·tailAVX512(SB), NOSPLIT, $0-52
 	MOVQ                rk+0(FP), AX
 	MOVQ                dst+8(FP), CX
 	MOVQ                src+16(FP), DX
@@ -5408,56 +5408,57 @@ TEXT ·tailAVX512(SB), NOSPLIT, $0-44
 	VPBROADCASTQ        dataMaps<>+0(SB), Z29
 	VPBROADCASTQ        dataMaps<>+8(SB), Z30
 	VPBROADCASTQ        dataMaps<>+16(SB), Z31
-	MOVQ                iv+32(FP), SI
-	MOVL                12(SI), DI
-	BSWAPL              DI
-	VPBROADCASTD        DI, Z28
+	MOVQ                end+32(FP), SI
+	MOVQ                iv+40(FP), DI
+	MOVL                12(DI), R8
+	BSWAPL              R8
+	VPBROADCASTD        R8, Z28
 	VPADDD              counterOrder<>+0(SB), Z28, Z28
-	MOVL                $0x00008000, DI
-	KMOVW               DI, K1
-	MOVL                last+40(FP), DI
-	CMPQ                BX, $0x00000050
-	JL                  less5
-	VPBROADCASTD        (SI), Z0
-	VPBROADCASTD        4(SI), Z1
-	VPBROADCASTD        8(SI), Z2
+	MOVL                $0x00008000, R8
+	KMOVW               R8, K1
+	MOVL                last+48(FP), R8
+	CMPQ                BX, $0x00000004
+	JL                  less4
+	VPBROADCASTD        (DI), Z0
+	VPBROADCASTD        4(DI), Z1
+	VPBROADCASTD        8(DI), Z2
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z2, Z2
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z3, Z3
-	VPBROADCASTD        (SI), Z4
-	VPBROADCASTD        4(SI), Z5
-	VPBROADCASTD        8(SI), Z6
+	VPBROADCASTD        (DI), Z4
+	VPBROADCASTD        4(DI), Z5
+	VPBROADCASTD        8(DI), Z6
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z7
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z5, Z5
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z6, Z6
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z7, Z7
-	VPBROADCASTD        (SI), Z8
-	VPBROADCASTD        4(SI), Z9
-	VPBROADCASTD        8(SI), Z10
+	VPBROADCASTD        (DI), Z8
+	VPBROADCASTD        4(DI), Z9
+	VPBROADCASTD        8(DI), Z10
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z11
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z8, Z8
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z9, Z9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z10, Z10
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z11, Z11
-	VPBROADCASTD        (SI), Z12
-	VPBROADCASTD        4(SI), Z13
-	VPBROADCASTD        8(SI), Z14
+	VPBROADCASTD        (DI), Z12
+	VPBROADCASTD        4(DI), Z13
+	VPBROADCASTD        8(DI), Z14
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z15
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z12, Z12
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z13, Z13
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z14, Z14
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z15, Z15
-	VPBROADCASTD        (SI), Z16
-	VPBROADCASTD        4(SI), Z17
-	VPBROADCASTD        8(SI), Z18
-	VPBROADCASTD        DI, K1, Z28
+	VPBROADCASTD        (DI), Z16
+	VPBROADCASTD        4(DI), Z17
+	VPBROADCASTD        8(DI), Z18
+	VPBROADCASTD        R8, K1, Z28
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z19
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z16, Z16
@@ -5962,14 +5963,14 @@ rounds5:
 	VMOVDQU32           Z13, 896(CX)
 	VPXORD              960(DX), Z12, Z12
 	VMOVDQU32           Z12, 960(CX)
-	VPXORD              1024(DX), Z19, Z19
-	VMOVDQU32           Z19, 1024(CX)
-	VPXORD              1088(DX), Z18, Z18
-	VMOVDQU32           Z18, 1088(CX)
-	VPXORD              1152(DX), Z17, Z17
-	VMOVDQU32           Z17, 1152(CX)
-	VPXORD              1216(DX), Z16, Z16
-	VMOVDQU32           Z16, 1216(CX)
+	VPXORD              (SI), Z19, Z19
+	VMOVDQU32           Z19, (SI)
+	VPXORD              64(SI), Z18, Z18
+	VMOVDQU32           Z18, 64(SI)
+	VPXORD              128(SI), Z17, Z17
+	VMOVDQU32           Z17, 128(SI)
+	VPXORD              192(SI), Z16, Z16
+	VMOVDQU32           Z16, 192(SI)
 	VPXORD              Z0, Z0, Z0
 	VPXORD              Z1, Z1, Z1
 	VPXORD              Z2, Z2, Z2
@@ -6002,40 +6003,40 @@ rounds5:
 	VZEROUPPER
 	RET
 
-less5:
-	CMPQ                BX, $0x00000040
-	JL                  less4
-	VPBROADCASTD        (SI), Z0
-	VPBROADCASTD        4(SI), Z1
-	VPBROADCASTD        8(SI), Z2
+less4:
+	CMPQ                BX, $0x00000003
+	JL                  less3
+	VPBROADCASTD        (DI), Z0
+	VPBROADCASTD        4(DI), Z1
+	VPBROADCASTD        8(DI), Z2
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z2, Z2
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z3, Z3
-	VPBROADCASTD        (SI), Z4
-	VPBROADCASTD        4(SI), Z5
-	VPBROADCASTD        8(SI), Z6
+	VPBROADCASTD        (DI), Z4
+	VPBROADCASTD        4(DI), Z5
+	VPBROADCASTD        8(DI), Z6
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z7
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z5, Z5
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z6, Z6
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z7, Z7
-	VPBROADCASTD        (SI), Z8
-	VPBROADCASTD        4(SI), Z9
-	VPBROADCASTD        8(SI), Z10
+	VPBROADCASTD        (DI), Z8
+	VPBROADCASTD        4(DI), Z9
+	VPBROADCASTD        8(DI), Z10
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z11
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z8, Z8
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z9, Z9
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z10, Z10
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z11, Z11
-	VPBROADCASTD        (SI), Z12
-	VPBROADCASTD        4(SI), Z13
-	VPBROADCASTD        8(SI), Z14
-	VPBROADCASTD        DI, K1, Z28
+	VPBROADCASTD        (DI), Z12
+	VPBROADCASTD        4(DI), Z13
+	VPBROADCASTD        8(DI), Z14
+	VPBROADCASTD        R8, K1, Z28
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z15
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z12, Z12
@@ -6440,14 +6441,14 @@ rounds4:
 	VMOVDQU32           Z9, 640(CX)
 	VPXORD              704(DX), Z8, Z8
 	VMOVDQU32           Z8, 704(CX)
-	VPXORD              768(DX), Z15, Z15
-	VMOVDQU32           Z15, 768(CX)
-	VPXORD              832(DX), Z14, Z14
-	VMOVDQU32           Z14, 832(CX)
-	VPXORD              896(DX), Z13, Z13
-	VMOVDQU32           Z13, 896(CX)
-	VPXORD              960(DX), Z12, Z12
-	VMOVDQU32           Z12, 960(CX)
+	VPXORD              (SI), Z15, Z15
+	VMOVDQU32           Z15, (SI)
+	VPXORD              64(SI), Z14, Z14
+	VMOVDQU32           Z14, 64(SI)
+	VPXORD              128(SI), Z13, Z13
+	VMOVDQU32           Z13, 128(SI)
+	VPXORD              192(SI), Z12, Z12
+	VMOVDQU32           Z12, 192(SI)
 	VPXORD              Z0, Z0, Z0
 	VPXORD              Z1, Z1, Z1
 	VPXORD              Z2, Z2, Z2
@@ -6480,31 +6481,31 @@ rounds4:
 	VZEROUPPER
 	RET
 
-less4:
-	CMPQ                BX, $0x00000030
-	JL                  less3
-	VPBROADCASTD        (SI), Z0
-	VPBROADCASTD        4(SI), Z1
-	VPBROADCASTD        8(SI), Z2
+less3:
+	CMPQ                BX, $0x00000002
+	JL                  less2
+	VPBROADCASTD        (DI), Z0
+	VPBROADCASTD        4(DI), Z1
+	VPBROADCASTD        8(DI), Z2
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z2, Z2
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z3, Z3
-	VPBROADCASTD        (SI), Z4
-	VPBROADCASTD        4(SI), Z5
-	VPBROADCASTD        8(SI), Z6
+	VPBROADCASTD        (DI), Z4
+	VPBROADCASTD        4(DI), Z5
+	VPBROADCASTD        8(DI), Z6
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z7
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z5, Z5
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z6, Z6
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z7, Z7
-	VPBROADCASTD        (SI), Z8
-	VPBROADCASTD        4(SI), Z9
-	VPBROADCASTD        8(SI), Z10
-	VPBROADCASTD        DI, K1, Z28
+	VPBROADCASTD        (DI), Z8
+	VPBROADCASTD        4(DI), Z9
+	VPBROADCASTD        8(DI), Z10
+	VPBROADCASTD        R8, K1, Z28
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z11
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z8, Z8
@@ -6809,14 +6810,14 @@ rounds3:
 	VMOVDQU32           Z5, 384(CX)
 	VPXORD              448(DX), Z4, Z4
 	VMOVDQU32           Z4, 448(CX)
-	VPXORD              512(DX), Z11, Z11
-	VMOVDQU32           Z11, 512(CX)
-	VPXORD              576(DX), Z10, Z10
-	VMOVDQU32           Z10, 576(CX)
-	VPXORD              640(DX), Z9, Z9
-	VMOVDQU32           Z9, 640(CX)
-	VPXORD              704(DX), Z8, Z8
-	VMOVDQU32           Z8, 704(CX)
+	VPXORD              (SI), Z11, Z11
+	VMOVDQU32           Z11, (SI)
+	VPXORD              64(SI), Z10, Z10
+	VMOVDQU32           Z10, 64(SI)
+	VPXORD              128(SI), Z9, Z9
+	VMOVDQU32           Z9, 128(SI)
+	VPXORD              192(SI), Z8, Z8
+	VMOVDQU32           Z8, 192(SI)
 	VPXORD              Z0, Z0, Z0
 	VPXORD              Z1, Z1, Z1
 	VPXORD              Z2, Z2, Z2
@@ -6849,22 +6850,22 @@ rounds3:
 	VZEROUPPER
 	RET
 
-less3:
-	CMPQ                BX, $0x00000020
-	JL                  less2
-	VPBROADCASTD        (SI), Z0
-	VPBROADCASTD        4(SI), Z1
-	VPBROADCASTD        8(SI), Z2
+less2:
+	CMPQ                BX, $0x00000001
+	JL                  less1
+	VPBROADCASTD        (DI), Z0
+	VPBROADCASTD        4(DI), Z1
+	VPBROADCASTD        8(DI), Z2
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z1, Z1
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z2, Z2
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z3, Z3
-	VPBROADCASTD        (SI), Z4
-	VPBROADCASTD        4(SI), Z5
-	VPBROADCASTD        8(SI), Z6
-	VPBROADCASTD        DI, K1, Z28
+	VPBROADCASTD        (DI), Z4
+	VPBROADCASTD        4(DI), Z5
+	VPBROADCASTD        8(DI), Z6
+	VPBROADCASTD        R8, K1, Z28
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z7
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z4, Z4
@@ -7069,14 +7070,14 @@ rounds2:
 	VMOVDQU32           Z1, 128(CX)
 	VPXORD              192(DX), Z0, Z0
 	VMOVDQU32           Z0, 192(CX)
-	VPXORD              256(DX), Z7, Z7
-	VMOVDQU32           Z7, 256(CX)
-	VPXORD              320(DX), Z6, Z6
-	VMOVDQU32           Z6, 320(CX)
-	VPXORD              384(DX), Z5, Z5
-	VMOVDQU32           Z5, 384(CX)
-	VPXORD              448(DX), Z4, Z4
-	VMOVDQU32           Z4, 448(CX)
+	VPXORD              (SI), Z7, Z7
+	VMOVDQU32           Z7, (SI)
+	VPXORD              64(SI), Z6, Z6
+	VMOVDQU32           Z6, 64(SI)
+	VPXORD              128(SI), Z5, Z5
+	VMOVDQU32           Z5, 128(SI)
+	VPXORD              192(SI), Z4, Z4
+	VMOVDQU32           Z4, 192(SI)
 	VPXORD              Z0, Z0, Z0
 	VPXORD              Z1, Z1, Z1
 	VPXORD              Z2, Z2, Z2
@@ -7109,11 +7110,11 @@ rounds2:
 	VZEROUPPER
 	RET
 
-less2:
-	VPBROADCASTD        (SI), Z0
-	VPBROADCASTD        4(SI), Z1
-	VPBROADCASTD        8(SI), Z2
-	VPBROADCASTD        DI, K1, Z28
+less1:
+	VPBROADCASTD        (DI), Z0
+	VPBROADCASTD        4(DI), Z1
+	VPBROADCASTD        8(DI), Z2
+	VPBROADCASTD        R8, K1, Z28
 	VPSHUFB             wordsSwapped<>+0(SB), Z28, Z3
 	VPADDD.BCST         counterNext<>+0(SB), Z28, Z28
 	VGF2P8AFFINEQB.BCST $0x00, intoField<>+0(SB), Z0, Z0
@@ -7514,14 +7515,14 @@ less2:
 	VPUNPCKHQDQ         Z22, Z20, Z2
 	VPUNPCKLQDQ         Z23, Z21, Z1
 	VPUNPCKHQDQ         Z23, Z21, Z0
-	VPXORD              (DX), Z3, Z3
-	VMOVDQU32           Z3, (CX)
-	VPXORD              64(DX), Z2, Z2
-	VMOVDQU32           Z2, 64(CX)
-	VPXORD              128(DX), Z1, Z1
-	VMOVDQU32           Z1, 128(CX)
-	VPXORD              192(DX), Z0, Z0
-	VMOVDQU32           Z0, 192(CX)
+	VPXORD              (SI), Z3, Z3
+	VMOVDQU32           Z3, (SI)
+	VPXORD              64(SI), Z2, Z2
+	VMOVDQU32           Z2, 64(SI)
+	VPXORD              128(SI), Z1, Z1
+	VMOVDQU32           Z1, 128(SI)
+	VPXORD              192(SI), Z0, Z0
+	VMOVDQU32           Z0, 192(SI)
 	VPXORD              Z0, Z0, Z0
 	VPXORD              Z1, Z1, Z1
 	VPXORD              Z2, Z2, Z2

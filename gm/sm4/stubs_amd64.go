@@ -24,10 +24,11 @@ func blocksAVX512(rk *[32]uint32, dst *byte, src *byte, n int)
 //go:noescape
 func ctrAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte)
 
-// tailAVX512 is ctrAVX512 for 16 to 80 blocks, but that the counter of the last one is last.
+// tailAVX512 is ctrAVX512 for n groups of 16 blocks, 0 to 4, and one more, which is at end,
+// but that the counter of the last block is last.
 //
 //go:noescape
-func tailAVX512(rk *[32]uint32, dst *byte, src *byte, n int, iv *[16]byte, last uint32)
+func tailAVX512(rk *[32]uint32, dst *byte, src *byte, n int, end *[256]byte, iv *[16]byte, last uint32)
 
 // xtsAVX512 is blocksAVX512 with a tweak added to each block before and after, the first
 // of which tweak has, in IEEE's order; then it has the one after the last. Order is the

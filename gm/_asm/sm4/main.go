@@ -311,11 +311,11 @@ func (k *kernel) each(body func(groups int, label string), last ...func()) {
 
 // tail is for what is left over of a message in the end, and the block that masks its tag.
 func tail(into, out, maps, order, next, swap Mem) {
-	TEXT("tailAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, iv *[16]byte, last uint32)")
+	TEXT("tailAVX512", NOSPLIT, "func(rk *[32]uint32, dst, src *byte, n int, end *[256]byte, iv *[16]byte, last uint32)")
 	Pragma("noescape")
-	Doc("tailAVX512 is ctrAVX512 for 16 to 80 blocks, but that the counter of the last one is last.")
+	Doc("tailAVX512 is ctrAVX512 for n groups of 16 blocks, 0 to 4, and one more, which is at end,", "but that the counter of the last block is last.")
 	k := newKernel(into, out, maps)
-	iv, first, odd := Load(Param("iv"), GP64()), GP32(), GP32()
+	end, iv, first, odd := Load(Param("end"), GP64()), Load(Param("iv"), GP64()), GP32(), GP32()
 	MOVL(Mem{Base: iv, Disp: 12}, first)
 	BSWAPL(first)
 	VPBROADCASTD(first, Z28)
@@ -323,25 +323,29 @@ func tail(into, out, maps, order, next, swap Mem) {
 	MOVL(U32(0x8000), odd) // where the last block's word is
 	KMOVW(odd, K1)
 	Load(Param("last"), odd)
-	for groups := 5; groups >= 1; groups-- {
-		if groups > 1 {
-			CMPQ(k.n, U32(16*groups))
-			JL(LabelRef(fmt.Sprintf("less%d", groups)))
+	for direct := 4; direct >= 0; direct-- {
+		if direct > 0 {
+			CMPQ(k.n, U32(direct))
+			JL(LabelRef(fmt.Sprintf("less%d", direct)))
 		}
 		counted := 0
-		k.count(groups, iv, func(r VecPhysical) {
-			if counted++; counted == groups {
+		k.count(direct+1, iv, func(r VecPhysical) {
+			if counted++; counted == direct+1 {
 				VPBROADCASTD(odd, K1, Z28)
 			}
 			VPSHUFB(swap, Z28, r)
 			VPADDD_BCST(next, Z28, Z28)
 		})
-		k.rounds(groups, fmt.Sprintf("rounds%d", groups))
-		k.finish(groups)
-		k.store(groups, k.src)
+		k.rounds(direct+1, fmt.Sprintf("rounds%d", direct+1))
+		k.finish(direct + 1)
+		k.store(direct, k.src)
+		for i, s := 0, k.group(direct); i < 4; i++ {
+			VPXORD(Mem{Base: end, Disp: 64 * i}, s[3-i], s[3-i])
+			VMOVDQU32(s[3-i], Mem{Base: end, Disp: 64 * i})
+		}
 		emit.Leave(29)
-		if groups > 1 {
-			Label(fmt.Sprintf("less%d", groups))
+		if direct > 0 {
+			Label(fmt.Sprintf("less%d", direct))
 		}
 	}
 }
