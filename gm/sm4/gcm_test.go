@@ -197,7 +197,7 @@ func TestGCMAllocations(t *testing.T) {
 				if _, err := a.Open(sealed[:0], nonce, sealed, data); err != nil {
 					t.Error(err)
 				}
-			}); got >= 1 { // the pool may be emptied meanwhile
+			}); got >= 1 && !raced { // the pool may be emptied meanwhile
 				t.Errorf("%d bytes: %v allocations", n, got)
 			}
 		}
