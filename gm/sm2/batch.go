@@ -3,12 +3,16 @@ package sm2
 import (
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/anole-os/anole/gm/sm3"
 )
+
+// errBroken is of a signature among others, in whose making something panicked.
+var errBroken = errors.New("sm2: a signature made at the same time failed")
 
 // few signatures are sooner made one after the other than side by side.
 const few = 2
@@ -158,7 +162,7 @@ type BatchSigner struct {
 
 // NewBatchSigner makes one of a Signer.
 func NewBatchSigner(s *Signer) *BatchSigner {
-	return &BatchSigner{s, &queue[signing]{run: signTogether, most: lanes}}
+	return &BatchSigner{s, &queue[signing]{run: signTogether, fail: func(j *signing) { j.err = errBroken }, most: lanes}}
 }
 
 // With is another key's, that goes side by side with this one's.
@@ -168,6 +172,9 @@ func (b *BatchSigner) With(s *Signer) *BatchSigner { return &BatchSigner{s, b.qu
 func (b *BatchSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if id, ok := signerID(opts); ok {
 		return b.SignWithID(random, id, digest)
+	}
+	if err := noOther(opts); err != nil {
+		return nil, err
 	}
 	return b.sign(random, digest)
 }
@@ -203,19 +210,22 @@ func (b *BatchSigner) sign(random io.Reader, digest []byte) ([]byte, error) {
 		return nil, errDigest
 	}
 	c := signings.Get().(*call[signing])
-	defer signings.Put(c)
 	c.job = signing{signer: b.Signer, draw: random == rand.Reader, digest: [sm3.Size]byte(digest)}
 	if !c.job.draw {
 		var err error
 		if c.job.noise, err = drawn(random); err != nil {
+			signings.Put(c)
 			return nil, fmt.Errorf("read random bytes: %w", err)
 		}
 	}
 	b.queue.do(c)
-	if c.job.err != nil {
-		return nil, c.job.err
+	r, t, err := c.job.r, c.job.s, c.job.err
+	c.job = signing{}
+	signings.Put(c) // not where it panics: others may know it still
+	if err != nil {
+		return nil, err
 	}
-	return appendSignature(make([]byte, 0, maxSignature), &c.job.r, &c.job.s), nil
+	return appendSignature(make([]byte, 0, maxSignature), &r, &t), nil
 }
 
 // checking is a signature that is to be checked.
@@ -247,7 +257,7 @@ type BatchVerifier struct{ queue queue[checking] }
 
 // NewBatchVerifier makes one.
 func NewBatchVerifier() *BatchVerifier {
-	return &BatchVerifier{queue[checking]{run: checkMany, most: lane}}
+	return &BatchVerifier{queue[checking]{run: checkMany, fail: func(j *checking) { j.answer = answer{sure: true} }, most: lane}}
 }
 
 var checkings = sync.Pool{New: func() any { return newCall[checking]() }}
@@ -257,14 +267,17 @@ func (b *BatchVerifier) Verify(pub *PublicKey, digest, signature []byte) error {
 	if engine == nil {
 		return plainVerify(pub, digest, signature)
 	}
-	c := checkings.Get().(*call[checking])
-	defer checkings.Put(c)
+	var j job
 	var ok bool
-	if c.job.x, c.job.y, ok = coordinates(pub); !ok || !c.job.read(digest, signature) {
+	if j.x, j.y, ok = coordinates(pub); !ok || !j.read(digest, signature) {
 		return ErrRefused
 	}
+	c := checkings.Get().(*call[checking])
+	c.job.job = j
 	b.queue.do(c)
-	return c.job.outcome(c.job.answer, pub, digest, signature)
+	a := c.job.answer
+	checkings.Put(c)
+	return j.outcome(a, pub, digest, signature)
 }
 
 // VerifyMessage checks a signature over a message under the signer's identity.

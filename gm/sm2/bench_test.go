@@ -2,6 +2,7 @@ package sm2
 
 import (
 	"crypto/rand"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -63,14 +64,32 @@ func BenchmarkSM2(b *testing.B) {
 			VerifyMany(ps, es, ss)
 		}
 	})
-	for _, n := range []int{1, 16} {
-		b.Run(map[int]string{1: "batchOne", 16: "batchSixteen"}[n], func(b *testing.B) {
+	for _, n := range []int{1, 2, 4, 8, 16} {
+		for name, sign := range map[string]func(){"batch": nil, "each": nil} {
 			bs := NewBatchSigner(s)
+			sign = func() { _, _ = bs.Sign(rand.Reader, e, nil) }
+			if name == "each" {
+				sign = func() { _, _ = s.Sign(rand.Reader, e, nil) }
+			}
+			b.Run(fmt.Sprint(name, n), func(b *testing.B) {
+				var wg sync.WaitGroup
+				for range n {
+					wg.Go(func() {
+						for range b.N/n + 1 {
+							sign()
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+		bv := NewBatchVerifier()
+		b.Run(fmt.Sprint("check", n), func(b *testing.B) {
 			var wg sync.WaitGroup
 			for range n {
 				wg.Go(func() {
 					for range b.N/n + 1 {
-						_, _ = bs.Sign(rand.Reader, e, nil)
+						_ = bv.Verify(&key.PublicKey, e, sig)
 					}
 				})
 			}

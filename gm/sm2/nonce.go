@@ -13,8 +13,13 @@ import (
 // signature.
 type nonces struct{ secret [sm3.Size]byte }
 
-func newNonces(d []byte) *nonces {
-	return &nonces{sm3.Sum(append([]byte("anole sm2 nonce\x00"), d...))}
+func newNonces(d *[32]byte) *nonces {
+	const label = "anole sm2 nonce\x00"
+	var m [len(label) + len(d)]byte
+	copy(m[copy(m[:], label):], d[:])
+	n := &nonces{sm3.Sum(m[:])}
+	clear(m[:])
+	return n
 }
 
 // noise are a nonce's random bytes.
@@ -44,5 +49,7 @@ func (n *nonces) nonce(z *noise, digest []byte, try byte) (k words, ok bool) {
 	n.message(&m, z, digest, try)
 	h := sm3.Sum(m[:])
 	k = wordsOf(h[:])
+	clear(m[:])
+	clear(h[:])
 	return k, inRange(&k)
 }

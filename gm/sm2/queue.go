@@ -6,17 +6,20 @@ import (
 )
 
 // queue brings calls of several goroutines together, so that what is done side by side
-// has enough to do. There is no goroutine of its own and no timer. Who comes first does
-// the work of all who have come by then; who comes as the most-th does it at once; and who
-// finishes hands what came meanwhile to the first of those who wait. One caller who is
-// alone goes straight through, and waits for nobody.
+// has enough to do. There is no goroutine of its own and no timer. Who comes while a
+// processor is free does the work of all who have come by then; who comes as the most-th
+// does it at once; and who finishes hands what came meanwhile to the first of those who
+// wait. One caller who is alone goes straight through, and waits for nobody.
 type queue[T any] struct {
 	run  func([]*T) // does up to most jobs
+	fail func(*T)   // has a job fail, in whose doing run panicked
 	most int        // up to lanes
 
 	mu      sync.Mutex // guards all below
 	waiting []*call[T]
-	working int // callers who do the work
+	working int // callers who do the work, or are about to
+	procs   int // how many may
+	gather  int // those who are about to: they wait too, but for nobody to wake them
 	crowd   int // more than 0 where it is likely that others come at the same time
 	calls   uint32
 }
@@ -42,10 +45,13 @@ func (q *queue[T]) do(c *call[T]) {
 	q.mu.Lock()
 	c.told, c.taken = false, false
 	q.waiting = append(q.waiting, c)
+	if q.calls%(1<<10) == 0 {
+		q.procs = runtime.GOMAXPROCS(0)
+	}
 	q.calls++
 	switch {
 	case len(q.waiting) >= q.most:
-	case q.working > 0:
+	case q.working >= q.procs:
 		q.mu.Unlock()
 		if lead := <-c.wake; !lead {
 			return
@@ -54,10 +60,12 @@ func (q *queue[T]) do(c *call[T]) {
 	case q.crowd > 0 || q.calls%probe == 0:
 		// Those who are ready to run come first. Where there are none, that takes no time.
 		q.working++
+		q.gather++
 		q.mu.Unlock()
 		runtime.Gosched()
 		q.mu.Lock()
 		q.working--
+		q.gather--
 	}
 	if c.taken { // by who came after it, as the last of a batch or before it woke
 		q.pass()
@@ -71,6 +79,11 @@ func (q *queue[T]) do(c *call[T]) {
 // it so many leads. The lock is held and let go.
 func (q *queue[T]) lead(c *call[T]) {
 	n := min(len(q.waiting), q.most)
+	if n > 1 {
+		q.crowd = patience
+	} else if q.crowd > 0 {
+		q.crowd--
+	}
 	var batch [lanes]*call[T]
 	var jobs [lanes]*T
 	for i, w := range q.waiting[:n] {
@@ -78,28 +91,33 @@ func (q *queue[T]) lead(c *call[T]) {
 		w.taken = true
 	}
 	q.waiting = append(q.waiting[:0], q.waiting[n:]...)
-	if n > 1 {
-		q.crowd = patience
-	} else if q.crowd > 0 {
-		q.crowd--
-	}
 	q.working++
 	q.mu.Unlock()
-	q.run(jobs[:n])
-	q.mu.Lock()
-	q.working--
-	q.pass()
-	for _, b := range batch[:n] {
-		if b != c {
-			b.wake <- false
+	whole := false
+	defer func() {
+		if !whole { // a panic, which goes on in this caller alone
+			for _, j := range jobs[:n] {
+				q.fail(j)
+			}
 		}
-	}
+		q.mu.Lock()
+		q.working--
+		q.pass()
+		for _, b := range batch[:n] {
+			if b != c {
+				b.wake <- false
+			}
+		}
+	}()
+	q.run(jobs[:n])
+	whole = true
 }
 
-// pass lets the lock go, and has the first of those who wait lead, if nobody is left who
-// does. It is told so while the lock is held: before it can be told that its job is done.
+// pass lets the lock go, and has the first of those who wait lead, if a processor is free
+// and nobody is about to. It is told so while the lock is held: before it can be told that
+// its job is done.
 func (q *queue[T]) pass() {
-	if q.working == 0 && len(q.waiting) > 0 && !q.waiting[0].told {
+	if q.working < q.procs && q.gather == 0 && len(q.waiting) > 0 && !q.waiting[0].told {
 		q.waiting[0].told = true
 		q.waiting[0].wake <- true
 	}

@@ -55,3 +55,45 @@ func TestQueue(t *testing.T) {
 		}
 	}
 }
+
+// A panic is the caller's in whose name the work was done. The others are told that it
+// failed, and the queue goes on.
+func TestQueuePanic(t *testing.T) {
+	type job struct{ done, failed bool }
+	var angry atomic.Bool
+	q := &queue[job]{most: 4, fail: func(j *job) { j.failed = true }, run: func(jobs []*job) {
+		if angry.Load() {
+			panic("angry")
+		}
+		for _, j := range jobs {
+			j.done = true
+		}
+	}}
+	for round := range 40 {
+		angry.Store(round%2 == 0)
+		var wg sync.WaitGroup
+		var panics, failed, done atomic.Int64
+		const callers = 9
+		for range callers {
+			wg.Go(func() {
+				c := newCall[job]()
+				defer func() {
+					if recover() != nil {
+						panics.Add(1)
+					}
+				}()
+				q.do(c)
+				if c.job.failed {
+					failed.Add(1)
+				}
+				if c.job.done {
+					done.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if angry.Load() && (panics.Load() == 0 || panics.Load()+failed.Load() != callers) || !angry.Load() && done.Load() != callers {
+			t.Fatalf("round %d: %d panics, %d told so, %d done", round, panics.Load(), failed.Load(), done.Load())
+		}
+	}
+}

@@ -14,8 +14,9 @@ import (
 
 // Errors of signing.
 var (
-	errKey    = errors.New("sm2: the private key is none: its scalar is not in [1, n-2], or it is of another curve")
+	errKey    = errors.New("sm2: the private key is none: its scalar is not in [1, n-2], its public half is another's, or it is of another curve")
 	errDigest = errors.New("sm2: a digest has 32 bytes; Sign takes messages with an ID as its opts")
+	errHash   = errors.New("sm2: a digest of another hash than SM3 is not signed")
 	errNonces = errors.New("sm2: no nonce was found; the source of random bytes or the processor is broken")
 )
 
@@ -38,22 +39,22 @@ type Signer struct {
 
 // NewSigner makes a Signer. Of a key that is none, each signature fails.
 func NewSigner(key *PrivateKey) *Signer {
-	s := &Signer{pub: &key.PublicKey}
-	if key.Curve != Curve() || key.D == nil || key.D.Sign() <= 0 || key.D.BitLen() > 256 {
-		s.err = errKey
+	s := &Signer{err: errKey}
+	if !isPrivateKey(key) {
 		return s
 	}
 	var b [32]byte
 	d := wordsOf(key.D.FillBytes(b[:]))
-	whole := inRange(&d)
-	d = addOrder(&d, &words{1}) // 0 where it is n-1
-	if !whole || isZero(&d) {
-		s.err = errKey
+	d = addOrder(&d, &words{1})
+	// A signature by the one half is none by the other.
+	if x, y := Curve().ScalarBaseMult(b[:]); x.Cmp(key.X) != 0 || y.Cmp(key.Y) != 0 { //nolint:staticcheck // in constant time, by gmsm's assembly
 		return s
 	}
-	s.inverse, s.nonces = inverseOrder(&d), newNonces(b[:])
-	clear(b[:])
+	s.pub, s.err = clone(&key.PublicKey), nil
+	s.inverse, s.nonces = inverseOrder(&d), newNonces(&b)
 	s.z = prefixOf(s.pub)
+	clear(b[:])
+	d = words{}
 	return s
 }
 
@@ -66,6 +67,9 @@ func (s *Signer) Public() crypto.PublicKey { return s.pub }
 func (s *Signer) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if id, ok := signerID(opts); ok {
 		return s.SignWithID(random, id, digest)
+	}
+	if err := noOther(opts); err != nil {
+		return nil, err
 	}
 	var room [maxSignature]byte
 	return s.appendSign(room[:0], random, digest)
@@ -93,6 +97,14 @@ func (s *Signer) SignWithID(random io.Reader, id, msg []byte) ([]byte, error) {
 	return s.appendSign(room[:0], random, e[:])
 }
 
+// noOther refuses the digests of other hashes, which have names where SM3 has none.
+func noOther(opts crypto.SignerOpts) error {
+	if opts != nil && opts.HashFunc() != 0 {
+		return errHash
+	}
+	return nil
+}
+
 // signerID gives the identity that opts ask for, if they say that a message is signed.
 func signerID(opts crypto.SignerOpts) (id []byte, ok bool) {
 	switch o := opts.(type) {
@@ -100,8 +112,13 @@ func signerID(opts crypto.SignerOpts) (id []byte, ok bool) {
 		return []byte(o), true
 	case *sm2.SM2SignerOption:
 		// gmsm's packages give these, and do not let others ask them.
-		if v := reflect.ValueOf(o).Elem(); o != nil && v.FieldByName("forceGMSign").Bool() {
-			return v.FieldByName("uid").Bytes(), true
+		if o == nil {
+			return nil, false
+		}
+		v := reflect.ValueOf(o).Elem()
+		message, uid := v.FieldByName("forceGMSign"), v.FieldByName("uid")
+		if message.IsValid() && uid.IsValid() && message.Bool() {
+			return uid.Bytes(), true
 		}
 	}
 	return nil, false
@@ -137,7 +154,9 @@ func (s *Signer) make(z *noise, digest []byte) (r, t words, ok bool) {
 			continue
 		}
 		x := baseMult(&k)
-		if r, t, ok = s.finish(&e, &k, &x); ok {
+		r, t, ok = s.finish(&e, &k, &x)
+		k = words{}
+		if ok {
 			return r, t, true
 		}
 	}

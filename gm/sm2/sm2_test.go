@@ -431,15 +431,24 @@ func TestBad(t *testing.T) {
 			}
 		}
 		for name, bad := range map[string]*PrivateKey{
-			"empty":   {},
-			"0":       {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int)}},
-			"n-1":     {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int).Sub(n, big.NewInt(1))}},
-			"n":       {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: n}},
-			"huge":    {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int).Lsh(n, 9)}},
-			"P-256's": {PrivateKey: *p256},
+			"empty":       {},
+			"0":           {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int)}},
+			"n-1":         {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int).Sub(n, big.NewInt(1))}},
+			"n":           {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: n}},
+			"huge":        {PrivateKey: ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int).Lsh(n, 9)}},
+			"P-256's":     {PrivateKey: *p256},
+			"nil":         nil,
+			"no point":    {PrivateKey: ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: Curve()}, D: key.D}},
+			"huge point":  {PrivateKey: ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: Curve(), X: new(big.Int).Lsh(key.X, 60), Y: key.Y}, D: key.D}},
+			"of two keys": {PrivateKey: ecdsa.PrivateKey{PublicKey: other, D: key.D}},
 		} {
 			if sig, err := NewSigner(bad).Sign(rand.Reader, e, nil); err == nil || sig != nil {
 				t.Errorf("a key that is %s signs", name)
+			}
+		}
+		for _, sign := range []func(io.Reader, []byte, crypto.SignerOpts) ([]byte, error){s.Sign, NewBatchSigner(s).Sign} {
+			if _, err := sign(rand.Reader, e, crypto.SHA256); err == nil {
+				t.Error("a digest of SHA-256 is signed")
 			}
 		}
 		if _, err := s.SignWithID(rand.Reader, make([]byte, 8192), nil); err == nil {
@@ -515,13 +524,29 @@ func TestVerifiers(t *testing.T) {
 	want(0, 2)
 	check(a)
 	want(1, 2)
+	// Keys that come once, and those whose signatures are refused, drive nobody out.
+	for range 5 {
+		check(NewSigner(newKey(t)))
+		other := NewSigner(newKey(t))
+		for range 3 {
+			if v.Verify(other.pub, make([]byte, 32), []byte("none")) == nil {
+				t.Fatal("taken")
+			}
+		}
+	}
+	want(1, 22)
+	check(a)
+	want(2, 22)
 	check(b)
+	check(b)
+	check(c)
 	check(c) // and a goes
-	check(a) // and b goes
-	want(1, 5)
+	want(2, 26)
+	check(b)
+	check(c)
+	want(4, 26)
 	check(a)
-	check(a)
-	want(2, 6)
+	want(4, 27)
 }
 
 func FuzzSignature(f *testing.F) {

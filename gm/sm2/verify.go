@@ -20,12 +20,20 @@ func Verify(pub *PublicKey, digest, signature []byte) error {
 	if engine == nil {
 		return plainVerify(pub, digest, signature)
 	}
-	var c claim
 	x, y, ok := coordinates(pub)
-	if !ok || !c.read(digest, signature) {
+	if !ok {
 		return ErrRefused
 	}
-	return c.outcome(engine.once(&x, &y, &c), pub, digest, signature)
+	return verifyAt(&x, &y, pub, digest, signature)
+}
+
+// verifyAt is Verify by a key whose coordinates these are.
+func verifyAt(x, y *words, pub *PublicKey, digest, signature []byte) error {
+	var c claim
+	if !c.read(digest, signature) {
+		return ErrRefused
+	}
+	return c.outcome(engine.once(x, y, &c), pub, digest, signature)
 }
 
 // VerifyMessage checks a signature over a message under the signer's identity.
@@ -106,7 +114,7 @@ func NewVerifier(pub *PublicKey) (*Verifier, error) {
 	if !ok {
 		return nil, errPublic
 	}
-	v := &Verifier{pub: pub}
+	v := &Verifier{pub: clone(pub)}
 	if engine != nil {
 		v.table = engine.table(&x, &y)
 	}
