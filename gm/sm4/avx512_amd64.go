@@ -132,6 +132,8 @@ func (c *avx512) ctr(dst, src []byte, iv *[BlockSize]byte) {
 			c.across(out[:], in[:], next)
 		}
 		copy(dst, out[:])
+		clear(in[:])
+		clear(out[:])
 	}
 }
 

@@ -40,7 +40,7 @@ func BenchmarkModes(b *testing.B) {
 	x, _ := NewXTS([]byte("0123456789abcdefghijklmnopqrstuv"))
 	run("xts4k", 4096, func() { x.EncryptSector(out[:4096], text[:4096], 7) })
 	run("xts64k", 65536, func() { x.EncryptSector(out[:65536], text[:65536], 7) })
-	run("xtsRun", 65536, func() { x.EncryptSectors(out[:65536], text, 4096, 7) })
+	run("xtsRun", 65536, func() { x.EncryptSectors(out[:65536], text, 4096, 7, 8) })
 	e := cipher.NewCBCEncrypter(c, key)
 	ep := cipher.NewCBCEncrypter(p, key)
 	run("cbc", 16384, func() { e.CryptBlocks(out[:16384], text[:16384]) })

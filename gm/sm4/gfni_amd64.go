@@ -57,6 +57,7 @@ func (c *gfni) ctr(dst, src []byte, iv *[BlockSize]byte) {
 		advance(&next, many)
 		n = subtle.XORBytes(dst, src, rest[:])
 		dst, src = dst[n:], src[n:]
+		clear(rest[:])
 	}
 }
 

@@ -119,6 +119,7 @@ func (c *cbcDecrypter) CryptBlocks(dst, src []byte) {
 		subtle.XORBytes(c.buf[BlockSize:], c.buf[BlockSize:n], src)
 		copy(c.last[:], src[n-BlockSize:n])
 		copy(dst, c.buf[:n])
+		clear(c.buf[:n])
 		dst, src = dst[n:], src[n:]
 	}
 }

@@ -51,31 +51,33 @@ func (x *XTS) DecryptSector(dst, src []byte, number uint64) {
 }
 
 // EncryptSectors encrypts sectors of size bytes, one after the other, the first of which
-// has that number: in less time than each by itself takes where they are small. It panics
-// as EncryptSector does, and where size is less than 16 or src is no whole number of them.
-func (x *XTS) EncryptSectors(dst, src []byte, size int, number uint64) {
-	x.run(dst, src, size, number, false)
+// has that number, and each a number that is step higher: 1, or, as dm-crypt counts 512
+// bytes unless it is told otherwise, size/512. It takes less time than each by itself
+// does. It panics as EncryptSector does, and where size is less than 16 or src is no whole
+// number of sectors.
+func (x *XTS) EncryptSectors(dst, src []byte, size int, number, step uint64) {
+	x.run(dst, src, size, number, step, false)
 }
 
 // DecryptSectors is the opposite of EncryptSectors.
-func (x *XTS) DecryptSectors(dst, src []byte, size int, number uint64) {
-	x.run(dst, src, size, number, true)
+func (x *XTS) DecryptSectors(dst, src []byte, size int, number, step uint64) {
+	x.run(dst, src, size, number, step, true)
 }
 
-func (x *XTS) run(dst, src []byte, size int, number uint64, back bool) {
+func (x *XTS) run(dst, src []byte, size int, number, step uint64, back bool) {
 	if size < BlockSize || len(src)%size != 0 {
 		panic("sm4: input is not of full sectors")
 	}
 	dst = fits(dst, src)
 	s := sectors.Get().(*sector)
-	defer sectors.Put(s)
+	defer s.free()
 	var tweaks [many * BlockSize]byte
 	for len(src) > 0 {
 		n := min(many, len(src)/size)
 		for i := range n {
 			t := numbered(number)
 			copy(tweaks[i*BlockSize:], t[:])
-			number++
+			number += step
 		}
 		x.tweak.e.encrypt(tweaks[:n*BlockSize], tweaks[:n*BlockSize])
 		for i := range n {
@@ -84,7 +86,6 @@ func (x *XTS) run(dst, src []byte, size int, number uint64, back bool) {
 			dst, src = dst[size:], src[size:]
 		}
 	}
-	clear(s.last[:])
 	clear(tweaks[:])
 }
 
@@ -109,7 +110,16 @@ type tweaker interface {
 // sector is what a call needs beside its arguments.
 type sector struct {
 	tweaks [256 * BlockSize]byte
+	used   int // bytes of them
 	last   [BlockSize]byte
+}
+
+// free wipes what tweaks there were.
+func (s *sector) free() {
+	clear(s.tweaks[:s.used])
+	s.used = 0
+	clear(s.last[:])
+	sectors.Put(s)
 }
 
 var sectors = sync.Pool{New: func() any { return &sector{} }}
@@ -120,11 +130,10 @@ func (x *XTS) crypt(dst, src []byte, tweak [BlockSize]byte, back bool) {
 	}
 	dst = fits(dst, src)
 	s := sectors.Get().(*sector)
-	defer sectors.Put(s)
+	defer s.free()
 	s.last = tweak
 	x.tweak.e.encrypt(s.last[:], s.last[:])
 	x.sector(s, dst, src, back)
-	clear(s.last[:])
 }
 
 // sector is one, whose encrypted tweak is the last.
@@ -152,6 +161,7 @@ func (x *XTS) sector(s *sector, dst, src []byte, back bool) {
 
 // advance makes tweaks of n bytes, from the last one on, each the one before it by x.
 func (x *XTS) advance(s *sector, n int) {
+	s.used = max(s.used, n)
 	if x.gb {
 		high, low := binary.BigEndian.Uint64(s.last[:]), binary.BigEndian.Uint64(s.last[8:])
 		for i := 0; i < n; i += BlockSize {

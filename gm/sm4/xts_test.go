@@ -61,7 +61,7 @@ func TestXTSSectors(t *testing.T) {
 	each(t, func(t *testing.T, of func([]byte) *Cipher) {
 		r, pick := random(22), rand.New(random(23))
 		for range 300 {
-			size, n, number := 16+pick.IntN(600), pick.IntN(40), pick.Uint64()
+			size, n, number, step := 16+pick.IntN(600), pick.IntN(40), pick.Uint64(), uint64(1+pick.IntN(9))
 			if pick.IntN(3) == 0 {
 				size = []int{512, 4096}[pick.IntN(2)]
 			}
@@ -69,13 +69,13 @@ func TestXTSSectors(t *testing.T) {
 			x := &XTS{of(key[:KeySize]), of(key[KeySize:]), pick.IntN(2) == 0}
 			want, got := make([]byte, len(src)), bytes.Clone(src)
 			for i := range n {
-				x.EncryptSector(want[i*size:(i+1)*size], src[i*size:(i+1)*size], number+uint64(i))
+				x.EncryptSector(want[i*size:(i+1)*size], src[i*size:(i+1)*size], number+step*uint64(i))
 			}
-			x.EncryptSectors(got, got, size, number)
+			x.EncryptSectors(got, got, size, number, step)
 			if !bytes.Equal(got, want) {
 				t.Fatalf("%d sectors of %d bytes: not as each is", n, size)
 			}
-			if x.DecryptSectors(got, got, size, number); !bytes.Equal(got, src) {
+			if x.DecryptSectors(got, got, size, number, step); !bytes.Equal(got, src) {
 				t.Fatalf("%d sectors of %d bytes: do not come back", n, size)
 			}
 		}
@@ -100,8 +100,8 @@ func TestXTSWrongUse(t *testing.T) {
 	for name, f := range map[string]func(){
 		"not a full block":             func() { x.EncryptSector(b, b[:15], 0) },
 		"shorter than input":           func() { x.DecryptSector(b[:31], b[:32], 0) },
-		"not of full sectors":          func() { x.EncryptSectors(b, b, 40, 0) },
-		"input is not of full sectors": func() { x.EncryptSectors(b, b, 0, 0) },
+		"not of full sectors":          func() { x.EncryptSectors(b, b, 40, 0, 1) },
+		"input is not of full sectors": func() { x.EncryptSectors(b, b, 0, 0, 1) },
 		"overlaps input":               func() { x.EncryptSector(b[1:33], b[:32], 0) },
 	} {
 		panics(t, name, f)

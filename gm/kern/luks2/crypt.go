@@ -23,21 +23,33 @@ const (
 	AESXTS = "aes-xts-plain64"
 )
 
-// sectors encrypts one sector under its number.
+// sectors encrypts sectors of so many bytes in place, the first of which has that number,
+// and each a number that is step higher.
 type sectors interface {
-	encrypt(dst, src []byte, number uint64)
-	decrypt(dst, src []byte, number uint64)
+	encrypt(b []byte, size int, number, step uint64)
+	decrypt(b []byte, size int, number, step uint64)
 }
 
 type sm4Sectors struct{ x *sm4.XTS }
 
-func (s sm4Sectors) encrypt(dst, src []byte, n uint64) { s.x.EncryptSector(dst, src, n) }
-func (s sm4Sectors) decrypt(dst, src []byte, n uint64) { s.x.DecryptSector(dst, src, n) }
+func (s sm4Sectors) encrypt(b []byte, size int, n, step uint64) {
+	s.x.EncryptSectors(b, b, size, n, step)
+}
+
+func (s sm4Sectors) decrypt(b []byte, size int, n, step uint64) {
+	s.x.DecryptSectors(b, b, size, n, step)
+}
 
 type aesSectors struct{ x *xts.Cipher }
 
-func (s aesSectors) encrypt(dst, src []byte, n uint64) { s.x.Encrypt(dst, src, n) }
-func (s aesSectors) decrypt(dst, src []byte, n uint64) { s.x.Decrypt(dst, src, n) }
+func (s aesSectors) encrypt(b []byte, size int, n, step uint64) { each(s.x.Encrypt, b, size, n, step) }
+func (s aesSectors) decrypt(b []byte, size int, n, step uint64) { each(s.x.Decrypt, b, size, n, step) }
+
+func each(do func(dst, src []byte, number uint64), b []byte, size int, n, step uint64) {
+	for ; len(b) > 0; b, n = b[size:], n+step {
+		do(b[:size], b[:size], n)
+	}
+}
 
 // keySizes are in bytes, the usual one first.
 func keySizes(cipher string) []int {
@@ -148,12 +160,9 @@ func (d *Digest) is(key []byte) (bool, error) {
 
 // cryptArea encrypts or decrypts a slot's area, whose sectors count from 0.
 func cryptArea(s sectors, b []byte, back bool) {
-	for i := 0; i*slotSector < len(b); i++ {
-		part := b[i*slotSector:][:slotSector]
-		if back {
-			s.decrypt(part, part, uint64(i))
-		} else {
-			s.encrypt(part, part, uint64(i))
-		}
+	if back {
+		s.decrypt(b, slotSector, 0, 1)
+	} else {
+		s.encrypt(b, slotSector, 0, 1)
 	}
 }

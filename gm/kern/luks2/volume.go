@@ -63,15 +63,11 @@ func (v *Volume) Size() (int64, error) {
 // crypt works on whole sectors from an offset on. dm-crypt counts in 512 bytes, however
 // large a sector is.
 func (v *Volume) crypt(b []byte, at int64, back bool) {
-	n := int(v.sector)
-	for i := 0; i < len(b); i += n {
-		number := uint64(at+int64(i))/512 + v.tweak
-		if back {
-			v.cipher.decrypt(b[i:i+n], b[i:i+n], number)
-		} else {
-			v.cipher.encrypt(b[i:i+n], b[i:i+n], number)
-		}
+	do := v.cipher.encrypt
+	if back {
+		do = v.cipher.decrypt
 	}
+	do(b, int(v.sector), uint64(at)/512+v.tweak, uint64(v.sector)/512)
 }
 
 // piece bounds what is read or written in one go.
