@@ -21,7 +21,8 @@ func cmsEncryptCommand() *cobra.Command {
 		Use:   "encrypt [FILE]",
 		Short: "Encrypt a file for those who have certificates",
 		Long: `Encrypts a file, or standard input, with SM4 under a key that each --to can read.
-With --sign-cert and --sign-key it is signed too, in a way that only they can check.`,
+With --sign-cert and --sign-key it is signed too, in a way that only they can check.
+All of it is kept in memory, and it is of 1 GiB at most: anole gm enc takes longer ones.`,
 		Example: "  anole gm cms encrypt --to bob.pem --to carol.pem --out letter.p7m letter.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
