@@ -114,6 +114,9 @@ func fill(dir string, o *Options) error {
 			return err
 		}
 	}
+	if err := x.take(first); err != nil {
+		return err
+	}
 	secret, err := keys.Generate(rand.Reader)
 	if err != nil {
 		return err
@@ -133,7 +136,8 @@ func fill(dir string, o *Options) error {
 		return err
 	}
 	return errors.Join(whole.Write(filepath.Join(dir, "ca.json"), append(text, '\n'), 0o600), whole.Write(filepath.Join(dir, "profiles.json"), builtin, 0o600),
-		whole.Write(filepath.Join(dir, escrow+".pub"), public, 0o600), whole.Write(filepath.Join(dir, "index"), first, 0o600), whole.Write(filepath.Join(dir, "lock"), nil, 0o600))
+		whole.Write(filepath.Join(dir, escrow+".pub"), public, 0o600), whole.Write(filepath.Join(dir, "index"), first, 0o600), saveHead(dir, x.head()),
+		whole.Write(filepath.Join(dir, "lock"), nil, 0o600))
 }
 
 func save(dir, name string, c *x509.Certificate, key keys.Private, o *Options) error {
@@ -287,28 +291,30 @@ func (c *CA) locked(f func(file *os.File, x *index) error) error {
 		return fmt.Errorf("open index: %w", err)
 	}
 	defer file.Close()
-	x := newIndex()
-	torn, err := x.catchUp(file)
+	x, err := c.load(file)
 	if err != nil {
 		return err
-	}
-	if torn > 0 { // of someone who was killed
-		if err := file.Truncate(x.size); err != nil {
-			return fmt.Errorf("cut index: %w", err)
-		}
 	}
 	return f(file, x)
 }
 
 // List gives what was issued, the oldest first.
 func (c *CA) List() ([]*Entry, error) {
+	h, err := c.loadHead() // before the index, which may grow meanwhile
+	if err != nil {
+		return nil, err
+	}
 	file, err := os.Open(filepath.Join(c.dir, "index"))
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
 	defer file.Close()
 	x := newIndex()
+	x.expect(h)
 	if _, err := x.catchUp(file); err != nil { // a line without its end is being written
+		return nil, err
+	}
+	if err := x.check(); err != nil {
 		return nil, err
 	}
 	return x.entries, nil

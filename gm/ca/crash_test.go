@@ -171,8 +171,10 @@ func killed(t *testing.T, dir string) []string {
 // TestTorn cuts an index anywhere.
 func TestTorn(t *testing.T) {
 	c := newCA(t, options(t, false))
+	heads := [][]byte{state(t, c, "head")}
 	for range 3 {
 		issue(t, c, subject(t, "CN=a"))
+		heads = append(heads, state(t, c, "head"))
 	}
 	path := filepath.Join(c.dir, "index")
 	whole, err := os.ReadFile(path)
@@ -187,6 +189,10 @@ func TestTorn(t *testing.T) {
 	}
 	for _, cut := range []int{len(whole) - 1, len(whole) - 400, 10} {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// The head is of the lines that are whole: it is written after them.
+		if err := os.WriteFile(filepath.Join(c.dir, "head"), heads[bytes.Count(whole[:cut], []byte("\n"))], 0o600); err != nil {
 			t.Fatal(err)
 		}
 		before, err := c.List()
@@ -215,6 +221,16 @@ func TestTorn(t *testing.T) {
 			t.Errorf("%s: the damaged index was written to", name)
 		}
 	}
+}
+
+// state is the content of a file of a CA.
+func state(t *testing.T, c *CA, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // TestFull writes an index on a disk that is full.

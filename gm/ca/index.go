@@ -54,8 +54,11 @@ type index struct {
 	entries []*Entry
 	at      map[string]*Entry
 	lists   map[string]int64 // by issuer: the newest number
-	size    int64            // of what was read
+	lines   int              // that were read
+	size    int64            // of them
 	sum     string           // of the last line
+	want    *head            // what must be met on the way, if anything
+	met     bool
 }
 
 const sumLen = 16
@@ -89,7 +92,9 @@ func (x *index) take(b []byte) error {
 		if err := x.one(b[:end]); err != nil {
 			return fmt.Errorf("read index at byte %d: %w", x.size, err)
 		}
+		x.lines++
 		x.size += int64(end) + 1
+		x.meet()
 		b = b[end+1:]
 	}
 }

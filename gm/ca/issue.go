@@ -75,7 +75,7 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 		if err != nil {
 			return err
 		}
-		return x.add(file, &record{Issue: entries})
+		return c.add(file, x, &record{Issue: entries})
 	})
 	if err != nil {
 		return nil, err

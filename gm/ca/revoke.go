@@ -70,12 +70,13 @@ func (c *CA) Revoke(reason int, serials ...string) error {
 		if len(r.Revoke) == 0 {
 			return nil
 		}
-		return x.add(file, r)
+		return c.add(file, x, r)
 	})
 }
 
 // CRL makes an issuer's list, to be renewed in so many days, writes it into the folder
-// and gives its DER. Each has a number of its own, greater than those before.
+// and gives its DER. Each has a number of its own, greater than those before, and has what
+// the one in the folder has and did not expire, else the error is ErrRollback.
 func (c *CA) CRL(issuer string, days int) ([]byte, error) {
 	cert := c.certs[issuer]
 	if cert == nil {
@@ -91,6 +92,9 @@ func (c *CA) CRL(issuer string, days int) ([]byte, error) {
 	var der []byte
 	err = c.locked(func(file *os.File, x *index) error {
 		number := x.lists[issuer] + 1
+		if err := c.follows(x, issuer, number); err != nil {
+			return fmt.Errorf("make revocation list: %w", err)
+		}
 		begin := now()
 		t := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 0, days), RevokedCertificateEntries: revoked(x, issuer, begin)}
 		var err error
@@ -98,7 +102,7 @@ func (c *CA) CRL(issuer string, days int) ([]byte, error) {
 			return err
 		}
 		// Its number first: one that was not published is not missed.
-		if err := x.add(file, &record{List: &list{issuer, number, begin}}); err != nil {
+		if err := c.add(file, x, &record{List: &list{issuer, number, begin}}); err != nil {
 			return err
 		}
 		return whole.Write(filepath.Join(c.dir, "crl", issuer+".crl"), x509.PEM(x509.PEMCRL, der), 0o644)

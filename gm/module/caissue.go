@@ -86,7 +86,7 @@ func (v *issuing) run(cmd *cobra.Command) error {
 		ends = []string{".crt", "-enc.crt", "-enc.env"}
 	}
 	for _, end := range ends {
-		if err := free(v.out+end, v.force); err != nil {
+		if err := free(v.out+end, v.force, v.csr); err != nil {
 			return err
 		}
 	}

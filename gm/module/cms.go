@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,7 @@ func signers(cmd *cobra.Command, certificates, keys []string, pass, hash string)
 type output struct {
 	path     string
 	pem, der bool
+	force    bool
 }
 
 func (o *output) flags(c *cobra.Command) {
@@ -51,13 +53,14 @@ func (o *output) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.pem, "pem", false, "write PEM, as is done anyway to standard output")
 	c.Flags().BoolVar(&o.der, "der", false, "write DER, as is done anyway to a file")
 	c.MarkFlagsMutuallyExclusive("pem", "der")
+	forceFlag(c, &o.force)
 }
 
 func (o *output) write(cmd *cobra.Command, der []byte) error {
 	if o.pem || !o.der && (o.path == "" || o.path == "-") {
 		der = cms.PEM(der)
 	}
-	return put(core.EnvFrom(cmd.Context()), o.path, der, 0o644)
+	return putNew(core.EnvFrom(cmd.Context()), o.path, der, 0o644, o.force)
 }
 
 // input names the file that a verb without arguments reads: standard input.
@@ -77,11 +80,17 @@ func cmsSignCommand() *cobra.Command {
 		Use:   "sign [FILE]",
 		Short: "Sign a file",
 		Long: `Signs a file, or standard input. Each --cert goes with a --key; what else is in
-a certificate's file is carried along as its chain.`,
+a certificate's file is carried along as its chain.
+
+With --detached a file may be of any length; without, all of it is kept in memory, and
+it is of 1 GiB at most.`,
 		Example: "  anole gm cms sign --cert alice.pem --key alice.key --out letter.p7m letter.txt\n" +
 			"  anole gm cms sign --detached --gmt --cert alice.pem --key alice.key --out letter.p7s letter.txt",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := free(to.path, to.force, slices.Concat([]string{input(args)}, certs, keys, chain)...); err != nil {
+				return err
+			}
 			if o.Signers, o.Chain, err = signers(cmd, certs, keys, pass, hash); err != nil {
 				return err
 			}
@@ -165,6 +174,7 @@ func (t *signerTrust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) 
 func cmsVerifyCommand() *cobra.Command {
 	var t signerTrust
 	var content, out string
+	var force bool
 	c := &cobra.Command{
 		Use:   "verify [MESSAGE]",
 		Short: "Check the signatures of a message",
@@ -173,6 +183,9 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 		Example: "  anole gm cms verify --root ca.pem --out letter.txt letter.p7m\n  anole gm cms verify --root ca.pem --content letter.txt letter.p7s",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := free(out, force, slices.Concat([]string{input(args), content}, t.roots, t.certs)...); err != nil {
+				return err
+			}
 			o, err := t.read(cmd)
 			if err != nil {
 				return err
@@ -194,7 +207,7 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 				if r.Content == nil {
 					return core.Exit(core.ExitUsage, errors.New("--out: the message is detached, its content is yours already"))
 				}
-				err = put(core.EnvFrom(cmd.Context()), out, r.Content, 0o644)
+				err = putNew(core.EnvFrom(cmd.Context()), out, r.Content, 0o644, force)
 			}
 			if r != nil && out != "-" {
 				err = errors.Join(err, printReport(cmd, r))
@@ -205,6 +218,7 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 	t.flags(c)
 	c.Flags().StringVar(&content, "content", "", "the content of a detached message")
 	c.Flags().StringVar(&out, "out", "", "write the content that was signed; - is standard output")
+	forceFlag(c, &force)
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,10 +21,14 @@ func cmsEncryptCommand() *cobra.Command {
 		Use:   "encrypt [FILE]",
 		Short: "Encrypt a file for those who have certificates",
 		Long: `Encrypts a file, or standard input, with SM4 under a key that each --to can read.
-With --sign-cert and --sign-key it is signed too, in a way that only they can check.`,
+With --sign-cert and --sign-key it is signed too, in a way that only they can check.
+All of it is kept in memory, and it is of 1 GiB at most: anole gm enc takes longer ones.`,
 		Example: "  anole gm cms encrypt --to bob.pem --to carol.pem --out letter.p7m letter.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := free(out.path, out.force, slices.Concat([]string{input(args)}, to, certs, keys)...); err != nil {
+				return err
+			}
 			recipients, err := certificates(cmd, to)
 			if err != nil {
 				return err
@@ -62,6 +67,7 @@ With --sign-cert and --sign-key it is signed too, in a way that only they can ch
 func cmsDecryptCommand() *cobra.Command {
 	var t signerTrust
 	var key, pass, certificate, out string
+	var force bool
 	c := &cobra.Command{
 		Use:   "decrypt [MESSAGE]",
 		Short: "Decrypt a message, and check it where it is signed too",
@@ -71,6 +77,9 @@ not open it, or it is not to be believed.`,
 		Example: "  anole gm cms decrypt --key bob.key --out letter.txt letter.p7m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := free(out, force, slices.Concat([]string{input(args), key, certificate}, t.roots, t.certs)...); err != nil {
+				return err
+			}
 			v, err := t.read(cmd)
 			if err != nil {
 				return err
@@ -99,7 +108,7 @@ not open it, or it is not to be believed.`,
 			if err != nil {
 				return judged(err)
 			}
-			return put(core.EnvFrom(cmd.Context()), out, opened.Content, 0o600) // it was secret
+			return putNew(core.EnvFrom(cmd.Context()), out, opened.Content, 0o600, force) // it was secret
 		},
 	}
 	t.flags(c)
@@ -107,6 +116,7 @@ not open it, or it is not to be believed.`,
 	c.Flags().StringVar(&pass, "pass", "", "source of its password: "+sources)
 	c.Flags().StringVar(&certificate, "recipient", "", "the recipient's certificate; without, all are tried")
 	c.Flags().StringVar(&out, "out", "", "the file to write, for you alone to read; standard output without")
+	forceFlag(c, &force)
 	_ = c.MarkFlagRequired("key")
 	return c
 }

@@ -1,6 +1,13 @@
 package module
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/internal/impl"
+)
 
 // Command implements core.Commander.
 func (m *Module) Command() *cobra.Command {
@@ -10,7 +17,10 @@ func (m *Module) Command() *cobra.Command {
 		Long: `China's commercial cryptography: hashes, keys, certificates, signed and enveloped
 messages. What may be used is the word of the section gm in the configuration file:
 with mode gm-only nothing but ShangMi is made, taken in or believed.`,
-		PersistentPreRunE: enforcePolicy,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			warnLimit(cmd)
+			return enforcePolicy(cmd, args)
+		},
 	}
 	c.AddCommand(statusCommand(), selftestCommand())
 	c.AddCommand(keyCommand(), csrCommand(), certCommand(), caCommand())
@@ -18,4 +28,14 @@ with mode gm-only nothing but ShangMi is made, taken in or believed.`,
 	c.AddCommand(modsignCommand(), uefiCommand(), imaCommand(), luksCommand())
 	c.AddCommand(sumCommand(), rngCommand(), benchCommand())
 	return c
+}
+
+// warnLimit tells of a GM_CPU that is none, which bounds nothing; status shows it itself.
+func warnLimit(cmd *cobra.Command) {
+	if p := cmd.Parent(); p != nil && p.Name() == "gm" && cmd.Name() == "status" {
+		return
+	}
+	if _, err := impl.Limit(); err != nil {
+		_, _ = fmt.Fprintf(core.EnvFrom(cmd.Context()).Err, "warning: %v\n", err)
+	}
 }

@@ -46,6 +46,9 @@ func csrMakeCommand() *cobra.Command {
 			if err != nil {
 				return core.Exit(core.ExitUsage, err)
 			}
+			if err := free(out, force, key); err != nil {
+				return err
+			}
 			k, err := privateKey(cmd, key, pass)
 			if err != nil {
 				return err

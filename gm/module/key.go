@@ -144,6 +144,9 @@ func keyPubCommand() *cobra.Command {
 		Short: "Write a private key's public half",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := free(out, force, args[0]); err != nil {
+				return err
+			}
 			k, err := privateKey(cmd, args[0], pass)
 			if err != nil {
 				return err
@@ -232,7 +235,8 @@ func (v *conversion) run(cmd *cobra.Command, path string) error {
 	if v.to == "pkcs12" && v.e.open {
 		return core.Exit(core.ExitUsage, errors.New("pkcs12 is not written without a password"))
 	}
-	if err := free(v.out, v.force); err != nil {
+	// In place it is the same key under another password.
+	if err := free(v.out, v.force, v.certs...); err != nil {
 		return err
 	}
 	k, err := privateKey(cmd, path, v.pass)
@@ -291,7 +295,7 @@ func keyOpenCommand() *cobra.Command {
 		Short: "Take the key of encryption that a CA made out of its envelope (GB/T 35276)",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := free(out, force); err != nil {
+			if err := free(out, force, args[0], key); err != nil {
 				return err
 			}
 			k, err := sm2Key(cmd, key, pass)

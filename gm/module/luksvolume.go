@@ -202,6 +202,9 @@ has a part of the image: do it again.`,
 			if args[1] == "-" && pass == "-" {
 				return core.Exit(core.ExitUsage, errors.New("both the image and the passphrase from standard input"))
 			}
+			if err := free(args[0], true, args[1]); err != nil { // it is there, and must be another file
+				return err
+			}
 			o, err := luksOpen(cmd, args[0], pass, -1, os.O_RDWR)
 			if err != nil {
 				return err
@@ -319,11 +322,15 @@ func luksCopied(cmd *cobra.Command, n int64) error {
 
 func luksExportCommand() *cobra.Command {
 	var pass string
+	var force bool
 	c := &cobra.Command{
 		Use:   "export FILE IMAGE",
 		Short: "Write a container's volume in the clear",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := free(args[1], force, args[0], pass); err != nil {
+				return err
+			}
 			o, err := luksOpen(cmd, args[0], pass, -1, os.O_RDONLY)
 			if err != nil {
 				return err
@@ -337,6 +344,7 @@ func luksExportCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&pass, "key-file", "", "file with the passphrase; - is standard input")
+	forceFlag(c, &force)
 	return c
 }
 

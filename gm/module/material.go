@@ -72,15 +72,42 @@ func putNew(env *core.Env, path string, b []byte, mode os.FileMode, force bool) 
 	return put(env, path, b, mode)
 }
 
-// free checks that a name may be written to.
-func free(path string, force bool) error {
-	if path == "-" || force {
+// forceFlag is that of a verb that calls free.
+func forceFlag(c *cobra.Command, force *bool) {
+	c.Flags().BoolVar(force, "force", false, "write over a file that is there")
+}
+
+// free checks that a name may be written to: nothing has it, or there is force. Not even
+// with force may it be one of the files that are read, by whatever name.
+func free(path string, force bool, read ...string) error {
+	if path == "" || path == "-" {
 		return nil
 	}
-	if s, err := os.Lstat(path); err == nil && s.Mode()&fs.ModeDevice == 0 {
+	s, err := os.Stat(path)
+	if err == nil && !s.Mode().IsRegular() {
+		return nil // a device or a pipe takes what it gets; a folder is refused where it is written
+	}
+	for _, name := range read {
+		if err == nil && isFile(s, name) {
+			return core.Exit(core.ExitUsage, fmt.Errorf("%s is the same file as %s, which is read, and would be lost: write to another", path, name))
+		}
+	}
+	if force {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil { // a link to nothing too
 		return core.Exit(core.ExitUsage, fmt.Errorf("%s is there already: --force writes over it", path))
 	}
 	return nil
+}
+
+// isFile says whether a file is the one of a name, - being standard input.
+func isFile(s os.FileInfo, name string) bool {
+	other, err := os.Stat(name)
+	if name == "-" {
+		other, err = os.Stdin.Stat()
+	}
+	return err == nil && os.SameFile(s, other)
 }
 
 // material gives an error about a key or a certificate that was named its exit code: 2,

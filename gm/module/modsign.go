@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,11 +26,27 @@ or with RSA and SHA-2, and verifies such signatures where the kernel cannot.`,
 	return c
 }
 
+// beside is the flags of a verb that changes files in place, or with --out leaves them.
+type beside struct {
+	out   string
+	force bool
+	read  []string // what else must not be written over
+}
+
+func (b *beside) flags(c *cobra.Command, what string) {
+	c.Flags().StringVar(&b.out, "out", "", "write to this file, and leave the "+what+" as it is")
+	c.Flags().BoolVar(&b.force, "force", false, "write over a file that is there at --out")
+}
+
 // rewrite replaces files by what change makes of them, or writes what it makes of one to
-// another.
-func rewrite(cmd *cobra.Command, paths []string, out string, change func([]byte) ([]byte, error)) error {
+// another, which is none of those that are read.
+func rewrite(cmd *cobra.Command, paths []string, to *beside, change func([]byte) ([]byte, error)) error {
+	out := to.out
 	if out != "" && len(paths) > 1 {
 		return core.Exit(core.ExitUsage, errors.New("--out: it takes one file, there are several"))
+	}
+	if err := free(out, to.force, slices.Concat(paths, to.read)...); err != nil {
+		return err
 	}
 	env := core.EnvFrom(cmd.Context())
 	for _, path := range paths {
@@ -42,7 +59,7 @@ func rewrite(cmd *cobra.Command, paths []string, out string, change func([]byte)
 		switch {
 		case err != nil:
 		case out != "":
-			err = put(env, out, file, 0o644)
+			err = putNew(env, out, file, 0o644, to.force)
 		case path == "-":
 			err = put(env, "-", file, 0o644)
 		default:
@@ -57,7 +74,7 @@ func rewrite(cmd *cobra.Command, paths []string, out string, change func([]byte)
 
 func modsignSignCommand() *cobra.Command {
 	var s signing
-	var out string
+	var to beside
 	var detached bool
 	o := modsign.SignOptions{}
 	c := &cobra.Command{
@@ -74,10 +91,11 @@ become of that signature.`,
 				return err
 			}
 			o.Certificate, o.Key, o.Hash = who.Certificate, who.Key, who.Hash
-			if detached && out == "" {
+			if detached && to.out == "" {
 				return core.Exit(core.ExitUsage, errors.New("--detached: say with --out where the message goes"))
 			}
-			return rewrite(cmd, args, out, func(file []byte) ([]byte, error) {
+			to.read = []string{s.certificate, s.key}
+			return rewrite(cmd, args, &to, func(file []byte) ([]byte, error) {
 				if detached {
 					return modsign.Detached(file, o)
 				}
@@ -87,21 +105,21 @@ become of that signature.`,
 	}
 	s.flags(c)
 	c.Flags().BoolVar(&o.Resign, "resign", false, "replace signatures that are there")
-	c.Flags().BoolVar(&o.Force, "force", false, "sign over signatures that are there")
+	c.Flags().BoolVar(&o.Append, "append", false, "sign over signatures that are there")
 	c.Flags().BoolVar(&detached, "detached", false, "write the message alone, to --out")
-	c.Flags().StringVar(&out, "out", "", "write to this file, and leave the module as it is")
-	c.MarkFlagsMutuallyExclusive("resign", "force")
+	to.flags(c, "module")
+	c.MarkFlagsMutuallyExclusive("resign", "append")
 	return c
 }
 
 func modsignStripCommand() *cobra.Command {
-	var out string
+	var to beside
 	c := &cobra.Command{
 		Use:   "strip MODULE…",
 		Short: "Take the signatures off modules, in place",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return rewrite(cmd, args, out, func(file []byte) ([]byte, error) {
+			return rewrite(cmd, args, &to, func(file []byte) ([]byte, error) {
 				if modsign.Compression(file) != "" {
 					return nil, modsign.ErrPacked
 				}
@@ -109,7 +127,7 @@ func modsignStripCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "write to this file, and leave the module as it is")
+	to.flags(c, "module")
 	return c
 }
 

@@ -53,6 +53,24 @@ func runVerb(ctx context.Context, env *core.Env, in io.Reader, args ...string) (
 	return o.String(), e.String(), err
 }
 
+// A GM_CPU that is none is told of once, by each verb; status shows it in its own way.
+func TestLimitWarning(t *testing.T) {
+	for _, c := range []struct {
+		value string
+		verb  []string
+		want  int
+	}{
+		{"avx3", []string{"rng", "fill", "--bytes", "1"}, 1}, {"avx3", []string{"selftest"}, 1}, {"avx3", []string{"key", "show", "none"}, 1},
+		{"avx3", []string{"status"}, 0}, {"generic", []string{"rng", "fill", "--bytes", "1"}, 0}, {"", []string{"rng", "fill", "--bytes", "1"}, 0},
+	} {
+		t.Setenv("GM_CPU", c.value)
+		out, messages, _ := runVerb(t.Context(), &core.Env{}, strings.NewReader(""), c.verb...)
+		if got := strings.Count(messages, `warning: GM_CPU is "avx3", want one of [`); got != c.want || strings.Contains(out, "warning") {
+			t.Errorf("GM_CPU=%q %v: told %d times, want %d: %q", c.value, c.verb, got, c.want, messages)
+		}
+	}
+}
+
 // sound has this process be as it was, when a test ends.
 func sound(t *testing.T) {
 	t.Helper()

@@ -239,6 +239,16 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// What bounds a message is in the help.
+func TestHelpTellsLimits(t *testing.T) {
+	s := newShell(t)
+	for line, text := range map[string]string{"cms sign --help": "all of it is kept in memory", "cms encrypt --help": "1 GiB at most", "rng fill --help": "--force"} {
+		if out := s.run(line); !strings.Contains(out, text) {
+			t.Errorf("%s does not say %q", line, text)
+		}
+	}
+}
+
 func TestSealVerbs(t *testing.T) {
 	s := newShell(t)
 	text := strings.Repeat("text 文\n", 50_000)

@@ -55,7 +55,7 @@ func TestPolicyVerbs(t *testing.T) {
 	}
 	// What is of ShangMi goes on.
 	s.run("key gen --out sm2.key --no-pass")
-	s.run("cms sign --cert alice.pem --key alice.key --out p7m text")
+	s.run("cms sign --cert alice.pem --key alice.key --force --out p7m text")
 	s.run("cms verify --root ca.pem p7m")
 	s.run("cert verify alice.pem --root ca.pem")
 	s.run("cert show bob.pem")
@@ -99,8 +99,8 @@ func TestEncryptedKeys(t *testing.T) {
 	s.write("image", string(image()))
 	t.Setenv("WRONG", "x")
 	for _, line := range []string{
-		"cms sign --cert a.pem --key a.key --cert b.pem --key b.p12 --out p7m text", "cms encrypt --to b.pem --sign-cert a.pem --sign-key a.key --out p7m text",
-		"modsign sign --cert a.pem --key a.key --out signed a.ko", "uefi sign --cert a.pem --key a.key --out signed image", "ima sign --sigfile --key a.key --cert a.pem text", "ima sign --sigfile --key b.p12 --hash sha256 text",
+		"cms sign --cert a.pem --key a.key --cert b.pem --key b.p12 --force --out p7m text", "cms encrypt --to b.pem --sign-cert a.pem --sign-key a.key --force --out p7m text",
+		"modsign sign --cert a.pem --key a.key --force --out signed a.ko", "uefi sign --cert a.pem --key a.key --force --out signed image", "ima sign --sigfile --key a.key --cert a.pem text", "ima sign --sigfile --key b.p12 --hash sha256 text",
 	} {
 		s.fails(core.ExitUsage, "there is no terminal to ask for a password: --pass", line)
 		s.fails(core.ExitDenied, "the password is wrong", line+" --pass env:WRONG")
@@ -112,5 +112,5 @@ func TestEncryptedKeys(t *testing.T) {
 	}
 	// From standard input too.
 	s.in = strings.NewReader(string(s.read("b.key")))
-	s.run("cms sign --cert b.pem --key - --out p7m text")
+	s.run("cms sign --cert b.pem --key - --force --out p7m text")
 }

@@ -32,6 +32,7 @@ func rngCommand() *cobra.Command {
 
 func rngFillCommand() *cobra.Command {
 	var size, file string
+	var force bool
 	c := &cobra.Command{
 		Use:   "fill",
 		Short: "Write random bytes",
@@ -51,6 +52,9 @@ or not at all and is for its owner only.`,
 				}
 				return rngFill(cmd.Context(), env, env.Out, int64(n))
 			}
+			if err := free(file, force); err != nil {
+				return err
+			}
 			if err := rngFillFile(cmd.Context(), env, file, int64(n)); err != nil {
 				return err
 			}
@@ -61,7 +65,8 @@ or not at all and is for its owner only.`,
 		},
 	}
 	c.Flags().StringVar(&size, "bytes", "", "how many, such as 32, 64KiB or 1GiB")
-	c.Flags().StringVarP(&file, "file", "f", "", "where to; an older file is replaced")
+	c.Flags().StringVarP(&file, "file", "f", "", "where to; standard output without")
+	forceFlag(c, &force)
 	_ = c.MarkFlagRequired("bytes")
 	return c
 }

@@ -26,7 +26,7 @@ func TestRNGFill(t *testing.T) {
 	if err := os.WriteFile(path, []byte("older"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := rngRun(t.Context(), "", true, "rng", "fill", "--bytes", "3MiB", "-f", path); err != nil || !strings.Contains(out, `"bytes": 3145728`) {
+	if out, err := rngRun(t.Context(), "", true, "rng", "fill", "--bytes", "3MiB", "--force", "-f", path); err != nil || !strings.Contains(out, `"bytes": 3145728`) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s, err := os.Stat(path)

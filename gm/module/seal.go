@@ -42,7 +42,7 @@ Without --to it is under a password. - is standard input or output.`,
 			if iterations < 1000 || iterations > keys.MaxIterations {
 				return core.Exit(core.ExitUsage, fmt.Errorf("--iterations %d: 1000 to %d", iterations, keys.MaxIterations))
 			}
-			if err := free(out, force); err != nil {
+			if err := free(out, force, append([]string{args[0]}, to...)...); err != nil {
 				return err
 			}
 			o := seal.Options{Iterations: iterations}
@@ -164,7 +164,7 @@ output, before all of the file was found to be genuine.`,
 					return core.Exit(core.ExitUsage, fmt.Errorf("say with --out where to: the name %s does not end with %s", args[0], suffix))
 				}
 			}
-			if err := free(out, force); err != nil {
+			if err := free(out, force, args[0], key); err != nil {
 				return err
 			}
 			o := seal.Opener{}

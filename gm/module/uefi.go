@@ -74,7 +74,7 @@ func uefiHashCommand() *cobra.Command {
 func uefiSignCommand() *cobra.Command {
 	var s signing
 	var chain []string
-	var out string
+	var to beside
 	o := authenticode.SignOptions{}
 	c := &cobra.Command{
 		Use:   "sign IMAGE",
@@ -94,13 +94,14 @@ else is in the certificate's file is carried along as its chain.`,
 				return err
 			}
 			o.Chain = slices.Concat(above, more)
-			return rewrite(cmd, args, out, func(file []byte) ([]byte, error) { return authenticode.Sign(file, o) })
+			to.read = append([]string{s.certificate, s.key}, chain...)
+			return rewrite(cmd, args, &to, func(file []byte) ([]byte, error) { return authenticode.Sign(file, o) })
 		},
 	}
 	s.flags(c)
 	c.Flags().StringArrayVar(&chain, "chain", nil, "further certificates to carry")
 	c.Flags().BoolVar(&o.Replace, "replace", false, "take signatures that are there off")
-	c.Flags().StringVar(&out, "out", "", "write to this file, and leave the image as it is")
+	to.flags(c, "image")
 	return c
 }
 
@@ -215,7 +216,7 @@ func uefiListCommand() *cobra.Command {
 }
 
 func uefiRemoveCommand() *cobra.Command {
-	var out string
+	var to beside
 	var number int
 	var all bool
 	c := &cobra.Command{
@@ -230,12 +231,12 @@ func uefiRemoveCommand() *cobra.Command {
 			if all {
 				n = -1
 			}
-			return rewrite(cmd, args, out, func(file []byte) ([]byte, error) { return authenticode.Remove(file, n) })
+			return rewrite(cmd, args, &to, func(file []byte) ([]byte, error) { return authenticode.Remove(file, n) })
 		},
 	}
 	c.Flags().IntVar(&number, "number", -1, "the one to take off; the first is 0")
 	c.Flags().BoolVar(&all, "all", false, "take all off")
-	c.Flags().StringVar(&out, "out", "", "write to this file, and leave the image as it is")
+	to.flags(c, "image")
 	c.MarkFlagsMutuallyExclusive("number", "all")
 	return c
 }

@@ -104,7 +104,7 @@ func TestCMSEnvelopeVerbs(t *testing.T) {
 	in := inFolder(t)
 	wantExit(t, 0, "cms", "encrypt", "--to", in("alice.pem"), "--to", in("bob.pem"), "--out", in("p7m"), in("text"))
 	for _, who := range []string{"alice", "bob"} {
-		wantExit(t, 0, "cms", "decrypt", "--key", in(who+".key"), "--recipient", in(who+".pem"), "--out", in("back"), in("p7m"))
+		wantExit(t, 0, "cms", "decrypt", "--key", in(who+".key"), "--recipient", in(who+".pem"), "--force", "--out", in("back"), in("p7m"))
 		if st, err := os.Stat(in("back")); err != nil || st.Mode() != 0o600 || load(t, in("back")) != "a letter" {
 			t.Errorf("%s reads %q, %v", who, load(t, in("back")), err)
 		}

@@ -141,6 +141,9 @@ func (f *file) save(b []byte) error {
 	if f.place != Files {
 		return setAttr(int(f.fd), f.place.attr(), b)
 	}
+	if err := f.foreign(); err != nil {
+		return err
+	}
 	at, temporary := f.dir.fd(), "."+f.name+newSuffix
 	// The name is always the same, so that one that was killed leaves one file to the next.
 	if err := unix.Unlinkat(at, temporary, 0); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -166,12 +169,28 @@ func (f *file) save(b []byte) error {
 	return nil
 }
 
+// foreign is an error where the file that would have the label has something else, such as
+// another program's signature.
+func (f *file) foreign() error {
+	b, err := f.load()
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	if _, err := Parse(b); err != nil {
+		return fmt.Errorf("%s%s is there already and is no label: move it away", f.name, SigSuffix)
+	}
+	return nil
+}
+
 // drop removes the labels, and says whether there were any.
 func (f *file) drop() (bool, error) {
 	if f.place == User {
 		return dropAttr(int(f.fd), AttrUser)
 	}
 	if f.place == Files {
+		if err := f.foreign(); err != nil {
+			return false, err
+		}
 		err := unix.Unlinkat(f.dir.fd(), f.name+SigSuffix, 0)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return false, fmt.Errorf("remove %s%s: %w", f.name, SigSuffix, err)

@@ -70,7 +70,7 @@ func TestSignVerifyStrip(t *testing.T) {
 			t.Errorf("signed twice: %v", err)
 		}
 		o := options(key)
-		o.Force = true
+		o.Append = true
 		twice := signed(t, file, o)
 		if _, err := modsign.Verify(twice, trusted); err != nil || len(twice) <= len(file) {
 			t.Errorf("forced: %v", err)
@@ -78,7 +78,7 @@ func TestSignVerifyStrip(t *testing.T) {
 		if out, err := modsign.Strip(twice); err != nil || !bytes.Equal(out, module) {
 			t.Errorf("strip both: %v", err)
 		}
-		o.Force, o.Resign = false, true
+		o.Append, o.Resign = false, true
 		again := signed(t, twice, o)
 		if part, _, err := modsign.Split(again); err != nil || !bytes.Equal(part, module) {
 			t.Errorf("resigned: %v", err)

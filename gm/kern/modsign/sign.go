@@ -15,7 +15,7 @@ type SignOptions struct {
 	Key         crypto.Signer // of sm2.NewSigner, or of RSA or ECDSA
 	Hash        cms.Hash      // zero: SM3 with SM2, SHA-256 with RSA
 	Resign      bool          // replace signatures that are there
-	Force       bool          // sign over signatures that are there
+	Append      bool          // sign over signatures that are there
 }
 
 // Sign signs a module and gives the file to be.
@@ -26,7 +26,7 @@ func Sign(file []byte, o SignOptions) ([]byte, error) {
 	if !bytes.HasPrefix(file, []byte(elf.ELFMAG)) {
 		return nil, ErrNoModule
 	}
-	if bytes.HasSuffix(file, []byte(magic)) && !o.Force {
+	if bytes.HasSuffix(file, []byte(magic)) && !o.Append {
 		if !o.Resign {
 			return nil, ErrSigned
 		}

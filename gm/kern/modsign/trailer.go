@@ -22,7 +22,7 @@ var (
 	ErrUnsigned  = errors.New("modsign: the module is not signed")
 	ErrMalformed = errors.New("modsign: malformed signature behind the module")
 	ErrType      = errors.New("modsign: the signature is not of PKCS #7, which is what kernels take")
-	ErrSigned    = errors.New("modsign: the module is signed already: have that signature replaced (resign), or sign over it (force)")
+	ErrSigned    = errors.New("modsign: the module is signed already: have that signature replaced (resign), or sign over it (append)")
 	ErrNoModule  = errors.New("modsign: this is not a kernel module, which is of ELF")
 	ErrPacked    = errors.New("modsign: the module is compressed, and its signature lies within: decompress it, sign it, compress it again")
 )
