@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the kernel tells keys apart by it; nothing rests on it
 	"crypto/x509"
@@ -13,6 +12,7 @@ import (
 	"fmt"
 
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
@@ -94,7 +94,7 @@ func (s *Signer) Sign(t Type, digest []byte) (Label, error) {
 	if _, ok := s.key.Public().(*rsa.PublicKey); ok {
 		digest = append([]byte(algos[s.algo].prefix), digest...)
 	}
-	signature, err := s.key.Sign(rand.Reader, digest, crypto.Hash(0))
+	signature, err := s.key.Sign(rng.Reader, digest, crypto.Hash(0))
 	if err != nil {
 		return Label{}, fmt.Errorf("sign: %w", err)
 	}

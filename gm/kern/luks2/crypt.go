@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/hmac"
 	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/xts"
 
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm4"
 )
 
@@ -91,14 +91,24 @@ func pbkdf2Key(h func() hash.Hash, passphrase, salt []byte, rounds, size int) ([
 
 // split spreads a key over stripes, all of which it takes to get it back: the format's
 // AF splitter.
-func split(h func() hash.Hash, key []byte) []byte {
+func split(h func() hash.Hash, key []byte) ([]byte, error) {
 	out := make([]byte, len(key)*stripes)
 	last := out[len(out)-len(key):]
-	_, _ = rand.Read(out[:len(out)-len(key)])
+	if err := noise(out[:len(out)-len(key)]); err != nil {
+		return nil, err
+	}
 	mixed := mix(h, out, len(key))
 	subtle.XORBytes(last, mixed, key)
 	clear(mixed)
-	return out
+	return out, nil
+}
+
+// noise fills b with random bytes.
+func noise(b []byte) error {
+	if _, err := rng.Read(b); err != nil {
+		return fmt.Errorf("draw random bytes: %w", err)
+	}
+	return nil
 }
 
 // merge is the opposite of split.

@@ -517,7 +517,10 @@ func TestSplit(t *testing.T) {
 			for i := range key {
 				key[i] = byte(i * 3)
 			}
-			spread := split(h, key)
+			spread, err := split(h, key)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := merge(h, spread); !bytes.Equal(got, key) {
 				t.Errorf("%s, %d: %x", name, n, got)
 			}
