@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 
-	gmsm "github.com/emmansun/gmsm/sm2"
-
 	"github.com/anole-os/anole/gm/internal/der"
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/rng"
@@ -92,7 +90,7 @@ func wrap(master []byte, o *Options) (b []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		wrapped, err := gmsm.EncryptASN1(rng.Reader, pub, master)
+		wrapped, err := sm2.Encrypt(rng.Reader, pub, master, sm2.ASN1)
 		if err != nil {
 			return nil, fmt.Errorf("encrypt for a key: %w", err)
 		}
@@ -233,7 +231,7 @@ func unwrapKey(all []one, key *sm2.PrivateKey) ([]byte, error) {
 		if s.kind != kindSM2 || string(s.body[:idLen]) != string(id) {
 			continue
 		}
-		master, err := key.Decrypt(rng.Reader, s.body[idLen:], nil)
+		master, err := sm2.Decrypt(key, s.body[idLen:], sm2.ASN1)
 		if err != nil || len(master) != masterLen {
 			return nil, ErrDamaged
 		}

@@ -2,7 +2,9 @@ package seal
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"os"
 	"testing"
 
 	"github.com/anole-os/anole/gm/internal/norandom"
@@ -22,5 +24,21 @@ func TestNoRandom(t *testing.T) {
 		if _, err := header(make([]byte, masterLen), &o); !errors.Is(err, rng.ErrState) {
 			t.Errorf("%s: header: %v", name, err)
 		}
+	}
+}
+
+// A file that was sealed with gmsm's encryption of SM2 opens.
+func TestOldFile(t *testing.T) {
+	b, err := os.ReadFile("testdata/gmsm.sealed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := sha256.Sum256([]byte("anole gm seal fixture"))
+	k, err := sm2.NewPrivateKey(d[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(b, Opener{Key: k}); err != nil || string(got) != "sealed before\n" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
