@@ -136,6 +136,10 @@ func (c *Container) openSlot(passphrase []byte, s *Slot) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before the work: PBKDF2 takes the longer the longer its key.
+	if err := knows(s.Area.Encryption, s.Area.KeySize); err != nil {
+		return nil, err
+	}
 	secret, err := s.KDF.derive(passphrase, s.Area.KeySize)
 	if err != nil {
 		return nil, err

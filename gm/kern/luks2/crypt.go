@@ -50,13 +50,21 @@ func keySizes(cipher string) []int {
 	return nil
 }
 
-func newSectors(cipher string, key []byte) (sectors, error) {
+// knows says whether there is a cipher with keys of so many bytes.
+func knows(cipher string, size int) error {
 	known := keySizes(cipher)
 	if known == nil {
-		return nil, fmt.Errorf("cipher %q: %w: %s and %s are", cipher, ErrUnsupported, SM4XTS, AESXTS)
+		return fmt.Errorf("cipher %q: %w: %s and %s are", cipher, ErrUnsupported, SM4XTS, AESXTS)
 	}
-	if !slices.Contains(known, len(key)) {
-		return nil, fmt.Errorf("cipher %q: %w: a key of %d bytes", cipher, ErrUnsupported, len(key))
+	if !slices.Contains(known, size) {
+		return fmt.Errorf("cipher %q: %w: a key of %d bytes", cipher, ErrUnsupported, size)
+	}
+	return nil
+}
+
+func newSectors(cipher string, key []byte) (sectors, error) {
+	if err := knows(cipher, len(key)); err != nil {
+		return nil, err
 	}
 	if cipher == SM4XTS {
 		x, err := sm4.NewXTS(key)
@@ -68,6 +76,10 @@ func newSectors(cipher string, key []byte) (sectors, error) {
 
 // derive makes a key of a passphrase. The KDF is validated.
 func (k *KDF) derive(passphrase []byte, size int) ([]byte, error) {
+	if err := k.affordable(); err != nil {
+		return nil, err
+	}
+	defer k.release()
 	switch k.Type {
 	case "pbkdf2":
 		h, err := hashNamed(k.Hash)

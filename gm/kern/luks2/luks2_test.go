@@ -405,6 +405,24 @@ func TestUnsupported(t *testing.T) {
 		{"memory", "Argon2", func(d map[string]any) {
 			in(d, "keyslots", "0")["kdf"] = map[string]any{"type": "argon2id", "time": 1, "memory": 1 << 40, "cpus": 1, "salt": ""}
 		}},
+		{"rounds", "iterations of PBKDF2", func(d map[string]any) { in(d, "keyslots", "0", "kdf")["iterations"] = 1<<31 - 1 }},
+		{"rounds of the digest", "no digest", func(d map[string]any) { in(d, "digests", "0")["iterations"] = 1<<31 - 1 }},
+		{"passes over much", "Argon2", func(d map[string]any) {
+			in(d, "keyslots", "0")["kdf"] = map[string]any{"type": "argon2id", "time": 1 << 16, "memory": 1 << 20, "cpus": 1, "salt": ""}
+		}},
+		{"long key, before the work", "a key of 512", func(d map[string]any) {
+			in(d, "keyslots", "0", "area")["key_size"] = 512
+			in(d, "keyslots", "0", "kdf")["iterations"] = maxRounds
+		}},
+		{"foreign slot's area overflows", "not among", func(d map[string]any) {
+			in(d, "keyslots")["7"] = map[string]any{"type": "new", "area": map[string]any{"offset": "9223372036854775807", "size": "9223372036854775807"}}
+		}},
+		{"foreign slot's area in the header", "not among", func(d map[string]any) {
+			in(d, "keyslots")["7"] = map[string]any{"type": "new", "area": map[string]any{"offset": "0", "size": "4096"}}
+		}},
+		{"foreign slot's area is another's", "bytes of another", func(d map[string]any) {
+			in(d, "keyslots")["7"] = map[string]any{"type": "new", "area": map[string]any{"offset": "36864", "size": "4096"}}
+		}},
 		{"number as number", "key slot", func(d map[string]any) { in(d, "keyslots", "0", "area")["offset"] = 32768 }},
 		{"hash", "md5", func(d map[string]any) { in(d, "keyslots", "0", "af")["hash"] = "md5" }},
 		{"cipher", "serpent", func(d map[string]any) { in(d, "keyslots", "0", "area")["encryption"] = "serpent-xts-plain64" }},
