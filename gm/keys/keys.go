@@ -59,7 +59,8 @@ const (
 
 // New makes a key: of policy.SM2, RSA with a modulus of so many bits, P256, P384, P521 or
 // Ed25519, if policy.Default lets it. Bits count for RSA alone. An algorithm that has no
-// keys here is ErrUnsupported.
+// keys here is ErrUnsupported. Go makes RSA and ECDSA keys of its own random bytes,
+// whatever random is: of them random is asked whether it is in order, and no more.
 func New(random io.Reader, alg policy.Alg, bits int) (Private, error) {
 	if alg == policy.SM2 {
 		k, err := Generate(random)
@@ -70,6 +71,10 @@ func New(random io.Reader, alg policy.Alg, bits int) (Private, error) {
 	}
 	if err := policy.Check(policy.Generate, alg, policy.Params{KeyBits: bits}); err != nil {
 		return nil, err
+	}
+	var fresh [32]byte
+	if _, err := io.ReadFull(random, fresh[:]); err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
 	}
 	var k Private
 	var err error

@@ -25,6 +25,9 @@ func TestNoRandom(t *testing.T) {
 	for name, do := range map[string]func() (any, error){
 		"generate": func() (any, error) { k, err := Generate(rng.Reader); return k == nil, err },
 		"new":      func() (any, error) { k, err := New(rng.Reader, policy.SM2, 0); return k == nil, err },
+		"P-256":    func() (any, error) { k, err := New(rng.Reader, policy.P256, 0); return k == nil, err },
+		"RSA":      func() (any, error) { k, err := New(rng.Reader, policy.RSA, MinRSA); return k == nil, err },
+		"Ed25519":  func() (any, error) { k, err := New(rng.Reader, policy.Ed25519, 0); return k == nil, err },
 		"pairwise": func() (any, error) { k, err := Generate(rand.Reader); return k == nil, err },
 		"envelope": func() (any, error) { b, err := Envelope(rng.Reader, &to.PublicKey, to); return b == nil, err },
 		"save": func() (any, error) {
