@@ -16,16 +16,24 @@ const (
 	ForEncryption = 3
 )
 
-// Keys. MarshalASN1 is a method of all of them, Parse… read what it gives.
-type (
-	SignMaster       = sm9.SignMasterPrivateKey
-	SignMasterPublic = sm9.SignMasterPublicKey
-	SignKey          = sm9.SignPrivateKey
+// SignMaster is a master key for signing. MarshalASN1 is a method of each kind of key, and
+// Parse… reads what it gives.
+type SignMaster = sm9.SignMasterPrivateKey
 
-	EncryptMaster       = sm9.EncryptMasterPrivateKey
-	EncryptMasterPublic = sm9.EncryptMasterPublicKey
-	EncryptKey          = sm9.EncryptPrivateKey
-)
+// SignMasterPublic is its public half.
+type SignMasterPublic = sm9.SignMasterPublicKey
+
+// SignKey is a user's.
+type SignKey = sm9.SignPrivateKey
+
+// EncryptMaster is a master key for encryption and key exchange.
+type EncryptMaster = sm9.EncryptMasterPrivateKey
+
+// EncryptMasterPublic is its public half.
+type EncryptMasterPublic = sm9.EncryptMasterPublicKey
+
+// EncryptKey is a user's.
+type EncryptKey = sm9.EncryptPrivateKey
 
 // Errors towards who sent something.
 var (
