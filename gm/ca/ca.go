@@ -1,7 +1,6 @@
 package ca
 
 import (
-	"crypto/rand"
 	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/x509"
 )
@@ -97,7 +97,7 @@ func fill(dir string, o *Options) error {
 	if err != nil {
 		return err
 	}
-	b, err := x509.Create(rand.Reader, root, root, key.Public(), key, o.ID)
+	b, err := x509.Create(rng.Reader, root, root, key.Public(), key, o.ID)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func fill(dir string, o *Options) error {
 	if err := x.take(first); err != nil {
 		return err
 	}
-	secret, err := keys.Generate(rand.Reader)
+	secret, err := keys.Generate(rng.Reader)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func save(dir, name string, c *x509.Certificate, key keys.Private, o *Options) e
 
 // foundRoot gives a template and a key.
 func foundRoot(o *Options, below bool) (*x509.Certificate, *sm2.PrivateKey, error) {
-	key, err := keys.Generate(rand.Reader)
+	key, err := keys.Generate(rng.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -175,7 +175,7 @@ func authority(name pkix.Name, begin, end time.Time) *x509.Certificate {
 
 // foundIntermediate makes the CA that issues, and gives the index's line of it.
 func foundIntermediate(dir string, o *Options, x *index, root *x509.Certificate, rootKey keys.Private) ([]byte, error) {
-	key, err := keys.Generate(rand.Reader)
+	key, err := keys.Generate(rng.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func foundIntermediate(dir string, o *Options, x *index, root *x509.Certificate,
 	if c.SubjectKeyId, err = keyID(key.Public()); err != nil {
 		return nil, err
 	}
-	b, err := x509.Create(rand.Reader, c, root, key.Public(), rootKey, o.ID)
+	b, err := x509.Create(rng.Reader, c, root, key.Public(), rootKey, o.ID)
 	if err != nil {
 		return nil, err
 	}

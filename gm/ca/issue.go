@@ -3,7 +3,6 @@ package ca
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // an identifier, no more
 	"crypto/x509/pkix"
 	"errors"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/x509"
 )
@@ -86,7 +86,7 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 // subjectKey takes the CSR's key, or makes one.
 func (out *Issued) subjectKey(r *Request) (crypto.PublicKey, error) {
 	if r.CSR == nil {
-		k, err := keys.Generate(rand.Reader)
+		k, err := keys.Generate(rng.Reader)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (c *CA) sign(x *index, p *Profile, r *Request, t *x509.Certificate, pub cry
 	if !dual {
 		return entries, nil
 	}
-	secret, err := keys.Generate(rand.Reader)
+	secret, err := keys.Generate(rng.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (c *CA) sign(x *index, p *Profile, r *Request, t *x509.Certificate, pub cry
 	}
 	if r.CSR == nil {
 		out.EncryptionKey = secret
-	} else if out.Envelope, err = keys.Envelope(rand.Reader, holder, secret); err != nil {
+	} else if out.Envelope, err = keys.Envelope(rng.Reader, holder, secret); err != nil {
 		return nil, err
 	}
 	second := entry(out.Encryption, c.Issuer(), p.Name, "enc")
@@ -207,7 +207,7 @@ func (c *CA) create(x *index, t *x509.Certificate, usage x509.KeyUsage, pub cryp
 	if one.SubjectKeyId, err = keyID(pub); err != nil {
 		return nil, err
 	}
-	b, err := x509.Create(rand.Reader, &one, c.certs[c.Issuer()], pub, key, c.settings.ID)
+	b, err := x509.Create(rng.Reader, &one, c.certs[c.Issuer()], pub, key, c.settings.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (c *CA) create(x *index, t *x509.Certificate, usage x509.KeyUsage, pub cryp
 func serial(x *index) (*big.Int, error) {
 	for {
 		var b [16]byte
-		if _, err := rand.Read(b[:]); err != nil {
+		if _, err := rng.Read(b[:]); err != nil {
 			return nil, fmt.Errorf("make serial number: %w", err)
 		}
 		n := new(big.Int).SetBytes(b[:])
@@ -263,7 +263,7 @@ func (c *CA) keep(k *sm2.PrivateKey) ([]byte, error) {
 	if !ok || !sm2.IsPublicKey(to) {
 		return nil, fmt.Errorf("read %s.pub: it is not of SM2", escrow)
 	}
-	return keys.Envelope(rand.Reader, to, k)
+	return keys.Envelope(rng.Reader, to, k)
 }
 
 // ErrUnknown is of a serial number that was not issued here.

@@ -1,7 +1,6 @@
 package ca
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"math/big"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/anole-os/anole/gm/internal/whole"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/x509"
 )
 
@@ -98,7 +98,7 @@ func (c *CA) CRL(issuer string, days int) ([]byte, error) {
 		begin := now()
 		t := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 0, days), RevokedCertificateEntries: revoked(x, issuer, begin)}
 		var err error
-		if der, err = x509.CreateCRL(rand.Reader, t, cert, key, c.settings.ID); err != nil {
+		if der, err = x509.CreateCRL(rng.Reader, t, cert, key, c.settings.ID); err != nil {
 			return err
 		}
 		// Its number first: one that was not published is not missed.

@@ -3,16 +3,16 @@ package cms
 import (
 	"crypto/cipher"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 
-	gmsm2 "github.com/emmansun/gmsm/sm2"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/rng"
+	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm4"
 	"github.com/anole-os/anole/gm/x509"
 )
@@ -98,8 +98,11 @@ func (o *EnvelopOptions) seal(content []byte) (*envelope, error) {
 	}
 	key := make([]byte, sm4.KeySize)
 	defer clear(key)
-	_, _ = rand.Read(key) // it never fails
-	_, _ = rand.Read(e.iv)
+	for _, b := range [][]byte{key, e.iv} {
+		if _, err := rng.Read(b); err != nil {
+			return nil, fmt.Errorf("envelop message: %w", err)
+		}
+	}
 	for _, c := range o.Recipients {
 		r, err := o.recipient(c, key, e.version)
 		if err != nil {
@@ -137,11 +140,11 @@ func (o *EnvelopOptions) recipient(c *Certificate, key []byte, version int64) ([
 	alg := oidSM2Encrypt
 	switch kind := kindOf(c.PublicKey); {
 	case kind == kindSM2:
-		sealed, err = gmsm2.EncryptASN1(rand.Reader, c.PublicKey.(*ecdsa.PublicKey), key)
+		sealed, err = sm2.Encrypt(rng.Reader, c.PublicKey.(*ecdsa.PublicKey), key, sm2.ASN1)
 	case kind == kindRSA && !o.GMT:
 		alg = oidRSA
 		//nolint:staticcheck // RSAES-PKCS1-v1_5 is what RFC 3370 has every reader know.
-		sealed, err = rsa.EncryptPKCS1v15(rand.Reader, c.PublicKey.(*rsa.PublicKey), key)
+		sealed, err = rsa.EncryptPKCS1v15(rng.Reader, c.PublicKey.(*rsa.PublicKey), key)
 	case o.GMT:
 		return nil, errors.New("GM/T 0010 has SM2 alone: leave GMT out")
 	default:

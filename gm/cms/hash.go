@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/anole-os/anole/gm/internal/issuers"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
@@ -83,7 +84,7 @@ func fits(pub crypto.PublicKey, h Hash, sum, signature []byte) bool {
 		return h != SM3 && rsa.VerifyPKCS1v15(k, hashes[h].std, sum, signature) == nil
 	case *ecdsa.PublicKey:
 		if sm2.IsPublicKey(k) {
-			return h == SM3 && sm2.Verify(k, sum, signature) == nil
+			return h == SM3 && issuers.Verify(k, sum, signature) == nil
 		}
 		return h != SM3 && ecdsa.VerifyASN1(k, sum, signature)
 	}

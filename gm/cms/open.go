@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/cipher"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/subtle"
 
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm4"
 )
 
@@ -124,7 +124,7 @@ func contentKey(k crypto.Decrypter, kind keyKind, sealed []byte) ([]byte, bool) 
 		//nolint:staticcheck // what RFC 3370 has every writer know; a failure does not show
 		o = &rsa.PKCS1v15DecryptOptions{SessionKeyLen: sm4.KeySize}
 	}
-	key, err := k.Decrypt(rand.Reader, sealed, o)
+	key, err := k.Decrypt(rng.Reader, sealed, o)
 	return key, err == nil && len(key) == sm4.KeySize
 }
 

@@ -2,12 +2,13 @@ package cms
 
 import (
 	"bytes"
-	"crypto/rand"
 	"fmt"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	basn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/anole-os/anole/gm/rng"
 )
 
 // signer makes a SignerInfo: RFC 5652, clause 5.3.
@@ -26,7 +27,7 @@ func (o *SignOptions) signer(s Signer, sum []byte) ([]byte, error) {
 		_, _ = h.Write(attrs)
 		sum = covered.Sum(nil)
 	}
-	signature, err := s.Key.Sign(rand.Reader, sum, hashes[s.hash()].std)
+	signature, err := s.Key.Sign(rng.Reader, sum, hashes[s.hash()].std)
 	if err != nil {
 		return nil, fmt.Errorf("sign message as %s: %w", nameOf(s.Certificate), err)
 	}

@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"crypto/rand"
 	"encoding/asn1"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/internal/der"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm4"
 )
@@ -57,7 +57,7 @@ func OpenEnvelope(key *sm2.PrivateKey, b []byte) (*sm2.PrivateKey, error) {
 	if len(sealed) != 32 && len(sealed) != 64 {
 		return nil, ErrMalformed
 	}
-	secret, err := key.Decrypt(rand.Reader, wrapped, nil)
+	secret, err := key.Decrypt(rng.Reader, wrapped, nil)
 	if err != nil {
 		return nil, ErrInvalid
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/selftest"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
@@ -33,7 +34,9 @@ var (
 // MaxSize is how many bytes a file of keys and certificates may have.
 const MaxSize = 1 << 20
 
-// Generate makes a key of SM2, if policy.Default lets it.
+// Generate makes a key of SM2, if policy.Default lets it. All keys of SM2 that the room
+// makes come from here, with random being rng.Reader, and each is checked by what it makes
+// (selftest.Pairwise): one that fails is not given.
 func Generate(random io.Reader) (*sm2.PrivateKey, error) {
 	if err := policy.Check(policy.Generate, policy.SM2, policy.Params{}); err != nil {
 		return nil, err
@@ -41,6 +44,9 @@ func Generate(random io.Reader) (*sm2.PrivateKey, error) {
 	k, err := sm2.GenerateKey(random)
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
+	}
+	if err := selftest.Pairwise(k); err != nil {
+		return nil, err
 	}
 	return k, nil
 }
@@ -53,13 +59,22 @@ const (
 
 // New makes a key: of policy.SM2, RSA with a modulus of so many bits, P256, P384, P521 or
 // Ed25519, if policy.Default lets it. Bits count for RSA alone. An algorithm that has no
-// keys here is ErrUnsupported.
+// keys here is ErrUnsupported. Go makes RSA and ECDSA keys of its own random bytes,
+// whatever random is: of them random is asked whether it is in order, and no more.
 func New(random io.Reader, alg policy.Alg, bits int) (Private, error) {
 	if alg == policy.SM2 {
-		return Generate(random)
+		k, err := Generate(random)
+		if err != nil { // a nil *sm2.PrivateKey would be a Private that is not nil
+			return nil, err
+		}
+		return k, nil
 	}
 	if err := policy.Check(policy.Generate, alg, policy.Params{KeyBits: bits}); err != nil {
 		return nil, err
+	}
+	var fresh [32]byte
+	if _, err := io.ReadFull(random, fresh[:]); err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
 	}
 	var k Private
 	var err error

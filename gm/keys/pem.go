@@ -2,7 +2,6 @@ package keys
 
 import (
 	"crypto"
-	"crypto/rand"
 	"encoding/asn1"
 	"encoding/pem"
 
@@ -10,6 +9,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/internal/der"
+	"github.com/anole-os/anole/gm/rng"
 )
 
 // PEM gives a private key as PKCS#8, under a password unless that is nil.
@@ -22,7 +22,7 @@ func PEM(key Private, password []byte, e Encryption) ([]byte, error) {
 		defer clear(b)
 		return pem.EncodeToMemory(&pem.Block{Type: PEMPrivate, Bytes: b}), nil
 	}
-	b, err := EncryptPKCS8(rand.Reader, key, password, e)
+	b, err := EncryptPKCS8(rng.Reader, key, password, e)
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,13 @@
 package module
 
 import (
-	"crypto/rand"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/x509"
 )
 
@@ -55,7 +55,7 @@ func csrMakeCommand() *cobra.Command {
 			}
 			r := &x509.CertificateRequest{Subject: name}
 			names.PutRequest(r)
-			b, err := x509.CreateRequest(rand.Reader, r, k, id)
+			b, err := x509.CreateRequest(rng.Reader, r, k, id)
 			if err != nil {
 				return err
 			}

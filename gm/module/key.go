@@ -1,7 +1,6 @@
 package module
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -14,8 +13,6 @@ import (
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
-	"github.com/anole-os/anole/gm/selftest"
-	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 )
 
@@ -68,7 +65,7 @@ func (t *keyText) print(env *core.Env) error {
 // keyAlgorithms are what key gen makes.
 var keyAlgorithms = []string{string(policy.SM2), string(policy.RSA), string(policy.P256), string(policy.P384), string(policy.P521), string(policy.Ed25519)}
 
-// generate makes a key, and tests one of SM2 by what it makes.
+// generate makes a key.
 func generate(alg string, bits int) (keys.Private, error) {
 	if !slices.Contains(keyAlgorithms, alg) {
 		return nil, core.Exit(core.ExitUsage, fmt.Errorf("--alg %q: want one of %s", alg, list(keyAlgorithms)))
@@ -79,14 +76,7 @@ func generate(alg string, bits int) (keys.Private, error) {
 	if err := secret(); err != nil {
 		return nil, err
 	}
-	k, err := keys.New(rng.Reader, policy.Alg(alg), bits)
-	if err != nil {
-		return nil, err
-	}
-	if own, ok := k.(*sm2.PrivateKey); ok {
-		return k, selftest.Pairwise(own)
-	}
-	return k, nil
+	return keys.New(rng.Reader, policy.Alg(alg), bits)
 }
 
 func keyGenCommand() *cobra.Command {
@@ -270,7 +260,7 @@ func (v *conversion) form(cmd *cobra.Command, k keys.Private, p []byte, o keys.E
 			}
 			bundle.Certificates = append(bundle.Certificates, c.Raw)
 		}
-		return keys.MarshalPKCS12(rand.Reader, bundle, p, o)
+		return keys.MarshalPKCS12(rng.Reader, bundle, p, o)
 	case v.to == "sec1":
 		kind = keys.PEMEC
 		b, err = keys.MarshalSEC1(k)
@@ -278,7 +268,7 @@ func (v *conversion) form(cmd *cobra.Command, k keys.Private, p []byte, o keys.E
 		b, err = keys.MarshalPKCS8(k)
 	default:
 		kind = keys.PEMEncrypted
-		b, err = keys.EncryptPKCS8(rand.Reader, k, p, o)
+		b, err = keys.EncryptPKCS8(rng.Reader, k, p, o)
 	}
 	if err != nil || v.der {
 		return b, err

@@ -5,16 +5,14 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/pbkdf2"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	gmsm "github.com/emmansun/gmsm/sm2"
-
 	"github.com/anole-os/anole/gm/internal/der"
 	"github.com/anole-os/anole/gm/keys"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
@@ -78,7 +76,7 @@ func wrap(master []byte, o *Options) (b []byte, err error) {
 	if o.Password != nil {
 		body := make([]byte, 4+saltLen)
 		binary.BigEndian.PutUint32(body, uint32(o.Iterations))
-		if _, err := rand.Read(body[4:]); err != nil {
+		if _, err := rng.Read(body[4:]); err != nil {
 			return nil, err
 		}
 		aead, nonce, err := underWord(o.Password, body[4:], o.Iterations)
@@ -92,7 +90,7 @@ func wrap(master []byte, o *Options) (b []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		wrapped, err := gmsm.EncryptASN1(rand.Reader, pub, master)
+		wrapped, err := sm2.Encrypt(rng.Reader, pub, master, sm2.ASN1)
 		if err != nil {
 			return nil, fmt.Errorf("encrypt for a key: %w", err)
 		}
@@ -233,7 +231,7 @@ func unwrapKey(all []one, key *sm2.PrivateKey) ([]byte, error) {
 		if s.kind != kindSM2 || string(s.body[:idLen]) != string(id) {
 			continue
 		}
-		master, err := key.Decrypt(rand.Reader, s.body[idLen:], nil)
+		master, err := sm2.Decrypt(key, s.body[idLen:], sm2.ASN1)
 		if err != nil || len(master) != masterLen {
 			return nil, ErrDamaged
 		}

@@ -3,7 +3,6 @@ package seal
 import (
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
@@ -110,7 +110,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 		return nil, err
 	}
 	master := make([]byte, masterLen)
-	if _, err := rand.Read(master); err != nil {
+	if _, err := rng.Read(master); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	defer clear(master)

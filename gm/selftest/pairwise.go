@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/emmansun/gmsm/sm2"
-
 	"github.com/anole-os/anole/gm/rng"
-	ours "github.com/anole-os/anole/gm/sm2"
+	"github.com/anole-os/anole/gm/sm2"
 )
 
 var errPair = errors.New("the public key is not the private key's")
@@ -16,31 +14,38 @@ var errPair = errors.New("the public key is not the private key's")
 // Pairwise checks a key pair by what it makes: what it signs verifies, what is changed
 // does not, what is encrypted to it it decrypts (GM/T 0028, 7.10.3). One that fails sets
 // the error state.
-func Pairwise(key *ours.PrivateKey) error {
-	if err := consistent(key); err != nil {
+func Pairwise(key *sm2.PrivateKey) error {
+	err := consistent(key)
+	if errors.Is(err, rng.ErrState) { // that is not the key's, and ends with the generator's own
+		return fmt.Errorf("check key pair: %w", err)
+	}
+	if err != nil {
 		Fail(pairwise, err)
 		return fmt.Errorf("check key pair: %w", err)
 	}
 	return nil
 }
 
-func consistent(key *ours.PrivateKey) error {
-	id, msg := []byte(ours.DefaultID), []byte("pairwise consistency")
-	sig, err := ours.NewSigner(key).SignWithID(rng.Reader, id, msg)
-	if err != nil {
+func consistent(key *sm2.PrivateKey) error {
+	id, msg := []byte(sm2.DefaultID), []byte("pairwise consistency")
+	sig, err := sm2.NewSigner(key).SignWithID(rng.Reader, id, msg)
+	switch {
+	case errors.Is(err, rng.ErrState):
 		return err
+	case err != nil: // halves of two keys, or no key
+		return fmt.Errorf("%w: %w", errPair, err)
 	}
-	if ours.VerifyMessage(&key.PublicKey, id, msg, sig) != nil || ours.VerifyMessage(&key.PublicKey, id, msg[1:], sig) == nil {
+	if sm2.VerifyMessage(&key.PublicKey, id, msg, sig) != nil || sm2.VerifyMessage(&key.PublicKey, id, msg[1:], sig) == nil {
 		return errPair
 	}
-	sealed, err := sm2.Encrypt(rng.Reader, &key.PublicKey, msg, nil)
+	sealed, err := sm2.Encrypt(rng.Reader, &key.PublicKey, msg, sm2.ASN1)
 	if err != nil {
 		return err
 	}
 	if bytes.Contains(sealed, msg) {
 		return errPair
 	}
-	text, err := key.Decrypt(nil, sealed, nil)
+	text, err := sm2.Decrypt(key, sealed, sm2.ASN1)
 	if err != nil || !bytes.Equal(text, msg) {
 		return errPair
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/anole-os/anole/gm/internal/issuers"
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
@@ -119,7 +120,7 @@ func check(pub crypto.PublicKey, algorithm SignatureAlgorithm, signed, signature
 		if standard(id) {
 			id = sm2.DefaultID
 		}
-		if sm2.VerifyMessage(pub.(*ecdsa.PublicKey), []byte(id), signed, signature) != nil {
+		if issuers.VerifyMessage(pub.(*ecdsa.PublicKey), []byte(id), signed, signature) != nil {
 			return ErrSignature
 		}
 		return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the kernel tells keys apart by it; nothing rests on it
 	"crypto/x509"
@@ -13,6 +12,7 @@ import (
 	"fmt"
 
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
@@ -50,6 +50,7 @@ type Signer struct {
 	key  crypto.Signer
 	id   uint32
 	algo Algo
+	own  trusted // the public half
 }
 
 // NewSigner makes one of a key for SM2, RSA or ECDSA, which is told by KeyID. SM2 goes
@@ -71,14 +72,18 @@ func NewSigner(key crypto.Signer, a Algo) (*Signer, error) {
 	if err := policy.Check(policy.Hash, a.Alg(), policy.Params{}); err != nil {
 		return nil, err
 	}
+	own, err := trust(key.Public())
+	if err != nil {
+		return nil, err
+	}
 	if k, ok := key.(*sm2.PrivateKey); ok {
 		key = sm2.NewSigner(k)
 	}
-	return &Signer{key, id, a}, nil
+	return &Signer{key, id, a, own}, nil
 }
 
 // WithKeyID is the same Signer whose key is told otherwise, as by KeyIDOf.
-func (s *Signer) WithKeyID(id uint32) *Signer { return &Signer{s.key, id, s.algo} }
+func (s *Signer) WithKeyID(id uint32) *Signer { return &Signer{s.key, id, s.algo, s.own} }
 
 // KeyID is how its labels tell of the key.
 func (s *Signer) KeyID() uint32 { return s.id }
@@ -94,7 +99,7 @@ func (s *Signer) Sign(t Type, digest []byte) (Label, error) {
 	if _, ok := s.key.Public().(*rsa.PublicKey); ok {
 		digest = append([]byte(algos[s.algo].prefix), digest...)
 	}
-	signature, err := s.key.Sign(rand.Reader, digest, crypto.Hash(0))
+	signature, err := s.key.Sign(rng.Reader, digest, crypto.Hash(0))
 	if err != nil {
 		return Label{}, fmt.Errorf("sign: %w", err)
 	}
@@ -107,12 +112,27 @@ func (s *Signer) Sign(t Type, digest []byte) (Label, error) {
 
 // made says whether a label is as this Signer would make it over a digest.
 func (s *Signer) made(t Type, l Label, digest []byte) bool {
-	return l.Type == t && l.Algo == s.algo && l.KeyID == s.id && verify(s.key.Public(), l, digest) == nil
+	return l.Type == t && l.Algo == s.algo && l.KeyID == s.id && s.own.verify(l, digest) == nil
 }
 
 // Keyring is public keys by how labels tell of them. The zero value has none. It must not
 // change while it is in use.
-type Keyring struct{ keys map[uint32][]crypto.PublicKey }
+type Keyring struct{ keys map[uint32][]trusted }
+
+// trusted is a key that verifies.
+type trusted struct {
+	pub   crypto.PublicKey
+	table *sm2.Verifier // of a key of SM2, and nil of others
+}
+
+// trust makes a key's table: that pays where it verifies more than two labels.
+func trust(pub crypto.PublicKey) (t trusted, err error) {
+	t.pub = pub
+	if k, ok := pub.(*ecdsa.PublicKey); ok && sm2.IsPublicKey(k) {
+		t.table, err = sm2.NewVerifier(k)
+	}
+	return t, err
+}
 
 // Add takes a key, if policy.Default lets it verify. It is one which is told by KeyID, and where subjectKeyID is of its certificate
 // by KeyIDOf too.
@@ -124,15 +144,19 @@ func (k *Keyring) Add(pub crypto.PublicKey, subjectKeyID []byte) error {
 	if err := policy.CheckKey(policy.Verify, pub, ""); err != nil {
 		return err
 	}
+	key, err := trust(pub)
+	if err != nil {
+		return err
+	}
 	ids := []uint32{id}
 	if other, err := KeyIDOf(subjectKeyID); err == nil && other != id {
 		ids = append(ids, other)
 	}
 	if k.keys == nil {
-		k.keys = map[uint32][]crypto.PublicKey{}
+		k.keys = map[uint32][]trusted{}
 	}
 	for _, id := range ids {
-		k.keys[id] = append(k.keys[id], pub)
+		k.keys[id] = append(k.keys[id], key)
 	}
 	return nil
 }
@@ -150,32 +174,32 @@ func (k *Keyring) Verify(l Label, digest []byte) error {
 		}
 		return nil
 	}
-	var keys []crypto.PublicKey
+	var keys []trusted
 	if k != nil {
 		keys = k.keys[l.KeyID]
 	}
 	if len(keys) == 0 {
 		return fmt.Errorf("%w: %08x", ErrUnknownKey, l.KeyID)
 	}
-	for _, pub := range keys { // several may have the same four bytes
-		if verify(pub, l, digest) == nil {
+	for _, key := range keys { // several may have the same four bytes
+		if key.verify(l, digest) == nil {
 			return nil
 		}
 	}
 	return ErrMismatch
 }
 
-func verify(pub crypto.PublicKey, l Label, digest []byte) error {
+func (t *trusted) verify(l Label, digest []byte) error {
 	if !l.Algo.Known() || len(digest) != l.Algo.Size() {
 		return ErrMismatch
 	}
 	ok := false
-	switch k := pub.(type) {
+	switch k := t.pub.(type) {
 	case *rsa.PublicKey:
 		ok = rsa.VerifyPKCS1v15(k, crypto.Hash(0), append([]byte(algos[l.Algo].prefix), digest...), l.Signature) == nil
 	case *ecdsa.PublicKey:
-		if sm2.IsPublicKey(k) {
-			ok = l.Algo == SM3 && sm2.Verify(k, digest, l.Signature) == nil
+		if t.table != nil {
+			ok = l.Algo == SM3 && t.table.Verify(digest, l.Signature) == nil
 		} else {
 			ok = ecdsa.VerifyASN1(k, digest, l.Signature)
 		}

@@ -2,7 +2,6 @@ package luks2
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,6 +136,10 @@ func (c *Container) openSlot(passphrase []byte, s *Slot) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before the work: PBKDF2 takes the longer the longer its key.
+	if err := knows(s.Area.Encryption, s.Area.KeySize); err != nil {
+		return nil, err
+	}
 	secret, err := s.KDF.derive(passphrase, s.Area.KeySize)
 	if err != nil {
 		return nil, err
@@ -211,7 +214,9 @@ func newSlot(passphrase []byte, size int, o SlotOptions) (*Slot, []byte, error) 
 		return nil, nil, fmt.Errorf("cipher %q: %w: %s and %s are", o.Cipher, ErrUnsupported, SM4XTS, AESXTS)
 	}
 	o.KDF.Salt = make([]byte, 32)
-	_, _ = rand.Read(o.KDF.Salt)
+	if err := noise(o.KDF.Salt); err != nil {
+		return nil, nil, err
+	}
 	secret, err := o.KDF.derive(passphrase, sizes[0])
 	if err != nil {
 		return nil, nil, err
@@ -245,7 +250,10 @@ func (c *Container) writeArea(s *Slot, key, secret []byte) error {
 	}
 	b := make([]byte, s.Area.Size)
 	defer clear(b)
-	spread := split(h, key)
+	spread, err := split(h, key)
+	if err != nil {
+		return err
+	}
 	copy(b, spread)
 	clear(spread)
 	cryptArea(cipher, b, false)
@@ -271,7 +279,9 @@ func (c *Container) RemoveKey(slot int, last bool) error {
 		return fmt.Errorf("key slot %d is the last one: without it nobody opens the volume any more", slot)
 	}
 	b := make([]byte, s.Area.Size)
-	_, _ = rand.Read(b)
+	if err := noise(b); err != nil {
+		return err
+	}
 	if _, err := c.f.WriteAt(b, int64(s.Area.Offset)); err != nil {
 		return fmt.Errorf("wipe key slot: %w", err)
 	}

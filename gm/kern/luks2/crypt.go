@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/hmac"
 	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/xts"
 
+	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm4"
 )
 
@@ -62,13 +62,21 @@ func keySizes(cipher string) []int {
 	return nil
 }
 
-func newSectors(cipher string, key []byte) (sectors, error) {
+// knows says whether there is a cipher with keys of so many bytes.
+func knows(cipher string, size int) error {
 	known := keySizes(cipher)
 	if known == nil {
-		return nil, fmt.Errorf("cipher %q: %w: %s and %s are", cipher, ErrUnsupported, SM4XTS, AESXTS)
+		return fmt.Errorf("cipher %q: %w: %s and %s are", cipher, ErrUnsupported, SM4XTS, AESXTS)
 	}
-	if !slices.Contains(known, len(key)) {
-		return nil, fmt.Errorf("cipher %q: %w: a key of %d bytes", cipher, ErrUnsupported, len(key))
+	if !slices.Contains(known, size) {
+		return fmt.Errorf("cipher %q: %w: a key of %d bytes", cipher, ErrUnsupported, size)
+	}
+	return nil
+}
+
+func newSectors(cipher string, key []byte) (sectors, error) {
+	if err := knows(cipher, len(key)); err != nil {
+		return nil, err
 	}
 	if cipher == SM4XTS {
 		x, err := sm4.NewXTS(key)
@@ -80,6 +88,10 @@ func newSectors(cipher string, key []byte) (sectors, error) {
 
 // derive makes a key of a passphrase. The KDF is validated.
 func (k *KDF) derive(passphrase []byte, size int) ([]byte, error) {
+	if err := k.affordable(); err != nil {
+		return nil, err
+	}
+	defer k.release()
 	switch k.Type {
 	case "pbkdf2":
 		h, err := hashNamed(k.Hash)
@@ -103,14 +115,24 @@ func pbkdf2Key(h func() hash.Hash, passphrase, salt []byte, rounds, size int) ([
 
 // split spreads a key over stripes, all of which it takes to get it back: the format's
 // AF splitter.
-func split(h func() hash.Hash, key []byte) []byte {
+func split(h func() hash.Hash, key []byte) ([]byte, error) {
 	out := make([]byte, len(key)*stripes)
 	last := out[len(out)-len(key):]
-	_, _ = rand.Read(out[:len(out)-len(key)])
+	if err := noise(out[:len(out)-len(key)]); err != nil {
+		return nil, err
+	}
 	mixed := mix(h, out, len(key))
 	subtle.XORBytes(last, mixed, key)
 	clear(mixed)
-	return out
+	return out, nil
+}
+
+// noise fills b with random bytes.
+func noise(b []byte) error {
+	if _, err := rng.Read(b); err != nil {
+		return fmt.Errorf("draw random bytes: %w", err)
+	}
+	return nil
 }
 
 // merge is the opposite of split.

@@ -2,7 +2,6 @@ package luks2
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -31,7 +30,7 @@ const digestRounds = 1000
 
 // Format writes a header with one key slot, and gives the volume's new key. What the
 // volume had is then noise. The caller makes the file large enough, and asks before.
-func Format(f File, passphrase []byte, o Options) (*Container, *Key, error) {
+func Format(f File, passphrase []byte, o Options) (c *Container, key *Key, err error) {
 	o.Cipher, o.Hash = cmp.Or(o.Cipher, SM4XTS), cmp.Or(o.Hash, "sm3")
 	o.SectorSize, o.DataOffset = cmp.Or(o.SectorSize, 4096), cmp.Or(o.DataOffset, 16<<20)
 	known := keySizes(o.Cipher)
@@ -46,15 +45,22 @@ func Format(f File, passphrase []byte, o Options) (*Container, *Key, error) {
 	case o.DataOffset < 1<<20 || o.DataOffset%(1<<20) != 0 || o.DataOffset > 128<<20:
 		return nil, nil, fmt.Errorf("a volume from byte %d on: it must be a multiple of 1 MiB, up to 128", o.DataOffset)
 	}
-	key := &Key{make([]byte, o.KeySize), "0", "0"}
-	_, _ = rand.Read(key.bytes)
+	key = &Key{make([]byte, o.KeySize), "0", "0"}
+	if err := noise(key.bytes); err != nil {
+		return nil, nil, err
+	}
+	if o.UUID == "" {
+		if o.UUID, err = newUUID(); err != nil {
+			return nil, nil, err
+		}
+	}
 	d, err := newDigest(o.Hash, key.bytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &Container{
+	c = &Container{
 		f:    f,
-		head: binaryHeader{headerSize, 0, o.Label, "sha256", cmp.Or(o.UUID, newUUID()), o.Subsystem},
+		head: binaryHeader{headerSize, 0, o.Label, "sha256", o.UUID, o.Subsystem},
 		meta: &metadata{
 			raw: map[string]json.RawMessage{}, slots: map[string]json.RawMessage{}, parsed: map[string]*Slot{}, tokens: map[string]json.RawMessage{},
 			segments: map[string]*Segment{"0": {Type: "crypt", Offset: number(o.DataOffset), Size: "dynamic", Encryption: o.Cipher, SectorSize: o.SectorSize}},
@@ -80,7 +86,9 @@ func newDigest(name string, key []byte) (*Digest, error) {
 		return nil, err
 	}
 	d := &Digest{Type: "pbkdf2", Slots: []string{}, Segments: []string{"0"}, Hash: name, Iterations: digestRounds, Salt: make([]byte, 32)}
-	_, _ = rand.Read(d.Salt)
+	if err := noise(d.Salt); err != nil {
+		return nil, err
+	}
 	d.Digest, err = pbkdf2Key(h, key, d.Salt, d.Iterations, h().Size())
 	return d, err
 }
@@ -104,10 +112,12 @@ func wipe(f File) error {
 }
 
 // newUUID is random, RFC 9562.
-func newUUID() string {
+func newUUID() (string, error) {
 	var b [16]byte
-	_, _ = rand.Read(b[:])
+	if err := noise(b[:]); err != nil {
+		return "", err
+	}
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	s := hex.EncodeToString(b[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], nil
 }

@@ -2,7 +2,6 @@ package luks2
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
@@ -144,7 +143,9 @@ func (h *binaryHeader) encode(meta []byte, at int64) ([]byte, error) {
 		}
 		copy(f.room, f.value)
 	}
-	_, _ = rand.Read(b[104:168]) // the salt, so that no two copies are alike
+	if err := noise(b[104:168]); err != nil { // the salt, so that no two copies are alike
+		return nil, err
+	}
 	binary.BigEndian.PutUint64(b[256:], uint64(at))
 	copy(b[binarySize:], meta)
 	s := sum()

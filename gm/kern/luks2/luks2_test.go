@@ -405,6 +405,24 @@ func TestUnsupported(t *testing.T) {
 		{"memory", "Argon2", func(d map[string]any) {
 			in(d, "keyslots", "0")["kdf"] = map[string]any{"type": "argon2id", "time": 1, "memory": 1 << 40, "cpus": 1, "salt": ""}
 		}},
+		{"rounds", "iterations of PBKDF2", func(d map[string]any) { in(d, "keyslots", "0", "kdf")["iterations"] = 1<<31 - 1 }},
+		{"rounds of the digest", "no digest", func(d map[string]any) { in(d, "digests", "0")["iterations"] = 1<<31 - 1 }},
+		{"passes over much", "Argon2", func(d map[string]any) {
+			in(d, "keyslots", "0")["kdf"] = map[string]any{"type": "argon2id", "time": 1 << 16, "memory": 1 << 20, "cpus": 1, "salt": ""}
+		}},
+		{"long key, before the work", "a key of 512", func(d map[string]any) {
+			in(d, "keyslots", "0", "area")["key_size"] = 512
+			in(d, "keyslots", "0", "kdf")["iterations"] = maxRounds
+		}},
+		{"foreign slot's area overflows", "not among", func(d map[string]any) {
+			in(d, "keyslots")["7"] = map[string]any{"type": "new", "area": map[string]any{"offset": "9223372036854775807", "size": "9223372036854775807"}}
+		}},
+		{"foreign slot's area in the header", "not among", func(d map[string]any) {
+			in(d, "keyslots")["7"] = map[string]any{"type": "new", "area": map[string]any{"offset": "0", "size": "4096"}}
+		}},
+		{"foreign slot's area is another's", "bytes of another", func(d map[string]any) {
+			in(d, "keyslots")["7"] = map[string]any{"type": "new", "area": map[string]any{"offset": "36864", "size": "4096"}}
+		}},
 		{"number as number", "key slot", func(d map[string]any) { in(d, "keyslots", "0", "area")["offset"] = 32768 }},
 		{"hash", "md5", func(d map[string]any) { in(d, "keyslots", "0", "af")["hash"] = "md5" }},
 		{"cipher", "serpent", func(d map[string]any) { in(d, "keyslots", "0", "area")["encryption"] = "serpent-xts-plain64" }},
@@ -517,7 +535,10 @@ func TestSplit(t *testing.T) {
 			for i := range key {
 				key[i] = byte(i * 3)
 			}
-			spread := split(h, key)
+			spread, err := split(h, key)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := merge(h, spread); !bytes.Equal(got, key) {
 				t.Errorf("%s, %d: %x", name, n, got)
 			}
@@ -527,60 +548,4 @@ func TestSplit(t *testing.T) {
 			}
 		}
 	}
-}
-
-func FuzzHeader(f *testing.F) {
-	m, _, _ := made(f, Options{}, 0)
-	rest := m.b[512 : 2*headerSize]
-	f.Add(m.b[:512])
-	f.Add(m.b[headerSize:][:512])
-	f.Add(m.b[:100])
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 512 {
-			return
-		}
-		whole := make([]byte, 512, 2*headerSize)
-		copy(whole, b)
-		if c, err := Open(&memory{b: append(whole, rest...)}); err == nil {
-			if _, err := json.Marshal(c.Info()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-}
-
-// FuzzMetadata has JSON that a checksum is right for.
-func FuzzMetadata(f *testing.F) {
-	_, c, _ := made(f, Options{}, 0)
-	raw, err := c.meta.encode()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(raw)
-	f.Add([]byte(`{"keyslots":{},"segments":{},"digests":{},"tokens":{},"config":{"json_size":"12288","keyslots_size":"0"}}`))
-	f.Add([]byte(`{"keyslots":{"0":null},"segments":{"0":null},"digests":{"0":null},"tokens":{"0":null},"config":null}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := parseMetadata(b, headerSize)
-		if err != nil {
-			return
-		}
-		again, err := m.encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parseMetadata(again, headerSize); err != nil {
-			t.Fatalf("written and not read: %v\n%s", err, again)
-		}
-		_, _, _ = m.free(headerSize, align)
-		c := &Container{f: &memory{b: make([]byte, 64<<10)}, head: binaryHeader{size: headerSize}, meta: m}
-		if _, err := json.Marshal(c.Info()); err != nil {
-			t.Fatal(err)
-		}
-		_ = c.order(-1)
-		for segment := range m.segments {
-			if v, err := c.Volume(&Key{bytes: make([]byte, 32), segment: segment}); err == nil {
-				_, _ = v.ReadAt(make([]byte, 100), 5)
-			}
-		}
-	})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 )
 
@@ -16,8 +15,10 @@ const (
 	stripes    = 4000
 	maxMemory  = 4 << 20 // KiB, for Argon2
 	maxCPUs    = 4
-	maxRounds  = 1<<31 - 1
-	maxArgon   = 1 << 16 // passes
+	maxRounds  = 100_000_000 // of PBKDF2 in a key slot: about a minute, where others take two seconds
+	maxDigests = 10_000_000  // of PBKDF2 in a digest, for which others take an eighth of a second
+	maxArgon   = 1 << 16     // passes
+	maxWork    = 1 << 27     // passes times KiB, for Argon2: 64 passes over 2 GiB
 	maxSalt    = 512
 	maxDigest  = 64
 	align      = 4096
@@ -170,9 +171,9 @@ func (m *metadata) validate(headerSize int64) error {
 		if err := s.validate(); err != nil {
 			return fmt.Errorf("key slot %q: %w", name, err)
 		}
-		if o, n := uint64(s.Area.Offset), uint64(s.Area.Size); o < begin || o > begin+size || n > begin+size-o {
-			return fmt.Errorf("key slot %q: its area %d+%d is not among those of key slots", name, o, n)
-		}
+	}
+	if err := validateAreas(m.slots, begin, size); err != nil {
+		return err
 	}
 	for name, s := range m.segments {
 		if s == nil {
@@ -183,7 +184,7 @@ func (m *metadata) validate(headerSize int64) error {
 		}
 	}
 	for name, d := range m.digests {
-		if d == nil || len(d.Digest) == 0 || len(d.Digest) > maxDigest || len(d.Salt) > maxSalt || d.Iterations < 1 || d.Iterations > maxRounds {
+		if d == nil || len(d.Digest) == 0 || len(d.Digest) > maxDigest || len(d.Salt) > maxSalt || d.Iterations < 1 || d.Iterations > maxDigests {
 			return fmt.Errorf("digest %q has no digest that can be", name)
 		}
 		for _, s := range d.Slots {
@@ -223,7 +224,7 @@ func (k *KDF) validate() error {
 			return fmt.Errorf("%d iterations of PBKDF2", k.Iterations)
 		}
 	case "argon2i", "argon2id":
-		if k.Time < 1 || k.Time > maxArgon || k.Memory < 8 || k.Memory > maxMemory || k.CPUs < 1 || k.CPUs > maxCPUs {
+		if k.Time < 1 || k.Time > maxArgon || k.Memory < 8 || k.Memory > maxMemory || k.CPUs < 1 || k.CPUs > maxCPUs || int64(k.Time)*int64(k.Memory) > maxWork {
 			return fmt.Errorf("Argon2 with %d passes, %d KiB and %d threads", k.Time, k.Memory, k.CPUs)
 		}
 	default:
@@ -273,43 +274,4 @@ func plainJSON(v any) ([]byte, error) {
 		return nil, fmt.Errorf("write the metadata: %w", err)
 	}
 	return bytes.TrimSpace(b.Bytes()), nil
-}
-
-// free finds room for a slot's area and its number.
-func (m *metadata) free(headerSize, size int64) (name string, offset int64, err error) {
-	for i := range maxSlots {
-		if name = strconv.Itoa(i); m.slots[name] == nil {
-			break
-		}
-		name = ""
-	}
-	if name == "" {
-		return "", 0, fmt.Errorf("all %d key slots are taken", maxSlots)
-	}
-	type span struct{ from, to int64 }
-	var taken []span
-	for n, raw := range m.slots { // whatever their type
-		var s struct {
-			Area struct {
-				Offset number `json:"offset"`
-				Size   number `json:"size"`
-			} `json:"area"`
-		}
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return "", 0, fmt.Errorf("%w: key slot %q: %w", ErrDamaged, n, err)
-		}
-		taken = append(taken, span{int64(s.Area.Offset), int64(s.Area.Offset) + int64(s.Area.Size)})
-	}
-	slices.SortFunc(taken, func(a, b span) int { return int(min(1, max(-1, a.from-b.from))) })
-	offset = 2 * headerSize
-	for _, s := range taken {
-		if s.from-offset >= size {
-			break
-		}
-		offset = max(offset, (s.to+align-1)/align*align)
-	}
-	if offset+size > 2*headerSize+int64(m.config.SlotsSize) {
-		return "", 0, fmt.Errorf("there is no room for another key slot: %d bytes are for all", m.config.SlotsSize)
-	}
-	return name, offset, nil
 }

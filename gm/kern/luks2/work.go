@@ -1,0 +1,38 @@
+package luks2
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrMemory is of a key slot whose Argon2 takes more than half of this machine's memory.
+// Others open it, on a machine that has more.
+var ErrMemory = errors.New("more than half of this machine's memory")
+
+// machine is the KiB that this machine has; tests change it.
+var machine = func() uint64 {
+	var i unix.Sysinfo_t
+	if unix.Sysinfo(&i) != nil {
+		return 2 * maxMemory
+	}
+	return i.Totalram * uint64(i.Unit) >> 10
+}
+
+// affordable says whether this machine has the memory for it: a header of someone else
+// says how much that is, before anybody has shown a passphrase.
+func (k *KDF) affordable() error {
+	if most := machine() / 2; k.Type != "pbkdf2" && uint64(k.Memory) > most {
+		return fmt.Errorf("Argon2 with %d KiB: %w, which are %d KiB", k.Memory, ErrMemory, most)
+	}
+	return nil
+}
+
+// release gives the memory of Argon2 back at once: the next slot takes as much.
+func (k *KDF) release() {
+	if k.Memory >= 64<<10 {
+		debug.FreeOSMemory()
+	}
+}

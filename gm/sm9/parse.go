@@ -1,0 +1,68 @@
+package sm9
+
+import (
+	"errors"
+
+	"github.com/emmansun/gmsm/sm9"
+
+	"github.com/anole-os/anole/gm/internal/der"
+)
+
+// ErrKey is of bytes that are no key of SM9 in DER.
+var ErrKey = errors.New("sm9: not a key in DER")
+
+// parse calls one of gmsm's readers, of which some panic where bytes are missing.
+func parse[K any](read func([]byte) (*K, error), b []byte) (key *K, err error) {
+	defer func() {
+		if recover() != nil {
+			key, err = nil, ErrKey
+		}
+	}()
+	if der.Check(b) != nil {
+		return nil, ErrKey
+	}
+	if key, err = read(b); err != nil || key == nil {
+		return nil, ErrKey
+	}
+	return key, nil
+}
+
+// ParseSignMaster reads a master key.
+func ParseSignMaster(b []byte) (*SignMaster, error) {
+	return parse(sm9.UnmarshalSignMasterPrivateKeyASN1, b)
+}
+
+// ParseSignMasterPublic reads the public half of one.
+func ParseSignMasterPublic(b []byte) (*SignMasterPublic, error) {
+	return parse(sm9.UnmarshalSignMasterPublicKeyASN1, b)
+}
+
+// ParseSignKey reads a user's key, which does not have the master's public half with it.
+func ParseSignKey(b []byte, master *SignMasterPublic) (*SignKey, error) {
+	k, err := parse(sm9.UnmarshalSignPrivateKeyASN1, b)
+	if err != nil || master == nil {
+		return nil, ErrKey
+	}
+	k.SetMasterPublic(master)
+	return k, nil
+}
+
+// ParseEncryptMaster reads a master key.
+func ParseEncryptMaster(b []byte) (*EncryptMaster, error) {
+	return parse(sm9.UnmarshalEncryptMasterPrivateKeyASN1, b)
+}
+
+// ParseEncryptMasterPublic reads the public half of one.
+func ParseEncryptMasterPublic(b []byte) (*EncryptMasterPublic, error) {
+	return parse(sm9.UnmarshalEncryptMasterPublicKeyASN1, b)
+}
+
+// ParseEncryptKey reads a user's key, which does not have the master's public half with it.
+func ParseEncryptKey(b []byte, master *EncryptMasterPublic) (*EncryptKey, error) {
+	k, err := parse(sm9.UnmarshalEncryptPrivateKeyASN1, b)
+	if err != nil || master == nil {
+		return nil, ErrKey
+	}
+	k.SetMasterPublic(master)
+	return k, nil
+}
