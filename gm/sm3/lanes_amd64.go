@@ -74,13 +74,14 @@ type lanes struct {
 	state states
 	at    [width]*byte
 	lane  [width]lane
-	room  [width][bits + BlockSize]byte
+	room  [width][portion + BlockSize]byte
 	// filled says that there is something in the room.
 	filled bool
 }
 
-// bits of messages come to one place where the messages would drive each other out of it.
-const bits = 1024
+// portion is how much of each message comes to one place, where the messages would drive
+// each other out of the cache.
+const portion = 1024
 
 // crowd is how many messages have room in a cache that begin at the same place of a page:
 // the least that processors have.
@@ -101,8 +102,8 @@ func (l *lanes) crowded(busy int) bool {
 // apart hashes pieces, n bytes of each, from where they do not disturb each other.
 func (l *lanes) apart(blocks wide, n, busy int) {
 	l.filled = true
-	for at := 0; at < n; at += bits {
-		size := min(n-at, bits)
+	for at := 0; at < n; at += portion {
+		size := min(n-at, portion)
 		for i := range width {
 			l.at[i] = &l.room[min(i, busy-1)][0]
 		}

@@ -39,7 +39,7 @@ func Dwords(name string, d []uint32) Mem {
 	return m
 }
 
-// Turn transposes the 4 by 4 words in each of the four lanes of r. It takes four of t.
+// Turn transposes the 4 by 4 words in each lane of 128 bits of r. It takes four of t.
 func Turn(r, t []VecPhysical) {
 	VPUNPCKLDQ(r[1], r[0], t[0])
 	VPUNPCKHDQ(r[1], r[0], t[1])
@@ -49,6 +49,16 @@ func Turn(r, t []VecPhysical) {
 	VPUNPCKHQDQ(t[2], t[0], r[1])
 	VPUNPCKLQDQ(t[3], t[1], r[2])
 	VPUNPCKHQDQ(t[3], t[1], r[3])
+}
+
+// Room is a place of so many bytes on the stack, at a line of the cache: registers of 512
+// bits are stored and loaded there at once.
+func Room(bytes int) Register {
+	const line = 64
+	local, at := AllocLocal(bytes+line), GP64()
+	LEAQ(local.Offset(line-1), at)
+	ANDQ(I32(-line), at)
+	return at
 }
 
 // Leave returns with the first n registers empty: nothing of keys or data stays there.

@@ -22,10 +22,7 @@ func kernel(name, signature string, slots int, doc ...string) func(i int) slot {
 	if slots == 0 {
 		return nil
 	}
-	frame := GP64()
-	local := AllocLocal(size*slots + row)
-	LEAQ(local.Offset(row-1), frame)
-	ANDQ(I32(-row), frame)
+	frame := emit.Room(size * slots)
 	return func(i int) slot {
 		if i >= slots {
 			panic("a slot that is not there")

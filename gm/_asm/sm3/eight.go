@@ -4,6 +4,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"github.com/anole-os/anole/gm/_asm/emit"
 )
 
 // eight is for half of the sixteen messages, with what AVX2 has. The sixteen words of the
@@ -57,14 +59,7 @@ func load8(messages, offset Register, word func(int) Mem, first int) {
 			MOVQ(Mem{Base: messages, Disp: 8 * (4*m + i)}, p)
 			VMOVDQU(Mem{Base: p, Index: offset, Scale: 1, Disp: 4 * first}, r[i])
 		}
-		VPUNPCKLDQ(r[1], r[0], t[0])
-		VPUNPCKHDQ(r[1], r[0], t[1])
-		VPUNPCKLDQ(r[3], r[2], t[2])
-		VPUNPCKHDQ(r[3], r[2], t[3])
-		VPUNPCKLQDQ(t[2], t[0], r[0])
-		VPUNPCKHQDQ(t[2], t[0], r[1])
-		VPUNPCKLQDQ(t[3], t[1], r[2])
-		VPUNPCKHQDQ(t[3], t[1], r[3])
+		emit.Turn(r, t)
 		VBROADCASTI128(swapped, t[0])
 		for i, v := range r {
 			VPSHUFB(t[0], v, v)

@@ -15,10 +15,7 @@ func double() {
 	Pragma("noescape")
 	Doc("blocks32AVX512 takes n blocks, 1 or more, of each of 32 messages into two times 16 states.", "It takes AVX512F, BW and DQ.")
 	state, messages, n := Load(Param("state"), GP64()), Load(Param("messages"), GP64()), Load(Param("n"), GP64())
-	offset, words := GP64(), GP64()
-	room := AllocLocal(2*16*64 + 64)
-	LEAQ(room.Offset(63), words)
-	ANDQ(I32(-64), words)
+	offset, words := GP64(), emit.Room(2*16*64)
 	XORQ(offset, offset)
 	Label("doubleBlock")
 	for half := range 2 {

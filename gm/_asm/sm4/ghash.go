@@ -82,6 +82,30 @@ func powers() {
 	RET()
 }
 
+// aim takes as many of n blocks as there are powers, at most; power points at as many
+// powers, which end at end.
+func aim(n, left, power, end Register, most int) {
+	MOVQ(n, left)
+	CMPQ(left, U32(most))
+	JLE(LabelRef("few"))
+	MOVQ(U32(most), left)
+	Label("few")
+	SUBQ(left, n)
+	MOVQ(left, power)
+	SHLQ(U8(4), power)
+	NEGQ(power)
+	ADDQ(end, power)
+}
+
+// products adds the four products of halves of d and a factor: the lower ones', the upper
+// ones', and those across.
+func products(factor Op, d VecPhysical, sums, t [4]VecPhysical, xor func(...Op)) {
+	for i, halves := range []uint8{0x00, 0x11, 0x01, 0x10} {
+		VPCLMULQDQ(U8(halves), factor, d, t[i])
+		xor(t[i], sums[i], sums[i])
+	}
+}
+
 // few is how many powers the kernel for 128 bits has.
 const few = 8
 
@@ -98,16 +122,7 @@ func narrow(turned Mem) {
 	power, left, end := GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: table, Disp: 16 * few}, end)
 	Label("again")
-	MOVQ(n, left)
-	CMPQ(left, U32(few))
-	JLE(LabelRef("few"))
-	MOVQ(U32(few), left)
-	Label("few")
-	SUBQ(left, n)
-	MOVQ(left, power)
-	SHLQ(U8(4), power)
-	NEGQ(power)
-	ADDQ(end, power)
+	aim(n, left, power, end, few)
 	for _, r := range []VecPhysical{lo, hi, mid} {
 		VPXOR(r, r, r)
 	}
@@ -117,14 +132,7 @@ func narrow(turned Mem) {
 	VPXOR(state0, d, d)
 	VPXOR(state0, state0, state0)
 	VMOVDQU(Mem{Base: power}, h)
-	VPCLMULQDQ(U8(0x00), h, d, t)
-	VPXOR(t, lo, lo)
-	VPCLMULQDQ(U8(0x11), h, d, t)
-	VPXOR(t, hi, hi)
-	VPCLMULQDQ(U8(0x01), h, d, t)
-	VPXOR(t, mid, mid)
-	VPCLMULQDQ(U8(0x10), h, d, t)
-	VPXOR(t, mid, mid)
+	products(h, d, [4]VecPhysical{lo, hi, mid, mid}, [4]VecPhysical{t, t, t, t}, shorter)
 	ADDQ(U32(block), src)
 	ADDQ(U32(block), power)
 	DECQ(left)
@@ -161,35 +169,18 @@ func ghash(turned Mem) {
 	LEAQ(Mem{Base: table, Disp: 16 * most}, end)
 	lo, hi, mid, mid2 := Z5, Z6, Z7, Z8
 	Label("again")
-	// So many blocks, and as many powers from the last one back.
-	MOVQ(n, left)
-	CMPQ(left, U32(most))
-	JLE(LabelRef("few"))
-	MOVQ(U32(most), left)
-	Label("few")
-	SUBQ(left, n)
-	MOVQ(left, power)
-	SHLQ(U8(4), power)
-	NEGQ(power)
-	ADDQ(end, power)
+	aim(n, left, power, end, most)
 	for _, r := range []VecPhysical{lo, hi, mid, mid2} {
 		VPXORD(r, r, r)
 	}
 	Label("more")
-	d, t := Z1, []VecPhysical{Z9, Z10, Z11, Z12}
+	d := Z1
 	VMOVDQU32(Mem{Base: src}, d)
 	VPSHUFB(swap, d, d)
 	VPXORD(state0, d, d)
 	VPXORD(state0, state0, state0)
 	VMOVDQU32(Mem{Base: power}, Z2)
-	VPCLMULQDQ(U8(0x00), Z2, d, t[0])
-	VPXORD(t[0], lo, lo)
-	VPCLMULQDQ(U8(0x11), Z2, d, t[1])
-	VPXORD(t[1], hi, hi)
-	VPCLMULQDQ(U8(0x01), Z2, d, t[2])
-	VPXORD(t[2], mid, mid)
-	VPCLMULQDQ(U8(0x10), Z2, d, t[3])
-	VPXORD(t[3], mid2, mid2)
+	products(Z2, d, [4]VecPhysical{lo, hi, mid, mid2}, [4]VecPhysical{Z9, Z10, Z11, Z12}, longer)
 	ADDQ(U32(4*block), src)
 	ADDQ(U32(4*block), power)
 	SUBQ(U32(4), left)
@@ -228,14 +219,7 @@ func gcm(into, out, maps, order, words, swap Mem) {
 		factor := Mem{Base: power, Disp: 64 * i}
 		VMOVDQU32(Mem{Base: hashed, Disp: 64 * i}, d)
 		VPSHUFB(swap, d, d)
-		VPCLMULQDQ(U8(0x00), factor, d, t)
-		VPXORD(t, lo, lo)
-		VPCLMULQDQ(U8(0x11), factor, d, t)
-		VPXORD(t, hi, hi)
-		VPCLMULQDQ(U8(0x01), factor, d, t)
-		VPXORD(t, mid, mid)
-		VPCLMULQDQ(U8(0x10), factor, d, d)
-		VPXORD(d, mid, mid)
+		products(factor, d, [4]VecPhysical{lo, hi, mid, mid}, [4]VecPhysical{t, t, t, d}, longer)
 		if i == 4 {
 			ADDQ(U32(5*64), hashed)
 			ADDQ(U32(5*64), power)

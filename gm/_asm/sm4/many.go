@@ -28,10 +28,7 @@ func many(into, out, maps Mem) {
 		"CBC; last has the blocks before them, and then their last. It takes AVX512F, BW and GFNI.")
 	k := newKernel(into, out, maps)
 	last, groups := Load(Param("last"), GP64()), Load(Param("groups"), GP64())
-	lines := GP64()
-	room := AllocLocal(streams*line + line)
-	LEAQ(room.Offset(line-1), lines)
-	ANDQ(I32(-line), lines)
+	lines := emit.Room(streams * line)
 	for g := 1; g < 5; g++ {
 		CMPQ(groups, U32(g))
 		JE(LabelRef(fmt.Sprintf("many%d", g)))

@@ -26,10 +26,7 @@ func xts(into, out, maps Mem) {
 	k.sets = 1
 	next := emit.Zmm[24:28]
 	tweak := Load(Param("tweak"), GP64())
-	frame := GP64()
-	room := AllocLocal(5*256 + 64)
-	LEAQ(room.Offset(63), frame)
-	ANDQ(I32(-64), frame)
+	frame := emit.Room(5 * 256)
 	order := Z28
 	VPBROADCASTQ(NewParamAddr("order", 40), order)
 
