@@ -51,15 +51,16 @@ type cipherOf func(key []byte) (cipher.Block, error)
 
 func ours(key []byte) (cipher.Block, error) { return sm4.NewCipher(key) }
 
-// cipherSubject is a mode over n bytes; open gives the operation on them.
-func cipherSubject(name string, of cipherOf, n int, open func(block cipher.Block, dst, src []byte) (func(), error)) *subject {
-	dst, src := make([]byte, n+16), text(n)
-	return inProcess(name, float64(n), dst[n-16:n], func() (func() error, error) {
+// cipherSubject is a mode over 16 KiB; open gives the operation on them.
+func cipherSubject(name string, of cipherOf, open func(block cipher.Block, dst, src []byte) (func(), error)) *subject {
+	const n = 16 * kib
+	dst, src := make([]byte, n), text(n)
+	return inProcess(name, n, dst[n-16:], func() (func() error, error) {
 		block, err := of(testKey(16))
 		if err != nil {
 			return nil, err
 		}
-		op, err := open(block, dst[:n], src)
+		op, err := open(block, dst, src)
 		return func() error { op(); return nil }, err
 	})
 }
@@ -69,7 +70,7 @@ func (b *bencher) ecb(ctx context.Context) ([]benchfmt.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine := cipherSubject("", ours, 16*kib, func(block cipher.Block, dst, src []byte) (func(), error) {
+	mine := cipherSubject("", ours, func(block cipher.Block, dst, src []byte) (func(), error) {
 		c, ok := block.(*sm4.Cipher)
 		if !ok {
 			return nil, fmt.Errorf("encrypt blocks: a %T does not", block)
@@ -83,7 +84,7 @@ func (b *bencher) ecb(ctx context.Context) ([]benchfmt.Result, error) {
 }
 
 func ctrSubject(name string, of cipherOf) *subject {
-	return cipherSubject(name, of, 16*kib, func(block cipher.Block, dst, src []byte) (func(), error) {
+	return cipherSubject(name, of, func(block cipher.Block, dst, src []byte) (func(), error) {
 		s := cipher.NewCTR(block, make([]byte, 16))
 		return func() { s.XORKeyStream(dst, src) }, nil
 	})
@@ -101,7 +102,7 @@ func (b *bencher) ctr(ctx context.Context) ([]benchfmt.Result, error) {
 }
 
 func cbcSubject(name string, of cipherOf) *subject {
-	return cipherSubject(name, of, 16*kib, func(block cipher.Block, dst, src []byte) (func(), error) {
+	return cipherSubject(name, of, func(block cipher.Block, dst, src []byte) (func(), error) {
 		m := cipher.NewCBCEncrypter(block, make([]byte, 16))
 		return func() { m.CryptBlocks(dst, src) }, nil
 	})
@@ -134,7 +135,7 @@ func (b *bencher) cbcMany(ctx context.Context) (all []benchfmt.Result, err error
 			block, err := sm4.NewCipher(testKey(16))
 			return func() error { block.CBCEncryptMany(to, from, ivs); return nil }, err
 		})
-		one := cipherSubject(gmsmName+", one by one", peer.NewCipher, n, func(block cipher.Block, dst, src []byte) (func(), error) {
+		one := cipherSubject(gmsmName+", one by one", peer.NewCipher, func(block cipher.Block, dst, src []byte) (func(), error) {
 			return func() { cipher.NewCBCEncrypter(block, ivs[0]).CryptBlocks(dst, src) }, nil
 		})
 		r, err := b.play(ctx, match{

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -20,15 +19,15 @@ const few = 2
 // signing is a signature that is to be made.
 type signing struct {
 	signer *Signer
-	draw   bool // noise from rand.Reader, with that of others
+	draw   bool // noise, with that of others
 	noise  noise
 	digest [sm3.Size]byte
 	r, s   words
 	err    error
 }
 
-// signTogether draws the noise of those that want it, at once, and signs.
-func signTogether(jobs []*signing) {
+// drawMany reads the noise of those that want it, at once.
+func drawMany(random io.Reader, jobs []*signing) error {
 	var room [lanes * len(noise{})]byte
 	n := 0
 	for _, j := range jobs {
@@ -36,18 +35,24 @@ func signTogether(jobs []*signing) {
 			n += len(noise{})
 		}
 	}
-	_, err := io.ReadFull(rand.Reader, room[:n])
-	if err != nil {
-		err = fmt.Errorf("read random bytes: %w", err)
+	if n == 0 {
+		return nil
 	}
+	err := fill(random, room[:n])
 	n = 0
 	for _, j := range jobs {
-		if j.err = nil; j.draw {
+		if j.draw {
 			j.noise, j.err = noise(room[n:]), err
 			n += len(noise{})
 		}
 	}
 	clear(room[:])
+	return err
+}
+
+// signTogether draws noise and signs. That of one job may fail, and not that of others.
+func signTogether(jobs []*signing) {
+	_ = drawMany(rand.Reader, jobs) // it is in the jobs
 	signMany(jobs)
 }
 
@@ -116,9 +121,9 @@ func (s *Signer) SignMany(random io.Reader, digests [][]byte) ([][]byte, error) 
 			if len(d) != sm3.Size {
 				return nil, errDigest
 			}
-			all[i].signer, all[i].digest = s, [sm3.Size]byte(d)
+			all[i].signer, all[i].draw, all[i].digest = s, random != nil, [sm3.Size]byte(d)
 		}
-		if err := drawMany(random, all[:n]); err != nil {
+		if err := drawMany(random, jobs[:n]); err != nil {
 			return nil, err
 		}
 		digests = digests[n:]
@@ -133,23 +138,6 @@ func (s *Signer) SignMany(random io.Reader, digests [][]byte) ([][]byte, error) 
 		}
 	}
 	return out, nil
-}
-
-// drawMany reads the random bytes of all at once.
-func drawMany(random io.Reader, all []signing) error {
-	if random == nil {
-		return nil
-	}
-	var room [lanes * len(noise{})]byte
-	b := room[:len(all)*len(noise{})]
-	if _, err := io.ReadFull(random, b); err != nil {
-		return fmt.Errorf("read random bytes: %w", err)
-	}
-	for i := range all {
-		all[i].noise = noise(b[i*len(noise{}):])
-	}
-	clear(b)
-	return nil
 }
 
 // BatchSigner is a Signer whose signatures are made side by side where several goroutines
@@ -170,44 +158,24 @@ func (b *BatchSigner) With(s *Signer) *BatchSigner { return &BatchSigner{s, b.qu
 
 // Sign implements crypto.Signer, as Signer does.
 func (b *BatchSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if id, ok := signerID(opts); ok {
-		return b.SignWithID(random, id, digest)
-	}
-	if err := noOther(opts); err != nil {
-		return nil, err
-	}
-	return b.sign(random, digest)
+	return b.signAny(b.sign, random, digest, opts)
 }
 
 // SignMessage implements crypto.MessageSigner, as Signer does.
 func (b *BatchSigner) SignMessage(random io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
-	id, ok := signerID(opts)
-	if !ok {
-		id = []byte(DefaultID)
-	}
-	return b.SignWithID(random, id, msg)
+	return b.signMessage(b.sign, random, msg, opts)
 }
 
 // SignWithID signs a message under the signer's identity.
 func (b *BatchSigner) SignWithID(random io.Reader, id, msg []byte) ([]byte, error) {
-	if b.err != nil {
-		return nil, b.err
-	}
-	e, err := b.z.digest(b.pub, id, msg)
-	if err != nil {
-		return nil, err
-	}
-	return b.sign(random, e[:])
+	return b.signWithID(b.sign, random, id, msg)
 }
 
 var signings = sync.Pool{New: func() any { return newCall[signing]() }}
 
 func (b *BatchSigner) sign(random io.Reader, digest []byte) ([]byte, error) {
-	if b.err != nil {
-		return nil, b.err
-	}
-	if len(digest) != sm3.Size {
-		return nil, errDigest
+	if err := b.takes(digest); err != nil {
+		return nil, err
 	}
 	c := signings.Get().(*call[signing])
 	c.job = signing{signer: b.Signer, draw: random == rand.Reader, digest: [sm3.Size]byte(digest)}
@@ -215,7 +183,7 @@ func (b *BatchSigner) sign(random io.Reader, digest []byte) ([]byte, error) {
 		var err error
 		if c.job.noise, err = drawn(random); err != nil {
 			signings.Put(c)
-			return nil, fmt.Errorf("read random bytes: %w", err)
+			return nil, err
 		}
 	}
 	b.queue.do(c)
@@ -282,11 +250,7 @@ func (b *BatchVerifier) Verify(pub *PublicKey, digest, signature []byte) error {
 
 // VerifyMessage checks a signature over a message under the signer's identity.
 func (b *BatchVerifier) VerifyMessage(pub *PublicKey, id, msg, signature []byte) error {
-	e, err := Digest(pub, id, msg)
-	if err != nil {
-		return ErrRefused
-	}
-	return b.Verify(pub, e, signature)
+	return verifyMessage(b.Verify, pub, id, msg, signature)
 }
 
 // VerifyMany checks signatures of keys over digests, side by side, and tells which hold.

@@ -127,11 +127,7 @@ func (v *Verifiers) note(at place, pub *PublicKey) {
 
 // VerifyMessage checks a signature over a message under the signer's identity.
 func (v *Verifiers) VerifyMessage(pub *PublicKey, id, msg, signature []byte) error {
-	e, err := Digest(pub, id, msg)
-	if err != nil {
-		return ErrRefused
-	}
-	return v.Verify(pub, e, signature)
+	return verifyMessage(v.Verify, pub, id, msg, signature)
 }
 
 // Stats tells how many signatures were checked by a key's Verifier, and how many were not.

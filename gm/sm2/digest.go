@@ -76,10 +76,18 @@ func Digest(pub *PublicKey, id, msg []byte) ([]byte, error) {
 	if _, _, ok := coordinates(pub); !ok {
 		return nil, errPublic
 	}
-	z, err := identity(pub, id)
+	e, err := messageDigest(pub, id, msg)
 	if err != nil {
 		return nil, err
 	}
-	e := follow(z, msg)
 	return e[:], nil
+}
+
+// messageDigest is Digest of a key whose coordinates are bounded.
+func messageDigest(pub *PublicKey, id, msg []byte) (e [sm3.Size]byte, err error) {
+	z, err := identity(pub, id)
+	if err != nil {
+		return e, err
+	}
+	return follow(z, msg), nil
 }

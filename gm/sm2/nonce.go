@@ -1,6 +1,7 @@
 package sm2
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/anole-os/anole/gm/sm3"
@@ -28,9 +29,16 @@ type noise [32]byte
 // drawn reads them; without a source they are 0, and signatures deterministic.
 func drawn(random io.Reader) (n noise, err error) {
 	if random != nil {
-		_, err = io.ReadFull(random, n[:])
+		err = fill(random, n[:])
 	}
 	return n, err
+}
+
+func fill(random io.Reader, b []byte) error {
+	if _, err := io.ReadFull(random, b); err != nil {
+		return fmt.Errorf("read random bytes: %w", err)
+	}
+	return nil
 }
 
 // message is what a try's nonce is the hash of.

@@ -3,7 +3,6 @@ package sm2
 import (
 	"crypto"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 
@@ -65,27 +64,43 @@ func (s *Signer) Public() crypto.PublicKey { return s.pub }
 // it; or, with opts that are an ID, or gmsm's for messages, a message. Without random the
 // signature is deterministic. It is the DER of SEQUENCE { r, s }.
 func (s *Signer) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if id, ok := signerID(opts); ok {
-		return s.SignWithID(random, id, digest)
-	}
-	if err := noOther(opts); err != nil {
-		return nil, err
-	}
-	var room [maxSignature]byte
-	return s.appendSign(room[:0], random, digest)
+	return s.signAny(s.signDigest, random, digest, opts)
 }
 
 // SignMessage implements crypto.MessageSigner: DefaultID signs where opts name no other.
 func (s *Signer) SignMessage(random io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
-	id, ok := signerID(opts)
-	if !ok {
-		id = []byte(DefaultID)
-	}
-	return s.SignWithID(random, id, msg)
+	return s.signMessage(s.signDigest, random, msg, opts)
 }
 
 // SignWithID signs a message under the signer's identity.
 func (s *Signer) SignWithID(random io.Reader, id, msg []byte) ([]byte, error) {
+	return s.signWithID(s.signDigest, random, id, msg)
+}
+
+// digestSigner signs a digest.
+type digestSigner func(random io.Reader, digest []byte) ([]byte, error)
+
+// signAny is Sign by whatever signs digests, a Signer alone or among others; signMessage
+// and signWithID are SignMessage and SignWithID so.
+func (s *Signer) signAny(sign digestSigner, random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if id, ok := signerID(opts); ok {
+		return s.signWithID(sign, random, id, digest)
+	}
+	if err := noOther(opts); err != nil {
+		return nil, err
+	}
+	return sign(random, digest)
+}
+
+func (s *Signer) signMessage(sign digestSigner, random io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
+	id, ok := signerID(opts)
+	if !ok {
+		id = []byte(DefaultID)
+	}
+	return s.signWithID(sign, random, id, msg)
+}
+
+func (s *Signer) signWithID(sign digestSigner, random io.Reader, id, msg []byte) ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -93,8 +108,7 @@ func (s *Signer) SignWithID(random io.Reader, id, msg []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var room [maxSignature]byte
-	return s.appendSign(room[:0], random, e[:])
+	return sign(random, e[:])
 }
 
 // noOther refuses the digests of other hashes, which have names where SM3 has none.
@@ -127,22 +141,27 @@ func signerID(opts crypto.SignerOpts) (id []byte, ok bool) {
 // tries are more than any key needs: one in 2^32 fails.
 const tries = 16
 
-func (s *Signer) appendSign(b []byte, random io.Reader, digest []byte) ([]byte, error) {
-	if s.err != nil {
-		return nil, s.err
-	}
-	if len(digest) != sm3.Size {
-		return nil, errDigest
+func (s *Signer) signDigest(random io.Reader, digest []byte) ([]byte, error) {
+	if err := s.takes(digest); err != nil {
+		return nil, err
 	}
 	z, err := drawn(random)
 	if err != nil {
-		return nil, fmt.Errorf("read random bytes: %w", err)
+		return nil, err
 	}
 	r, t, ok := s.make(&z, digest)
 	if !ok {
 		return nil, errNonces
 	}
-	return appendSignature(b, &r, &t), nil
+	return appendSignature(make([]byte, 0, maxSignature), &r, &t), nil
+}
+
+// takes says why a digest cannot be signed.
+func (s *Signer) takes(digest []byte) error {
+	if s.err == nil && len(digest) != sm3.Size {
+		return errDigest
+	}
+	return s.err
 }
 
 // make signs a digest of 32 bytes.

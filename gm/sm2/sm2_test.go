@@ -1,3 +1,4 @@
+//nolint:staticcheck // keys and points that are none are made by their numbers
 package sm2
 
 import (

@@ -38,11 +38,20 @@ func verifyAt(x, y *words, pub *PublicKey, digest, signature []byte) error {
 
 // VerifyMessage checks a signature over a message under the signer's identity.
 func VerifyMessage(pub *PublicKey, id, msg, signature []byte) error {
-	e, err := Digest(pub, id, msg)
+	return verifyMessage(Verify, pub, id, msg, signature)
+}
+
+// verifyMessage is VerifyMessage by whatever checks signatures over digests, and sees
+// whether the key is on the curve.
+func verifyMessage(verify func(pub *PublicKey, digest, signature []byte) error, pub *PublicKey, id, msg, signature []byte) error {
+	if !isBounded(pub) {
+		return ErrRefused
+	}
+	e, err := messageDigest(pub, id, msg)
 	if err != nil {
 		return ErrRefused
 	}
-	return Verify(pub, e, signature)
+	return verify(pub, e[:], signature)
 }
 
 // plainVerify is gmsm's.
@@ -85,9 +94,14 @@ func (c *claim) outcome(a answer, pub *PublicKey, digest, signature []byte) erro
 	return nil
 }
 
+// isBounded says whether a key's coordinates are numbers of 256 bits.
+func isBounded(pub *PublicKey) bool {
+	return IsPublicKey(pub) && pub.X != nil && pub.Y != nil && pub.X.Sign() >= 0 && pub.Y.Sign() >= 0 && pub.X.BitLen() <= 256 && pub.Y.BitLen() <= 256
+}
+
 // coordinates gives a public key's, if it is one.
 func coordinates(pub *PublicKey) (x, y words, ok bool) {
-	if !IsPublicKey(pub) || pub.X == nil || pub.Y == nil || pub.X.Sign() < 0 || pub.Y.Sign() < 0 || pub.X.BitLen() > 256 || pub.Y.BitLen() > 256 {
+	if !isBounded(pub) {
 		return x, y, false
 	}
 	if engine == nil {

@@ -32,8 +32,6 @@ func openAVX512(key *[KeySize]byte) engine {
 func (c *avx512) encrypt(dst, src []byte) { wide(&c.keys, dst, src) }
 func (c *avx512) decrypt(dst, src []byte) { wide(&c.back, dst, src) }
 
-func (c *avx512) xts(dst, src, tweaks []byte, back bool) { tweaked(c, dst, src, tweaks, back) }
-
 // by gives the round keys for a direction.
 func (c *avx512) by(back bool) *[32]uint32 {
 	if back {

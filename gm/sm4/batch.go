@@ -77,6 +77,4 @@ func (c *batch) ctr(dst, src []byte, iv *[BlockSize]byte) {
 }
 
 func (c *batch) cbc(dst, src []byte, iv *[BlockSize]byte) { chain(c, dst, src, iv) }
-func (c *batch) xts(dst, src, tweaks []byte, back bool)   { tweaked(c, dst, src, tweaks, back) }
-
-func (c *batch) hasher() hasher { return c.hash(c) }
+func (c *batch) hasher() hasher                           { return c.hash(c) }

@@ -158,19 +158,6 @@ func chain(e engine, dst, src []byte, iv *[BlockSize]byte) {
 	}
 }
 
-func (g *generic) xts(dst, src, tweaks []byte, back bool) { tweaked(g, dst, src, tweaks, back) }
-
-// tweaked adds tweaks before and after.
-func tweaked(e engine, dst, src, tweaks []byte, back bool) {
-	subtle.XORBytes(dst, src, tweaks)
-	if back {
-		e.decrypt(dst, dst)
-	} else {
-		e.encrypt(dst, dst)
-	}
-	subtle.XORBytes(dst, dst, tweaks)
-}
-
 func (g *generic) hasher() hasher { return newPlainHash(g) }
 
 func newPlainHash(e engine) hasher {

@@ -70,8 +70,6 @@ func (c *gfni) cbc(dst, src []byte, iv *[BlockSize]byte) {
 	}
 }
 
-func (c *gfni) xts(dst, src, tweaks []byte, back bool) { tweaked(c, dst, src, tweaks, back) }
-
 func (c *gfni) hasher() hasher { return newNarrowHash(c) }
 
 // narrowHash is GHASH by products of 128 bits without carries.

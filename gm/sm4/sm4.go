@@ -39,8 +39,6 @@ type engine interface {
 	ctr(dst, src []byte, iv *[BlockSize]byte)
 	// cbc encrypts by CBC. iv stays.
 	cbc(dst, src []byte, iv *[BlockSize]byte)
-	// xts adds a tweak to each block before and after.
-	xts(dst, src, tweaks []byte, back bool)
 	hasher() hasher
 }
 

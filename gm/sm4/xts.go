@@ -1,6 +1,7 @@
 package sm4
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"sync"
@@ -151,7 +152,7 @@ func (x *XTS) sector(s *sector, dst, src []byte, back bool) {
 	for at < n {
 		end := min(n, at+len(s.tweaks))
 		x.advance(s, end-at)
-		x.data.e.xts(dst[at:end], src[at:end], s.tweaks[:end-at], back)
+		tweaked(x.data.e, dst[at:end], src[at:end], s.tweaks[:end-at], back)
 		at = end
 	}
 	if rest > 0 {
@@ -196,11 +197,22 @@ func (x *XTS) steal(s *sector, dst, src []byte, back bool) {
 	}
 	block, rest := s.tweaks[2*BlockSize:3*BlockSize], len(src)-BlockSize
 	part := s.tweaks[3*BlockSize:][:rest]
-	x.data.e.xts(block, src[:BlockSize], first, back)
+	tweaked(x.data.e, block, src[:BlockSize], first, back)
 	copy(part, src[BlockSize:])
 	copy(dst[BlockSize:], block[:rest])
 	copy(block, part)
-	x.data.e.xts(dst[:BlockSize], block, second, back)
+	tweaked(x.data.e, dst[:BlockSize], block, second, back)
 	clear(block)
 	clear(part)
+}
+
+// tweaked adds tweaks before and after.
+func tweaked(e engine, dst, src, tweaks []byte, back bool) {
+	subtle.XORBytes(dst, src, tweaks)
+	if back {
+		e.decrypt(dst, dst)
+	} else {
+		e.encrypt(dst, dst)
+	}
+	subtle.XORBytes(dst, dst, tweaks)
 }

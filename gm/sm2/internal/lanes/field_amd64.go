@@ -13,12 +13,14 @@ const (
 	limbMask = 1<<limbBits - 1
 )
 
-// Elem, Affine and Point are eight of each; the limb comes before the lane.
-type (
-	Elem   = [5][Lanes]uint64
-	Affine = [2]Elem
-	Point  = [3]Elem
-)
+// Elem is eight elements of the field; the limb comes before the lane.
+type Elem = [5][Lanes]uint64
+
+// Affine is x and y of eight points.
+type Affine = [2]Elem
+
+// Point is x, y and z of eight points.
+type Point = [3]Elem
 
 // Coordinates of a point.
 const (

@@ -81,17 +81,17 @@ func BaseMult(k *Words) Words {
 	defer s.free()
 	s.add(generator(), k, false)
 	s.fold()
-	return s.affine()
-}
-
-// affine is x of the sum.
-func (s *scratch) affine() Words {
 	i := &s.far[z]
 	invert(i, &s.sum[z])
-	square(i, i, 1)
-	mul(i, i, &s.sum[x])
-	leave(i, i)
-	return take(i, 0)
+	return take(s.affine(i), 0)
+}
+
+// affine gives the sums' x, of what their z are inverted, in its place.
+func (s *scratch) affine(inverse *Elem) *Elem {
+	square(inverse, inverse, 1)
+	mul(inverse, inverse, &s.sum[x])
+	leave(inverse, inverse)
+	return inverse
 }
 
 // BaseMultMany gives the x coordinates of multiples of G, as BaseMult does: of 8 or of 16,
@@ -119,9 +119,7 @@ func BaseMultMany(out, k []Words) {
 		if n == 2 {
 			mul(own, own, &groups[1-g].sum[z])
 		}
-		square(own, own, 1)
-		mul(own, own, &groups[g].sum[x])
-		leave(own, own)
+		groups[g].affine(own)
 		for l := range Lanes {
 			out[g*Lanes+l] = take(own, l)
 		}
