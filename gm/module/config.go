@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -44,9 +42,6 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// maxConfig bounds a configuration file, in bytes.
-const maxConfig = 4 << 20
-
 // loadConfig reads the section from the configuration file and the files of conf.d beside
 // it, as the agent does. Where there are none, the defaults hold.
 func loadConfig(path string, required bool) (Config, error) {
@@ -54,26 +49,7 @@ func loadConfig(path string, required bool) (Config, error) {
 	if path == "" {
 		return c, nil
 	}
-	more, err := filepath.Glob(filepath.Join(filepath.Dir(path), "conf.d", "*.yaml"))
-	if err != nil {
-		return c, fmt.Errorf("list configuration files: %w", err)
-	}
-	slices.Sort(more)
-	doc, err := yamlx.Parse(nil, path)
-	for i, name := range append([]string{path}, more...) {
-		if err != nil {
-			return c, err
-		}
-		var one *yamlx.Doc
-		one, err = parseConfig(name)
-		if errors.Is(err, fs.ErrNotExist) && (i > 0 || !required) {
-			err = nil
-			continue
-		}
-		if err == nil {
-			doc = yamlx.Merge(doc, one)
-		}
-	}
+	doc, err := yamlx.Load(path, required, nil)
 	if err != nil {
 		return c, err
 	}
@@ -84,21 +60,6 @@ func loadConfig(path string, required bool) (Config, error) {
 		return c, fmt.Errorf("gm.%w", err)
 	}
 	return c, nil
-}
-
-func parseConfig(name string) (*yamlx.Doc, error) {
-	st, err := os.Stat(name)
-	if err == nil && (!st.Mode().IsRegular() || st.Size() > maxConfig) {
-		err = fmt.Errorf("%s is not a regular file of at most %d bytes", name, maxConfig)
-	}
-	var src []byte
-	if err == nil {
-		src, err = os.ReadFile(filepath.Clean(name))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	return yamlx.Parse(src, name)
 }
 
 // withoutPolicy are verbs that tell how things are, and must where a policy is wrong.

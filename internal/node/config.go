@@ -4,11 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,50 +106,22 @@ type Config struct {
 	sum   [sha256.Size]byte // of all files
 }
 
-// maxConfig bounds one file: configurations are written by people.
-const maxConfig = 4 << 20
-
 // LoadConfig reads the file at path and lays the files conf.d/*.yaml beside it
 // over it, in the order of their names. A missing file at path is an error if
 // required. Modules' sections are known by name but not decoded yet.
 func LoadConfig(path string, required bool, infos []core.Info) (*Config, error) {
 	c := &Config{Agent: DefaultAgentConfig(), Files: []string{}}
-	c.doc, _ = yamlx.Parse(nil, path)
-	names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "conf.d", "*.yaml"))
-	if err != nil {
-		return nil, fmt.Errorf("list configuration files: %w", err)
-	}
-	slices.Sort(names)
 	hash := sha256.New()
-	for i, name := range append([]string{path}, names...) {
-		src, err := readFile(name)
-		if errors.Is(err, fs.ErrNotExist) && (i > 0 || !required) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read configuration: %w", err)
-		}
+	var err error
+	c.doc, err = yamlx.Load(path, required, func(name string, src []byte) {
 		fmt.Fprintf(hash, "%s %d\n%s", name, len(src), src)
-		d, err := yamlx.Parse(src, name)
-		if err != nil {
-			return nil, err
-		}
-		c.doc = yamlx.Merge(c.doc, d)
 		c.Files = append(c.Files, name)
-	}
-	hash.Sum(c.sum[:0])
-	return c, c.check(infos)
-}
-
-func readFile(name string) ([]byte, error) {
-	fi, err := os.Stat(name)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !fi.Mode().IsRegular() || fi.Size() > maxConfig {
-		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", name, maxConfig)
-	}
-	return os.ReadFile(name)
+	hash.Sum(c.sum[:0])
+	return c, c.check(infos)
 }
 
 // check decodes what belongs to the agent; all mistakes are joined.
