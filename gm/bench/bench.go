@@ -2,14 +2,10 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/gm/sm4"
 	"github.com/anole-os/anole/internal/benchfmt"
@@ -31,56 +27,31 @@ type Options struct {
 }
 
 // NotJudgedError says that the node was too busy.
-type NotJudgedError struct{ Why string }
-
-func (e *NotJudgedError) Error() string { return "not judged: " + e.Why }
+type NotJudgedError = benchfmt.NotJudgedError
 
 type bencher struct {
 	Options
-	kernel, date string
-	gcrypt       *driver       // nil before it is needed
-	patience     time.Duration // with a busy node
+	gcrypt   *driver       // nil before it is needed
+	patience time.Duration // with a busy node
 }
 
-type benchCase struct {
-	name, doc string
-	run       func(*bencher, context.Context) ([]benchfmt.Result, error)
-}
+type benchCase = benchfmt.Case[*bencher]
 
 var cases = slices.Concat(sm4Cases, sm3Cases, sm2Cases, []benchCase{
-	{"allocs", "allocations of sealing, opening and hashing", (*bencher).allocs},
+	{Name: "allocs", Doc: "allocations of sealing, opening and hashing", Run: (*bencher).allocs},
 })
 
-// chosen says whether the case is one of those, or they name a group that it is in.
-func (c *benchCase) chosen(names []string) bool {
-	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return c.name == n || strings.HasPrefix(c.name, n+"-") })
-}
-
 // Cases names what is measured and says what each is.
-func Cases() [][2]string {
-	var out [][2]string
-	for _, c := range cases {
-		out = append(out, [2]string{c.name, c.doc})
-	}
-	return out
-}
+func Cases() [][2]string { return benchfmt.Listed(cases) }
 
 // Bench runs the chosen cases. The process is held on one core meanwhile. A case that
 // cannot be judged, or whose peer is not there, is in the error, after the others have
 // run; Save is not called for it.
 func Bench(ctx context.Context, o Options) error {
-	for _, name := range o.Cases {
-		if !slices.ContainsFunc(cases, func(c benchCase) bool { return c.chosen([]string{name}) }) {
-			return fmt.Errorf("no case %q: there are %v", name, Cases())
-		}
+	if name, unknown := benchfmt.Unknown(cases, o.Cases); unknown {
+		return fmt.Errorf("no case %q: there are %v", name, Cases())
 	}
-	b := &bencher{Options: o.whole(), patience: patient, date: time.Now().UTC().Format(time.DateOnly)}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return fmt.Errorf("ask for the kernel's name: %w", err)
-	}
-	// The number alone: what a distributor adds names a build.
-	b.kernel, _, _ = strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
+	b := &bencher{Options: o.whole(), patience: patient}
 	unpin, err := pin()
 	if err != nil {
 		return err
@@ -88,21 +59,8 @@ func Bench(ctx context.Context, o Options) error {
 	defer unpin()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer func() { b.gcrypt.close() }()
-	var failed []error
-	for _, c := range cases {
-		if !c.chosen(o.Cases) {
-			continue
-		}
-		b.Say(c.name + ": " + c.doc)
-		if err := b.one(ctx, c); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			b.Say(fmt.Sprintf("%s: %v", c.name, err))
-			failed = append(failed, fmt.Errorf("%s: %w", c.name, err))
-		}
-	}
-	return errors.Join(failed...)
+	run := benchfmt.Run[*bencher]{Cases: cases, Names: o.Cases, Say: b.Say, Line: line, Save: b.Save, Each: func(r *benchfmt.Result) { of(r, sm4.Implementation()) }}
+	return run.Do(ctx, b)
 }
 
 // whole fills in what was left to it.
@@ -123,26 +81,6 @@ func (o Options) whole() Options {
 		o.Say = func(string) {}
 	}
 	return o
-}
-
-func (b *bencher) one(ctx context.Context, c benchCase) error {
-	results, err := c.run(b, ctx)
-	if err != nil {
-		return err
-	}
-	for i := range results {
-		x := &results[i]
-		x.Kernel, x.Date = b.kernel, b.date
-		of(x, sm4.Implementation())
-		if err := x.Judge(); err != nil {
-			return err
-		}
-		b.Say("  " + line(x))
-	}
-	if b.Save == nil {
-		return nil
-	}
-	return b.Save(results)
 }
 
 // line is a result for who waits.

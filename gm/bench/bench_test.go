@@ -53,9 +53,9 @@ func TestCases(t *testing.T) {
 		t.Errorf("targets of %d cases, and there are %d", len(targets), len(cases))
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			o := Options{Cases: []string{c.name}, Short: true, Peers: peersFolder}
-			if c.name == "sm3-files" {
+		t.Run(c.Name, func(t *testing.T) {
+			o := Options{Cases: []string{c.Name}, Short: true, Peers: peersFolder}
+			if c.Name == "sm3-files" {
 				o.Sum = []string{testkit.NeedPeer(t, "cksum-9.7"), "-a", "sm3", "--untagged"}
 			}
 			var got []benchfmt.Result
@@ -65,10 +65,10 @@ func TestCases(t *testing.T) {
 			}
 			testkit.Need(t, Bench(t.Context(), o))
 			for _, r := range got {
-				check(t, targets[c.name], r)
+				check(t, targets[c.Name], r)
 			}
-			if len(got) < len(targets[c.name]) {
-				t.Errorf("%d results, want %d", len(got), len(targets[c.name]))
+			if len(got) < len(targets[c.Name]) {
+				t.Errorf("%d results, want %d", len(got), len(targets[c.Name]))
 			}
 		})
 	}
@@ -100,7 +100,7 @@ func TestChosen(t *testing.T) {
 	}{{nil, len(cases)}, {[]string{"sm4"}, len(sm4Cases)}, {[]string{"sm4-gcm"}, 3}, {[]string{"sm2-verify"}, 2}, {[]string{"sm"}, 0}} {
 		n := 0
 		for i := range cases {
-			if cases[i].chosen(c.names) {
+			if cases[i].Chosen(c.names) {
 				n++
 			}
 		}

@@ -116,7 +116,7 @@ func (b *bencher) rounds(ctx context.Context, all []*subject) ([][]float64, erro
 	rates := make([][]float64, len(all))
 	for tries := 0; len(rates[0]) < b.Rounds; tries++ {
 		if tries == 3*b.Rounds {
-			return nil, &NotJudgedError{fmt.Sprintf("something else ran in %d of %d rounds", tries-len(rates[0]), tries)}
+			return nil, &NotJudgedError{Why: fmt.Sprintf("something else ran in %d of %d rounds", tries-len(rates[0]), tries)}
 		}
 		if err := b.quiet(ctx); err != nil {
 			return nil, err
@@ -206,5 +206,5 @@ func (b *bencher) quiet(ctx context.Context) error {
 		}
 	}
 	b.patience = max(b.patience/2, impatient)
-	return &NotJudgedError{fmt.Sprintf("the node is %.0f %% busy with something else", 100*share)}
+	return &NotJudgedError{Why: fmt.Sprintf("the node is %.0f %% busy with something else", 100*share)}
 }

@@ -13,12 +13,12 @@ import (
 )
 
 var sm2Cases = []benchCase{
-	{"sm2-sign-single", "SM2 signatures, one after the other", (*bencher).sign},
-	{"sm2-sign-many", "SM2 signatures, 16 at once by one call", (*bencher).signMany},
-	{"sm2-sign-batch", "SM2 signatures, asked for by 16 goroutines", (*bencher).signBatch},
-	{"sm2-verify-single", "checks of SM2 signatures of any key", (*bencher).verify},
-	{"sm2-verifier", "checks of SM2 signatures of a key that is known", (*bencher).verifier},
-	{"sm2-verify-many", "checks of SM2 signatures, 16 at once by one call", (*bencher).verifyMany},
+	{Name: "sm2-sign-single", Doc: "SM2 signatures, one after the other", Run: (*bencher).sign},
+	{Name: "sm2-sign-many", Doc: "SM2 signatures, 16 at once by one call", Run: (*bencher).signMany},
+	{Name: "sm2-sign-batch", Doc: "SM2 signatures, asked for by 16 goroutines", Run: (*bencher).signBatch},
+	{Name: "sm2-verify-single", Doc: "checks of SM2 signatures of any key", Run: (*bencher).verify},
+	{Name: "sm2-verifier", Doc: "checks of SM2 signatures of a key that is known", Run: (*bencher).verifier},
+	{Name: "sm2-verify-many", Doc: "checks of SM2 signatures, 16 at once by one call", Run: (*bencher).verifyMany},
 }
 
 // atOnce is how many signatures are made or checked side by side.

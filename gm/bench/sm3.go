@@ -19,10 +19,10 @@ import (
 )
 
 var sm3Cases = []benchCase{
-	{"sm3-16k", "SM3 of one stream", (*bencher).sm3Stream},
-	{"sm3-64", "SM3 of 64 bytes", (*bencher).sm3Short},
-	{"sm3-many", "SM3 of 32 and of 16 messages side by side, against GNU cksum", (*bencher).sm3Many},
-	{"sm3-files", "SM3 of 10,000 files, the command against GNU cksum", (*bencher).sm3Files},
+	{Name: "sm3-16k", Doc: "SM3 of one stream", Run: (*bencher).sm3Stream},
+	{Name: "sm3-64", Doc: "SM3 of 64 bytes", Run: (*bencher).sm3Short},
+	{Name: "sm3-many", Doc: "SM3 of 32 and of 16 messages side by side, against GNU cksum", Run: (*bencher).sm3Many},
+	{Name: "sm3-files", Doc: "SM3 of 10,000 files, the command against GNU cksum", Run: (*bencher).sm3Files},
 }
 
 func hashSubject(name string, n int, sum func([]byte) [32]byte) *subject {
@@ -64,11 +64,7 @@ const (
 // which come from memory as cksum's do. cksum reads a file that is in memory; all of its
 // CPU time counts.
 func (b *bencher) sm3Many(ctx context.Context) ([]benchfmt.Result, error) {
-	cksum, err := b.cksum()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := memory()
+	cksum, dir, err := b.cksumIn()
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +118,15 @@ func manySubject(all []byte, n int) *subject {
 	})
 }
 
+// cksumIn is the peer, and a folder in memory for its files, which is the caller's to remove.
+func (b *bencher) cksumIn() (program, dir string, err error) {
+	if program, err = b.cksum(); err != nil {
+		return "", "", err
+	}
+	dir, err = memory()
+	return program, dir, err
+}
+
 // command is a program that does all its work in one run, all whose CPU time counts.
 func command(name string, work float64, dir, program string, args ...string) *subject {
 	return &subject{name: name, work: work, n: 1, run: func(int) (took, string, error) {
@@ -152,11 +157,7 @@ func (b *bencher) sm3Files(ctx context.Context) ([]benchfmt.Result, error) {
 	if len(b.Sum) == 0 {
 		return nil, &feature.UnsupportedError{Feature: "hashing of files", Reason: feature.NotBuilt, Need: "a command that hashes files"}
 	}
-	cksum, err := b.cksum()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := memory()
+	cksum, dir, err := b.cksumIn()
 	if err != nil {
 		return nil, err
 	}

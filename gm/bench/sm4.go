@@ -16,16 +16,16 @@ import (
 const kib = 1 << 10
 
 var sm4Cases = []benchCase{
-	{"sm4-ecb", "SM4, blocks alone", (*bencher).ecb},
-	{"sm4-ctr", "SM4-CTR", (*bencher).ctr},
-	{"sm4-gcm-16k", "SM4-GCM, 16 KiB, against SM4 and AES", (*bencher).gcm16k},
-	{"sm4-gcm-1k", "SM4-GCM, 1 KiB, against SM4 and AES", (*bencher).gcm1k},
-	{"sm4-gcm-small", "SM4-GCM, 64 and 256 bytes", (*bencher).gcmSmall},
-	{"sm4-ccm", "SM4-CCM", (*bencher).ccm},
-	{"sm4-xts", "SM4-XTS, sectors of 4 KiB", (*bencher).xts},
-	{"sm4-sectors", "SM4-XTS, 16 sectors of 4 KiB at once", (*bencher).xtsRun},
-	{"sm4-cbc", "SM4-CBC encryption of one stream", (*bencher).cbc},
-	{"sm4-messages", "SM4-CBC encryption of 64 and of 16 messages side by side", (*bencher).cbcMany},
+	{Name: "sm4-ecb", Doc: "SM4, blocks alone", Run: (*bencher).ecb},
+	{Name: "sm4-ctr", Doc: "SM4-CTR", Run: (*bencher).ctr},
+	{Name: "sm4-gcm-16k", Doc: "SM4-GCM, 16 KiB, against SM4 and AES", Run: (*bencher).gcm16k},
+	{Name: "sm4-gcm-1k", Doc: "SM4-GCM, 1 KiB, against SM4 and AES", Run: (*bencher).gcm1k},
+	{Name: "sm4-gcm-small", Doc: "SM4-GCM, 64 and 256 bytes", Run: (*bencher).gcmSmall},
+	{Name: "sm4-ccm", Doc: "SM4-CCM", Run: (*bencher).ccm},
+	{Name: "sm4-xts", Doc: "SM4-XTS, sectors of 4 KiB", Run: (*bencher).xts},
+	{Name: "sm4-sectors", Doc: "SM4-XTS, 16 sectors of 4 KiB at once", Run: (*bencher).xtsRun},
+	{Name: "sm4-cbc", Doc: "SM4-CBC encryption of one stream", Run: (*bencher).cbc},
+	{Name: "sm4-messages", Doc: "SM4-CBC encryption of 64 and of 16 messages side by side", Run: (*bencher).cbcMany},
 }
 
 // testKey is the driver's too.

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -10,12 +9,11 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/bench"
-	"github.com/anole-os/anole/internal/benchfmt"
 )
 
 func benchCommand() *cobra.Command {
 	var o bench.Options
-	var results string
+	var results core.Bench
 	list := ""
 	for _, c := range bench.Cases() {
 		list += fmt.Sprintf("  %-17s %s\n", c[0], c[1])
@@ -31,32 +29,14 @@ func benchCommand() *cobra.Command {
 			if o.Sum, err = sumProgram(cmd); err != nil {
 				return err
 			}
-			var all []benchfmt.Result
 			o.Say = func(line string) { fmt.Fprintln(env.Err, line) }
-			o.Save = func(r []benchfmt.Result) error {
-				all = append(all, r...)
-				if results == "" || o.Short {
-					return nil
-				}
-				return benchfmt.Write(results, r)
-			}
-			err = bench.Bench(cmd.Context(), o)
-			if env.JSON {
-				return errors.Join(err, env.PrintJSON(all))
-			}
-			if len(all) > 0 {
-				fmt.Fprint(env.Out, benchfmt.Table(all))
-			}
-			var busy *bench.NotJudgedError
-			if errors.As(err, &busy) {
-				return core.Exit(core.ExitNo, err)
-			}
-			return err
+			results.Brief, o.Save = o.Short, results.Save
+			return results.Tell(env, bench.Bench(cmd.Context(), o))
 		},
 	}
 	fl := c.Flags()
 	fl.StringSliceVar(&o.Cases, "case", nil, "only these cases")
-	fl.StringVar(&results, "results", "", "merge the results into this JSON `file`")
+	fl.StringVar(&results.File, "results", "", "merge the results into this JSON `file`")
 	fl.IntVar(&o.Rounds, "rounds", 11, "interleaved rounds")
 	fl.DurationVar(&o.Sample, "sample", 50*time.Millisecond, "CPU time of each side in a round")
 	fl.StringVar(&o.Peers, "peers", ".cache/peers", "`folder` that scripts/peers.sh filled")

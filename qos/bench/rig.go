@@ -144,6 +144,9 @@ type NotJudgedError struct {
 	Err  error
 }
 
+// NotJudged marks errors of benches that refuse to judge.
+func (*NotJudgedError) NotJudged() {}
+
 func (e *NotJudgedError) Error() string {
 	return fmt.Sprintf("%s not judged: the node is too busy: %v", e.What, e.Err)
 }

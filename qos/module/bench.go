@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
-	"github.com/anole-os/anole/internal/benchfmt"
 	"github.com/anole-os/anole/internal/term"
 	"github.com/anole-os/anole/qos/bench"
 )
@@ -42,7 +40,7 @@ func benchOptions(cmd *cobra.Command) (bench.Options, error) {
 
 func benchCommand() *cobra.Command {
 	var only []string
-	var results string
+	var results core.Bench
 	var rounds int
 	var short bool
 	c := &cobra.Command{
@@ -58,35 +56,14 @@ func benchCommand() *cobra.Command {
 			if agentRuns(core.EnvFrom(cmd.Context())) {
 				return core.Exit(core.ExitFailed, errors.New("an agent runs on this node already and would take part; stop it first"))
 			}
-			var all []benchfmt.Result
-			b := bench.CaseOptions{Options: o, Cases: only, Rounds: rounds, Short: short, Save: func(r []benchfmt.Result) error {
-				all = append(all, r...)
-				if results == "" || short {
-					return nil
-				}
-				if err := os.MkdirAll(filepath.Dir(results), 0o755); err != nil {
-					return err
-				}
-				return benchfmt.Write(results, r)
-			}}
-			err = bench.Bench(cmd.Context(), b)
-			env := core.EnvFrom(cmd.Context())
-			if env.JSON {
-				return errors.Join(err, env.PrintJSON(all))
-			}
-			if len(all) > 0 {
-				fmt.Fprint(env.Out, benchfmt.Table(all))
-			}
-			var busy *bench.NotJudgedError
-			if errors.As(err, &busy) {
-				return core.Exit(core.ExitNo, err)
-			}
-			return err
+			results.Brief = short
+			err = bench.Bench(cmd.Context(), bench.CaseOptions{Options: o, Cases: only, Rounds: rounds, Short: short, Save: results.Save})
+			return results.Tell(core.EnvFrom(cmd.Context()), err)
 		},
 	}
 	fl := c.Flags()
 	fl.StringSliceVar(&only, "case", nil, "only these cases")
-	fl.StringVar(&results, "results", "", "merge the results into this JSON `file`")
+	fl.StringVar(&results.File, "results", "", "merge the results into this JSON `file`")
 	fl.IntVar(&rounds, "rounds", 7, "interleaved rounds")
 	fl.BoolVar(&short, "short", false, "brief, to see that it works: the figures mean nothing and are not written")
 	return c

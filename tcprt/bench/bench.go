@@ -2,13 +2,8 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/internal/benchfmt"
 	"github.com/anole-os/anole/internal/procfs"
@@ -31,59 +26,40 @@ type Options struct {
 }
 
 // NotJudgedError says that the node was too busy.
-type NotJudgedError struct{ Why string }
-
-func (e *NotJudgedError) Error() string { return "not judged: " + e.Why }
+type NotJudgedError = benchfmt.NotJudgedError
 
 type bencher struct {
 	Options
-	kernel, date string
-	lost         []float64 // records, by each of the counts
+	lost []float64 // records, by each of the counts
 }
 
-type benchCase struct {
-	name, doc string
-	run       func(*bencher, context.Context) ([]benchfmt.Result, error)
-}
+type benchCase = benchfmt.Case[*bencher]
 
 var cases = append(countCases(), []benchCase{
-	{"kernel", "time of the kernel's programs per request and side, by tier", (*bencher).kernelTime},
-	{"redis", "CPU of a redis GET, server and client, with and without", (*bencher).redis},
-	{"nginx", "CPU of an nginx request, server and client, with and without", (*bencher).nginx},
-	{"agent", "CPU and allocations per record", (*bencher).agent},
-	{"resident", "memory and CPU of a whole agent that records each request of a busy server", (*bencher).resident},
-	{"recorder", "memory and CPU of a recording of each request of a busy server, without an agent", (*bencher).recorder},
-	{"replay", "records of a recording read, and judged, for a second of CPU", (*bencher).replay},
-	{"capture", "CPU and times against tcpdump, which keeps all packets, and tshark, which finds the requests in them", (*bencher).capture},
-	{"durations", "a statement's time at the server against the duration that PostgreSQL logs", (*bencher).durations},
-	{"accuracy", "time of a download by curl, on a slow path that loses packets", (*bencher).accuracy},
-	{"think", "a server's time of a request against its client's, with time to think", (*bencher).think},
-	{"scan", "a look at the requests under way among 20,000 connections", (*bencher).scan},
-	{"faults", "eight faults of services: found in five seconds, and told by their causes", (*bencher).faults},
-	{"kill", "traffic while its measurement is killed", (*bencher).kill},
+	{Name: "kernel", Doc: "time of the kernel's programs per request and side, by tier", Run: (*bencher).kernelTime},
+	{Name: "redis", Doc: "CPU of a redis GET, server and client, with and without", Run: (*bencher).redis},
+	{Name: "nginx", Doc: "CPU of an nginx request, server and client, with and without", Run: (*bencher).nginx},
+	{Name: "agent", Doc: "CPU and allocations per record", Run: (*bencher).agent},
+	{Name: "resident", Doc: "memory and CPU of a whole agent that records each request of a busy server", Run: (*bencher).resident},
+	{Name: "recorder", Doc: "memory and CPU of a recording of each request of a busy server, without an agent", Run: (*bencher).recorder},
+	{Name: "replay", Doc: "records of a recording read, and judged, for a second of CPU", Run: (*bencher).replay},
+	{Name: "capture", Doc: "CPU and times against tcpdump, which keeps all packets, and tshark, which finds the requests in them", Run: (*bencher).capture},
+	{Name: "durations", Doc: "a statement's time at the server against the duration that PostgreSQL logs", Run: (*bencher).durations},
+	{Name: "accuracy", Doc: "time of a download by curl, on a slow path that loses packets", Run: (*bencher).accuracy},
+	{Name: "think", Doc: "a server's time of a request against its client's, with time to think", Run: (*bencher).think},
+	{Name: "scan", Doc: "a look at the requests under way among 20,000 connections", Run: (*bencher).scan},
+	{Name: "faults", Doc: "eight faults of services: found in five seconds, and told by their causes", Run: (*bencher).faults},
+	{Name: "kill", Doc: "traffic while its measurement is killed", Run: (*bencher).kill},
 }...)
 
-// chosen says whether the case is one of those, or they name a group that it is in.
-func (c *benchCase) chosen(names []string) bool {
-	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return c.name == n || strings.HasPrefix(c.name, n+"-") })
-}
-
 // Cases names the scenarios and says what each measures.
-func Cases() [][2]string {
-	var out [][2]string
-	for _, c := range cases {
-		out = append(out, [2]string{c.name, c.doc})
-	}
-	return out
-}
+func Cases() [][2]string { return benchfmt.Listed(cases) }
 
 // Bench runs the chosen cases. A case that cannot be judged is in the error, after
 // the others have run; Save is not called for it.
 func Bench(ctx context.Context, o Options) error {
-	for _, name := range o.Cases {
-		if !slices.ContainsFunc(cases, func(c benchCase) bool { return c.chosen([]string{name}) }) {
-			return fmt.Errorf("no case %q: there are %v", name, Cases())
-		}
+	if name, unknown := benchfmt.Unknown(cases, o.Cases); unknown {
+		return fmt.Errorf("no case %q: there are %v", name, Cases())
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 7
@@ -91,47 +67,10 @@ func Bench(ctx context.Context, o Options) error {
 	if o.Short {
 		o.Rounds = 1
 	}
-	b := &bencher{Options: o, date: time.Now().UTC().Format(time.DateOnly)}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return fmt.Errorf("ask for the kernel's name: %w", err)
-	}
-	// The number alone: what a distributor adds names a build.
-	b.kernel, _, _ = strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
-	var failed []error
-	for _, c := range cases {
-		if !c.chosen(o.Cases) {
-			continue
-		}
-		b.Say(c.name + ": " + c.doc)
-		if err := b.one(ctx, c); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			b.Say(fmt.Sprintf("%s: %v", c.name, err))
-			failed = append(failed, fmt.Errorf("%s: %w", c.name, err))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-func (b *bencher) one(ctx context.Context, c benchCase) error {
-	results, err := c.run(b, ctx)
-	if err != nil {
-		return err
-	}
-	for i := range results {
-		x := &results[i]
-		x.Kernel, x.Date = b.kernel, b.date
-		if err := x.Judge(); err != nil {
-			return err
-		}
-		b.Say(fmt.Sprintf("  %-24s ours %.4g peer %.4g %s, ratio %.4f (%.4f to %.4f), target %s: %v", x.ID, x.Ours, x.Peer, x.Unit, x.Ratio, x.Spread.Min, x.Spread.Max, x.Target, x.Meets))
-	}
-	if b.Save == nil {
-		return nil
-	}
-	return b.Save(results)
+	run := benchfmt.Run[*bencher]{Cases: cases, Names: o.Cases, Say: o.Say, Save: o.Save, Line: func(x *benchfmt.Result) string {
+		return fmt.Sprintf("%-24s ours %.4g peer %.4g %s, ratio %.4f (%.4f to %.4f), target %s: %v", x.ID, x.Ours, x.Peer, x.Unit, x.Ratio, x.Spread.Min, x.Spread.Max, x.Target, x.Meets)
+	}}
+	return run.Do(ctx, &bencher{Options: o})
 }
 
 // quiet waits until hardly anything else runs on the node.
@@ -147,7 +86,7 @@ func (b *bencher) quiet(ctx context.Context) error {
 			return nil
 		}
 	}
-	return &NotJudgedError{fmt.Sprintf("the node is %.0f %% busy with something else", 100*busy)}
+	return &NotJudgedError{Why: fmt.Sprintf("the node is %.0f %% busy with something else", 100*busy)}
 }
 
 // load is the share of the node's CPU that is in use over d.

@@ -157,7 +157,7 @@ func TestChosen(t *testing.T) {
 	}{{nil, len(cases)}, {[]string{"counts"}, len(censuses)}, {[]string{"counts-pgbench"}, 3}, {[]string{"counts-redis", "redis"}, 2}, {[]string{"count"}, 0}} {
 		n := 0
 		for i := range cases {
-			if cases[i].chosen(c.names) {
+			if cases[i].Chosen(c.names) {
 				n++
 			}
 		}

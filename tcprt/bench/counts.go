@@ -47,7 +47,7 @@ var censuses = []struct {
 
 func countCases() (out []benchCase) {
 	for _, c := range censuses {
-		out = append(out, benchCase{countsName + "-" + c.name, "a record of each of a million requests: " + c.doc, func(b *bencher, ctx context.Context) ([]benchfmt.Result, error) {
+		out = append(out, benchCase{Name: countsName + "-" + c.name, Doc: "a record of each of a million requests: " + c.doc, Run: func(b *bencher, ctx context.Context) ([]benchfmt.Result, error) {
 			s, err := c.open(b, ctx, b.requests())
 			if err != nil {
 				return nil, err

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
-	"github.com/anole-os/anole/internal/benchfmt"
 	"github.com/anole-os/anole/tcprt/bench"
 )
 
@@ -21,7 +19,7 @@ const (
 
 func benchCommand() *cobra.Command {
 	var only []string
-	var results string
+	var results core.Bench
 	var rounds, requests int
 	var short bool
 	list := ""
@@ -43,36 +41,16 @@ func benchCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("find own program: %w", err)
 			}
-			var all []benchfmt.Result
-			err = bench.Bench(cmd.Context(), bench.Options{
-				Cases: only, Rounds: rounds, Requests: requests, Short: short, Agent: []string{self}, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb}, Say: func(line string) { fmt.Fprintln(env.Err, line) },
-				Save: func(r []benchfmt.Result) error {
-					all = append(all, r...)
-					if results == "" || short {
-						return nil
-					}
-					if err := os.MkdirAll(filepath.Dir(results), 0o755); err != nil {
-						return err
-					}
-					return benchfmt.Write(results, r)
-				},
-			})
-			if env.JSON {
-				return errors.Join(err, env.PrintJSON(all))
-			}
-			if len(all) > 0 {
-				fmt.Fprint(env.Out, benchfmt.Table(all))
-			}
-			var busy *bench.NotJudgedError
-			if errors.As(err, &busy) {
-				return core.Exit(core.ExitNo, err)
-			}
-			return err
+			results.Brief = short
+			return results.Tell(env, bench.Bench(cmd.Context(), bench.Options{
+				Cases: only, Rounds: rounds, Requests: requests, Short: short, Agent: []string{self}, Hold: []string{self, "tcprt", holdVerb}, Victim: []string{self, "tcprt", victimVerb},
+				Say: func(line string) { fmt.Fprintln(env.Err, line) }, Save: results.Save,
+			}))
 		},
 	}
 	fl := c.Flags()
 	fl.StringSliceVar(&only, "case", nil, "only these cases")
-	fl.StringVar(&results, "results", "", "merge the results into this JSON `file`")
+	fl.StringVar(&results.File, "results", "", "merge the results into this JSON `file`")
 	fl.IntVar(&rounds, "rounds", 7, "interleaved rounds")
 	fl.IntVar(&requests, "requests", 0, "requests of each of the counts, and of resident (default 1000000)")
 	fl.BoolVar(&short, "short", false, "brief, to see that it works: the figures mean nothing and are not written")
