@@ -247,7 +247,7 @@ func publicsIn(b []byte) (all []public, err error) {
 	return all, nil
 }
 
-// moment reads the flag --at: a time or a day, or nothing for now.
+// moment reads the flag --at: a time or a day; without it the time is now.
 func moment(text string) (t time.Time, err error) {
 	if text == "" {
 		return t, nil

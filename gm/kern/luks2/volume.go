@@ -77,6 +77,14 @@ var pieces = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
 
 var errOffset = errors.New("negative offset")
 
+// span is what of whole sectors is worked on in one go for n bytes at an offset: where it
+// begins, how far behind that the bytes do, and its length.
+func (v *Volume) span(at int64, n int) (from int64, skip, length int) {
+	from = at / v.sector * v.sector
+	skip = int(at - from)
+	return from, skip, min(piece, roundUp(skip+n, int(v.sector)))
+}
+
 // ReadAt implements io.ReaderAt.
 func (v *Volume) ReadAt(b []byte, at int64) (n int, err error) {
 	size, err := v.Size()
@@ -95,9 +103,7 @@ func (v *Volume) ReadAt(b []byte, at int64) (n int, err error) {
 	room := pieces.Get().(*[]byte)
 	defer v.done(room)
 	for n < len(b) {
-		from := (at + int64(n)) / v.sector * v.sector
-		skip := int(at + int64(n) - from)
-		length := min(piece, roundUp(skip+len(b)-n, int(v.sector)))
+		from, skip, length := v.span(at+int64(n), len(b)-n)
 		part := (*room)[:length]
 		if err := v.load(part, from); err != nil {
 			return n, err
@@ -142,9 +148,7 @@ func (v *Volume) WriteAt(b []byte, at int64) (n int, err error) {
 	room := pieces.Get().(*[]byte)
 	defer v.done(room)
 	for n < len(b) {
-		from := (at + int64(n)) / v.sector * v.sector
-		skip := int(at + int64(n) - from)
-		length := min(piece, roundUp(skip+len(b)-n, int(v.sector)))
+		from, skip, length := v.span(at+int64(n), len(b)-n)
 		part := (*room)[:length]
 		take := min(len(b)-n, length-skip)
 		if skip > 0 || take < length {

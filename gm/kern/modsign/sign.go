@@ -63,15 +63,20 @@ func Strip(file []byte) ([]byte, error) {
 	return module, err
 }
 
+// parts are of a module that may be compressed.
+func parts(file []byte) (module, message []byte, err error) {
+	plain, err := Decompress(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	return Split(plain)
+}
+
 // Verify checks a module's signature, the last if there are several, by certificates that
 // are trusted: the signers' or those of who issued them. As with kernels, the time does
 // not matter. A module that is compressed is looked into.
 func Verify(file []byte, trusted []*cms.Certificate) (*cms.Report, error) {
-	plain, err := Decompress(file)
-	if err != nil {
-		return nil, err
-	}
-	module, message, err := Split(plain)
+	module, message, err := parts(file)
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +93,7 @@ type Info struct {
 
 // Show reads a module's signature and checks nothing.
 func Show(file []byte) (*Info, error) {
-	plain, err := Decompress(file)
-	if err != nil {
-		return nil, err
-	}
-	module, message, err := Split(plain)
+	module, message, err := parts(file)
 	if err != nil {
 		return nil, err
 	}
