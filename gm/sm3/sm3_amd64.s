@@ -9884,102 +9884,98 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X0, X0
 	VMOVDQU    X0, 64(SP)
-	ADDL       (SP), R9
 	ADDL       272(SP), DX
-	XORL       R8, R11
 	XORL       DI, R11
+	XORL       R8, R11
+	ADDL       (SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       2043430169(R13), R14
-	ADDL       SI, R14
+	LEAL       2043430169(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	XORL       BX, BP
-	XORL       CX, BP
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	XORL       CX, BP
+	XORL       AX, BP
 	XORL       R12, R9
+	ADDL       BP, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       4(SP), R8
+	ADDL       R13, DX
 	ADDL       276(SP), CX
-	XORL       DI, R11
 	XORL       SI, R11
+	XORL       DI, R11
+	ADDL       4(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -208106958(R13), R14
-	ADDL       R9, R14
+	LEAL       -208106958(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	XORL       AX, BP
-	XORL       BX, BP
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	XORL       BX, BP
+	XORL       DX, BP
 	XORL       R12, R8
+	ADDL       BP, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       8(SP), DI
+	ADDL       R13, CX
 	ADDL       280(SP), BX
-	XORL       SI, R11
 	XORL       R9, R11
+	XORL       SI, R11
+	ADDL       8(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       -416213915(R13), R14
-	ADDL       R8, R14
+	LEAL       -416213915(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	XORL       DX, BP
-	XORL       AX, BP
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	XORL       AX, BP
+	XORL       CX, BP
 	XORL       R12, DI
+	ADDL       BP, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       12(SP), SI
+	ADDL       R13, BX
 	ADDL       284(SP), AX
-	XORL       R9, R11
 	XORL       R8, R11
+	XORL       R9, R11
+	ADDL       12(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -832427829(R13), R14
-	ADDL       DI, R14
+	LEAL       -832427829(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	XORL       CX, BP
-	XORL       DX, BP
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	XORL       DX, BP
+	XORL       BX, BP
 	XORL       R12, SI
+	ADDL       BP, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X1, X2, X4
 	VMOVDQU    X4, 288(SP)
 	VPALIGNR   $0x0c, X2, X3, X4
@@ -10000,102 +9996,98 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X1, X1
 	VMOVDQU    X1, 80(SP)
-	ADDL       16(SP), R9
 	ADDL       288(SP), DX
-	XORL       R8, R11
 	XORL       DI, R11
+	XORL       R8, R11
+	ADDL       16(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1664855657(R13), R14
-	ADDL       SI, R14
+	LEAL       -1664855657(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	XORL       BX, BP
-	XORL       CX, BP
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	XORL       CX, BP
+	XORL       AX, BP
 	XORL       R12, R9
+	ADDL       BP, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       20(SP), R8
+	ADDL       R13, DX
 	ADDL       292(SP), CX
-	XORL       DI, R11
 	XORL       SI, R11
+	XORL       DI, R11
+	ADDL       20(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       965255983(R13), R14
-	ADDL       R9, R14
+	LEAL       965255983(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	XORL       AX, BP
-	XORL       BX, BP
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	XORL       BX, BP
+	XORL       DX, BP
 	XORL       R12, R8
+	ADDL       BP, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       24(SP), DI
+	ADDL       R13, CX
 	ADDL       296(SP), BX
-	XORL       SI, R11
 	XORL       R9, R11
+	XORL       SI, R11
+	ADDL       24(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       1930511966(R13), R14
-	ADDL       R8, R14
+	LEAL       1930511966(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	XORL       DX, BP
-	XORL       AX, BP
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	XORL       AX, BP
+	XORL       CX, BP
 	XORL       R12, DI
+	ADDL       BP, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       28(SP), SI
+	ADDL       R13, BX
 	ADDL       300(SP), AX
-	XORL       R9, R11
 	XORL       R8, R11
+	XORL       R9, R11
+	ADDL       28(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -433943364(R13), R14
-	ADDL       DI, R14
+	LEAL       -433943364(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	XORL       CX, BP
-	XORL       DX, BP
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	XORL       DX, BP
+	XORL       BX, BP
 	XORL       R12, SI
+	ADDL       BP, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X2, X3, X4
 	VMOVDQU    X4, 304(SP)
 	VPALIGNR   $0x0c, X3, X0, X4
@@ -10116,102 +10108,98 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X2, X2
 	VMOVDQU    X2, 96(SP)
-	ADDL       32(SP), R9
 	ADDL       304(SP), DX
-	XORL       R8, R11
 	XORL       DI, R11
+	XORL       R8, R11
+	ADDL       32(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -867886727(R13), R14
-	ADDL       SI, R14
+	LEAL       -867886727(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	XORL       BX, BP
-	XORL       CX, BP
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	XORL       CX, BP
+	XORL       AX, BP
 	XORL       R12, R9
+	ADDL       BP, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       36(SP), R8
+	ADDL       R13, DX
 	ADDL       308(SP), CX
-	XORL       DI, R11
 	XORL       SI, R11
+	XORL       DI, R11
+	ADDL       36(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -1735773453(R13), R14
-	ADDL       R9, R14
+	LEAL       -1735773453(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	XORL       AX, BP
-	XORL       BX, BP
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	XORL       BX, BP
+	XORL       DX, BP
 	XORL       R12, R8
+	ADDL       BP, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       40(SP), DI
+	ADDL       R13, CX
 	ADDL       312(SP), BX
-	XORL       SI, R11
 	XORL       R9, R11
+	XORL       SI, R11
+	ADDL       40(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       823420391(R13), R14
-	ADDL       R8, R14
+	LEAL       823420391(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	XORL       DX, BP
-	XORL       AX, BP
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	XORL       AX, BP
+	XORL       CX, BP
 	XORL       R12, DI
+	ADDL       BP, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       44(SP), SI
+	ADDL       R13, BX
 	ADDL       316(SP), AX
-	XORL       R9, R11
 	XORL       R8, R11
+	XORL       R9, R11
+	ADDL       44(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1646840782(R13), R14
-	ADDL       DI, R14
+	LEAL       1646840782(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	XORL       CX, BP
-	XORL       DX, BP
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	XORL       DX, BP
+	XORL       BX, BP
 	XORL       R12, SI
+	ADDL       BP, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X3, X0, X4
 	VMOVDQU    X4, 320(SP)
 	VPALIGNR   $0x0c, X0, X1, X4
@@ -10232,102 +10220,98 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X3, X3
 	VMOVDQU    X3, 112(SP)
-	ADDL       48(SP), R9
 	ADDL       320(SP), DX
-	XORL       R8, R11
 	XORL       DI, R11
+	XORL       R8, R11
+	ADDL       48(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1001285732(R13), R14
-	ADDL       SI, R14
+	LEAL       -1001285732(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	XORL       BX, BP
-	XORL       CX, BP
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	XORL       CX, BP
+	XORL       AX, BP
 	XORL       R12, R9
+	ADDL       BP, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       52(SP), R8
+	ADDL       R13, DX
 	ADDL       324(SP), CX
-	XORL       DI, R11
 	XORL       SI, R11
+	XORL       DI, R11
+	ADDL       52(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -2002571463(R13), R14
-	ADDL       R9, R14
+	LEAL       -2002571463(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	XORL       AX, BP
-	XORL       BX, BP
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	XORL       BX, BP
+	XORL       DX, BP
 	XORL       R12, R8
+	ADDL       BP, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       56(SP), DI
+	ADDL       R13, CX
 	ADDL       328(SP), BX
-	XORL       SI, R11
 	XORL       R9, R11
+	XORL       SI, R11
+	ADDL       56(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       289824371(R13), R14
-	ADDL       R8, R14
+	LEAL       289824371(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	XORL       DX, BP
-	XORL       AX, BP
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	XORL       AX, BP
+	XORL       CX, BP
 	XORL       R12, DI
+	ADDL       BP, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       60(SP), SI
+	ADDL       R13, BX
 	ADDL       332(SP), AX
-	XORL       R9, R11
 	XORL       R8, R11
+	XORL       R9, R11
+	ADDL       60(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       579648742(R13), R14
-	ADDL       DI, R14
+	LEAL       579648742(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	XORL       CX, BP
-	XORL       DX, BP
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	XORL       DX, BP
+	XORL       BX, BP
 	XORL       R12, SI
+	ADDL       BP, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X0, X1, X4
 	VMOVDQU    X4, 336(SP)
 	VPALIGNR   $0x0c, X1, X2, X4
@@ -10348,126 +10332,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X0, X0
 	VMOVDQU    X0, 128(SP)
-	ADDL       64(SP), R9
 	ADDL       336(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       64(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1651869049(R13), R14
-	ADDL       SI, R14
+	LEAL       -1651869049(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       68(SP), R8
+	ADDL       R13, DX
 	ADDL       340(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       68(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       991229199(R13), R14
-	ADDL       R9, R14
+	LEAL       991229199(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       72(SP), DI
+	ADDL       R13, CX
 	ADDL       344(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       72(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       1982458398(R13), R14
-	ADDL       R8, R14
+	LEAL       1982458398(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       76(SP), SI
+	ADDL       R13, BX
 	ADDL       348(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       76(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -330050500(R13), R14
-	ADDL       DI, R14
+	LEAL       -330050500(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X1, X2, X4
 	VMOVDQU    X4, 352(SP)
 	VPALIGNR   $0x0c, X2, X3, X4
@@ -10488,126 +10468,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X1, X1
 	VMOVDQU    X1, 144(SP)
-	ADDL       80(SP), R9
 	ADDL       352(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       80(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -660100999(R13), R14
-	ADDL       SI, R14
+	LEAL       -660100999(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       84(SP), R8
+	ADDL       R13, DX
 	ADDL       356(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       84(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -1320201997(R13), R14
-	ADDL       R9, R14
+	LEAL       -1320201997(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       88(SP), DI
+	ADDL       R13, CX
 	ADDL       360(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       88(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       1654563303(R13), R14
-	ADDL       R8, R14
+	LEAL       1654563303(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       92(SP), SI
+	ADDL       R13, BX
 	ADDL       364(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       92(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -985840690(R13), R14
-	ADDL       DI, R14
+	LEAL       -985840690(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X2, X3, X4
 	VMOVDQU    X4, 368(SP)
 	VPALIGNR   $0x0c, X3, X0, X4
@@ -10628,126 +10604,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X2, X2
 	VMOVDQU    X2, 160(SP)
-	ADDL       96(SP), R9
 	ADDL       368(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       96(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1971681379(R13), R14
-	ADDL       SI, R14
+	LEAL       -1971681379(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       100(SP), R8
+	ADDL       R13, DX
 	ADDL       372(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       100(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       351604539(R13), R14
-	ADDL       R9, R14
+	LEAL       351604539(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       104(SP), DI
+	ADDL       R13, CX
 	ADDL       376(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       104(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       703209078(R13), R14
-	ADDL       R8, R14
+	LEAL       703209078(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       108(SP), SI
+	ADDL       R13, BX
 	ADDL       380(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       108(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1406418156(R13), R14
-	ADDL       DI, R14
+	LEAL       1406418156(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X3, X0, X4
 	VMOVDQU    X4, 384(SP)
 	VPALIGNR   $0x0c, X0, X1, X4
@@ -10768,126 +10740,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X3, X3
 	VMOVDQU    X3, 176(SP)
-	ADDL       112(SP), R9
 	ADDL       384(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       112(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1482130984(R13), R14
-	ADDL       SI, R14
+	LEAL       -1482130984(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       116(SP), R8
+	ADDL       R13, DX
 	ADDL       388(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       116(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       1330705329(R13), R14
-	ADDL       R9, R14
+	LEAL       1330705329(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       120(SP), DI
+	ADDL       R13, CX
 	ADDL       392(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       120(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       -1633556638(R13), R14
-	ADDL       R8, R14
+	LEAL       -1633556638(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       124(SP), SI
+	ADDL       R13, BX
 	ADDL       396(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       124(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1027854021(R13), R14
-	ADDL       DI, R14
+	LEAL       1027854021(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X0, X1, X4
 	VMOVDQU    X4, 400(SP)
 	VPALIGNR   $0x0c, X1, X2, X4
@@ -10908,126 +10876,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X0, X0
 	VMOVDQU    X0, 192(SP)
-	ADDL       128(SP), R9
 	ADDL       400(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       128(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       2055708042(R13), R14
-	ADDL       SI, R14
+	LEAL       2055708042(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       132(SP), R8
+	ADDL       R13, DX
 	ADDL       404(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       132(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -183551212(R13), R14
-	ADDL       R9, R14
+	LEAL       -183551212(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       136(SP), DI
+	ADDL       R13, CX
 	ADDL       408(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       136(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       -367102423(R13), R14
-	ADDL       R8, R14
+	LEAL       -367102423(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       140(SP), SI
+	ADDL       R13, BX
 	ADDL       412(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       140(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -734204845(R13), R14
-	ADDL       DI, R14
+	LEAL       -734204845(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X1, X2, X4
 	VMOVDQU    X4, 416(SP)
 	VPALIGNR   $0x0c, X2, X3, X4
@@ -11048,126 +11012,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X1, X1
 	VMOVDQU    X1, 208(SP)
-	ADDL       144(SP), R9
 	ADDL       416(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       144(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1468409689(R13), R14
-	ADDL       SI, R14
+	LEAL       -1468409689(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       148(SP), R8
+	ADDL       R13, DX
 	ADDL       420(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       148(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       1358147919(R13), R14
-	ADDL       R9, R14
+	LEAL       1358147919(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       152(SP), DI
+	ADDL       R13, CX
 	ADDL       424(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       152(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       -1578671458(R13), R14
-	ADDL       R8, R14
+	LEAL       -1578671458(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       156(SP), SI
+	ADDL       R13, BX
 	ADDL       428(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       156(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1137624381(R13), R14
-	ADDL       DI, R14
+	LEAL       1137624381(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X2, X3, X4
 	VMOVDQU    X4, 432(SP)
 	VPALIGNR   $0x0c, X3, X0, X4
@@ -11188,126 +11148,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X2, X2
 	VMOVDQU    X2, 224(SP)
-	ADDL       160(SP), R9
 	ADDL       432(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       160(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -2019718534(R13), R14
-	ADDL       SI, R14
+	LEAL       -2019718534(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       164(SP), R8
+	ADDL       R13, DX
 	ADDL       436(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       164(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       255530229(R13), R14
-	ADDL       R9, R14
+	LEAL       255530229(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       168(SP), DI
+	ADDL       R13, CX
 	ADDL       440(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       168(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       511060458(R13), R14
-	ADDL       R8, R14
+	LEAL       511060458(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       172(SP), SI
+	ADDL       R13, BX
 	ADDL       444(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       172(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1022120916(R13), R14
-	ADDL       DI, R14
+	LEAL       1022120916(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X3, X0, X4
 	VMOVDQU    X4, 448(SP)
 	VPALIGNR   $0x0c, X0, X1, X4
@@ -11328,126 +11284,122 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X3, X3
 	VMOVDQU    X3, 240(SP)
-	ADDL       176(SP), R9
 	ADDL       448(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       176(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       2044241832(R13), R14
-	ADDL       SI, R14
+	LEAL       2044241832(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       180(SP), R8
+	ADDL       R13, DX
 	ADDL       452(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       180(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -206483632(R13), R14
-	ADDL       R9, R14
+	LEAL       -206483632(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       184(SP), DI
+	ADDL       R13, CX
 	ADDL       456(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       184(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       -412967263(R13), R14
-	ADDL       R8, R14
+	LEAL       -412967263(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       188(SP), SI
+	ADDL       R13, BX
 	ADDL       460(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       188(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -825934525(R13), R14
-	ADDL       DI, R14
+	LEAL       -825934525(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X0, X1, X4
 	VMOVDQU    X4, 464(SP)
 	VPALIGNR   $0x0c, X1, X2, X4
@@ -11468,492 +11420,476 @@ blocksAVX512Block:
 	VPTERNLOGD $0x96, X8, X9, X4
 	VPXOR      X4, X0, X0
 	VMOVDQU    X0, 256(SP)
-	ADDL       192(SP), R9
 	ADDL       464(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       192(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1651869049(R13), R14
-	ADDL       SI, R14
+	LEAL       -1651869049(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       196(SP), R8
+	ADDL       R13, DX
 	ADDL       468(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       196(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       991229199(R13), R14
-	ADDL       R9, R14
+	LEAL       991229199(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       200(SP), DI
+	ADDL       R13, CX
 	ADDL       472(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       200(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       1982458398(R13), R14
-	ADDL       R8, R14
+	LEAL       1982458398(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       204(SP), SI
+	ADDL       R13, BX
 	ADDL       476(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       204(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -330050500(R13), R14
-	ADDL       DI, R14
+	LEAL       -330050500(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X1, X2, X4
 	VMOVDQU    X4, 480(SP)
-	ADDL       208(SP), R9
 	ADDL       480(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       208(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -660100999(R13), R14
-	ADDL       SI, R14
+	LEAL       -660100999(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       212(SP), R8
+	ADDL       R13, DX
 	ADDL       484(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       212(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       -1320201997(R13), R14
-	ADDL       R9, R14
+	LEAL       -1320201997(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       216(SP), DI
+	ADDL       R13, CX
 	ADDL       488(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       216(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       1654563303(R13), R14
-	ADDL       R8, R14
+	LEAL       1654563303(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       220(SP), SI
+	ADDL       R13, BX
 	ADDL       492(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       220(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       -985840690(R13), R14
-	ADDL       DI, R14
+	LEAL       -985840690(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X2, X3, X4
 	VMOVDQU    X4, 496(SP)
-	ADDL       224(SP), R9
 	ADDL       496(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       224(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1971681379(R13), R14
-	ADDL       SI, R14
+	LEAL       -1971681379(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       228(SP), R8
+	ADDL       R13, DX
 	ADDL       500(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       228(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       351604539(R13), R14
-	ADDL       R9, R14
+	LEAL       351604539(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       232(SP), DI
+	ADDL       R13, CX
 	ADDL       504(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       232(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       703209078(R13), R14
-	ADDL       R8, R14
+	LEAL       703209078(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       236(SP), SI
+	ADDL       R13, BX
 	ADDL       508(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       236(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1406418156(R13), R14
-	ADDL       DI, R14
+	LEAL       1406418156(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	VPXOR      X3, X0, X4
 	VMOVDQU    X4, 512(SP)
-	ADDL       240(SP), R9
 	ADDL       512(SP), DX
 	MOVL       DI, BP
 	XORL       R8, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R8, R11
+	ADDL       240(SP), R9
 	XORL       R11, R10
 	RORXL      $0x14, AX, R13
-	LEAL       -1482130984(R13), R14
-	ADDL       SI, R14
+	LEAL       -1482130984(R13)(SI*1), R14
 	ADDL       R10, R9
+	MOVL       BX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, DI, DI
 	ADDL       R14, R9
-	XORL       R14, R13
-	MOVL       AX, BP
-	MOVL       AX, R10
-	ANDL       BX, BP
-	XORL       BX, R10
-	ANDL       CX, R10
-	ADDL       R10, DX
-	ADDL       BP, DX
-	ADDL       R13, DX
-	RORXL      $0x17, R9, R12
 	RORXL      $0x0f, R9, R11
+	XORL       R14, R13
+	MOVL       BX, R10
+	XORL       CX, R10
+	RORXL      $0x17, BX, BX
+	RORXL      $0x17, R9, R12
+	ANDL       CX, BP
+	ADDL       BP, DX
+	ANDL       AX, R10
 	XORL       R12, R9
+	ADDL       R10, DX
 	MOVL       R9, R10
 	XORL       R11, R9
-	RORXL      $0x17, BX, BX
-	RORXL      $0x0d, DI, DI
-	ADDL       244(SP), R8
+	ADDL       R13, DX
 	ADDL       516(SP), CX
 	MOVL       SI, BP
 	XORL       DI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       DI, R11
+	ADDL       244(SP), R8
 	XORL       R11, R10
 	RORXL      $0x14, DX, R13
-	LEAL       1330705329(R13), R14
-	ADDL       R9, R14
+	LEAL       1330705329(R13)(R9*1), R14
 	ADDL       R10, R8
+	MOVL       AX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, SI, SI
 	ADDL       R14, R8
-	XORL       R14, R13
-	MOVL       DX, BP
-	MOVL       DX, R10
-	ANDL       AX, BP
-	XORL       AX, R10
-	ANDL       BX, R10
-	ADDL       R10, CX
-	ADDL       BP, CX
-	ADDL       R13, CX
-	RORXL      $0x17, R8, R12
 	RORXL      $0x0f, R8, R11
+	XORL       R14, R13
+	MOVL       AX, R10
+	XORL       BX, R10
+	RORXL      $0x17, AX, AX
+	RORXL      $0x17, R8, R12
+	ANDL       BX, BP
+	ADDL       BP, CX
+	ANDL       DX, R10
 	XORL       R12, R8
+	ADDL       R10, CX
 	MOVL       R8, R10
 	XORL       R11, R8
-	RORXL      $0x17, AX, AX
-	RORXL      $0x0d, SI, SI
-	ADDL       248(SP), DI
+	ADDL       R13, CX
 	ADDL       520(SP), BX
 	MOVL       R9, BP
 	XORL       SI, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       SI, R11
+	ADDL       248(SP), DI
 	XORL       R11, R10
 	RORXL      $0x14, CX, R13
-	LEAL       -1633556638(R13), R14
-	ADDL       R8, R14
+	LEAL       -1633556638(R13)(R8*1), R14
 	ADDL       R10, DI
+	MOVL       DX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R9, R9
 	ADDL       R14, DI
-	XORL       R14, R13
-	MOVL       CX, BP
-	MOVL       CX, R10
-	ANDL       DX, BP
-	XORL       DX, R10
-	ANDL       AX, R10
-	ADDL       R10, BX
-	ADDL       BP, BX
-	ADDL       R13, BX
-	RORXL      $0x17, DI, R12
 	RORXL      $0x0f, DI, R11
+	XORL       R14, R13
+	MOVL       DX, R10
+	XORL       AX, R10
+	RORXL      $0x17, DX, DX
+	RORXL      $0x17, DI, R12
+	ANDL       AX, BP
+	ADDL       BP, BX
+	ANDL       CX, R10
 	XORL       R12, DI
+	ADDL       R10, BX
 	MOVL       DI, R10
 	XORL       R11, DI
-	RORXL      $0x17, DX, DX
-	RORXL      $0x0d, R9, R9
-	ADDL       252(SP), SI
+	ADDL       R13, BX
 	ADDL       524(SP), AX
 	MOVL       R8, BP
 	XORL       R9, BP
-	ANDL       BP, R11
 	ANDL       BP, R10
+	ANDL       BP, R11
 	XORL       R9, R11
+	ADDL       252(SP), SI
 	XORL       R11, R10
 	RORXL      $0x14, BX, R13
-	LEAL       1027854021(R13), R14
-	ADDL       DI, R14
+	LEAL       1027854021(R13)(DI*1), R14
 	ADDL       R10, SI
+	MOVL       CX, BP
 	RORXL      $0x19, R14, R14
+	RORXL      $0x0d, R8, R8
 	ADDL       R14, SI
-	XORL       R14, R13
-	MOVL       BX, BP
-	MOVL       BX, R10
-	ANDL       CX, BP
-	XORL       CX, R10
-	ANDL       DX, R10
-	ADDL       R10, AX
-	ADDL       BP, AX
-	ADDL       R13, AX
-	RORXL      $0x17, SI, R12
 	RORXL      $0x0f, SI, R11
+	XORL       R14, R13
+	MOVL       CX, R10
+	XORL       DX, R10
+	RORXL      $0x17, CX, CX
+	RORXL      $0x17, SI, R12
+	ANDL       DX, BP
+	ADDL       BP, AX
+	ANDL       BX, R10
 	XORL       R12, SI
+	ADDL       R10, AX
 	MOVL       SI, R10
 	XORL       R11, SI
-	RORXL      $0x17, CX, CX
-	RORXL      $0x0d, R8, R8
+	ADDL       R13, AX
 	MOVQ       state+0(FP), R10
 	XORL       (R10), AX
 	MOVL       AX, (R10)
@@ -12045,102 +11981,98 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X0, X0
 	VMOVDQU  X0, 64(SP)
-	ADDL     (SP), R9
 	ADDL     272(SP), DX
-	XORL     R8, R11
 	XORL     DI, R11
+	XORL     R8, R11
+	ADDL     (SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     2043430169(R13), R14
-	ADDL     SI, R14
+	LEAL     2043430169(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	XORL     BX, BP
-	XORL     CX, BP
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	XORL     CX, BP
+	XORL     AX, BP
 	XORL     R12, R9
+	ADDL     BP, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     4(SP), R8
+	ADDL     R13, DX
 	ADDL     276(SP), CX
-	XORL     DI, R11
 	XORL     SI, R11
+	XORL     DI, R11
+	ADDL     4(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -208106958(R13), R14
-	ADDL     R9, R14
+	LEAL     -208106958(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	XORL     AX, BP
-	XORL     BX, BP
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	XORL     BX, BP
+	XORL     DX, BP
 	XORL     R12, R8
+	ADDL     BP, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     8(SP), DI
+	ADDL     R13, CX
 	ADDL     280(SP), BX
-	XORL     SI, R11
 	XORL     R9, R11
+	XORL     SI, R11
+	ADDL     8(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     -416213915(R13), R14
-	ADDL     R8, R14
+	LEAL     -416213915(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	XORL     DX, BP
-	XORL     AX, BP
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	XORL     AX, BP
+	XORL     CX, BP
 	XORL     R12, DI
+	ADDL     BP, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     12(SP), SI
+	ADDL     R13, BX
 	ADDL     284(SP), AX
-	XORL     R9, R11
 	XORL     R8, R11
+	XORL     R9, R11
+	ADDL     12(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -832427829(R13), R14
-	ADDL     DI, R14
+	LEAL     -832427829(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	XORL     CX, BP
-	XORL     DX, BP
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	XORL     DX, BP
+	XORL     BX, BP
 	XORL     R12, SI
+	ADDL     BP, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X1, X2, X4
 	VMOVDQU  X4, 288(SP)
 	VPALIGNR $0x0c, X2, X3, X4
@@ -12179,102 +12111,98 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X1, X1
 	VMOVDQU  X1, 80(SP)
-	ADDL     16(SP), R9
 	ADDL     288(SP), DX
-	XORL     R8, R11
 	XORL     DI, R11
+	XORL     R8, R11
+	ADDL     16(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1664855657(R13), R14
-	ADDL     SI, R14
+	LEAL     -1664855657(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	XORL     BX, BP
-	XORL     CX, BP
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	XORL     CX, BP
+	XORL     AX, BP
 	XORL     R12, R9
+	ADDL     BP, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     20(SP), R8
+	ADDL     R13, DX
 	ADDL     292(SP), CX
-	XORL     DI, R11
 	XORL     SI, R11
+	XORL     DI, R11
+	ADDL     20(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     965255983(R13), R14
-	ADDL     R9, R14
+	LEAL     965255983(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	XORL     AX, BP
-	XORL     BX, BP
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	XORL     BX, BP
+	XORL     DX, BP
 	XORL     R12, R8
+	ADDL     BP, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     24(SP), DI
+	ADDL     R13, CX
 	ADDL     296(SP), BX
-	XORL     SI, R11
 	XORL     R9, R11
+	XORL     SI, R11
+	ADDL     24(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     1930511966(R13), R14
-	ADDL     R8, R14
+	LEAL     1930511966(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	XORL     DX, BP
-	XORL     AX, BP
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	XORL     AX, BP
+	XORL     CX, BP
 	XORL     R12, DI
+	ADDL     BP, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     28(SP), SI
+	ADDL     R13, BX
 	ADDL     300(SP), AX
-	XORL     R9, R11
 	XORL     R8, R11
+	XORL     R9, R11
+	ADDL     28(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -433943364(R13), R14
-	ADDL     DI, R14
+	LEAL     -433943364(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	XORL     CX, BP
-	XORL     DX, BP
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	XORL     DX, BP
+	XORL     BX, BP
 	XORL     R12, SI
+	ADDL     BP, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X2, X3, X4
 	VMOVDQU  X4, 304(SP)
 	VPALIGNR $0x0c, X3, X0, X4
@@ -12313,102 +12241,98 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X2, X2
 	VMOVDQU  X2, 96(SP)
-	ADDL     32(SP), R9
 	ADDL     304(SP), DX
-	XORL     R8, R11
 	XORL     DI, R11
+	XORL     R8, R11
+	ADDL     32(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -867886727(R13), R14
-	ADDL     SI, R14
+	LEAL     -867886727(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	XORL     BX, BP
-	XORL     CX, BP
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	XORL     CX, BP
+	XORL     AX, BP
 	XORL     R12, R9
+	ADDL     BP, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     36(SP), R8
+	ADDL     R13, DX
 	ADDL     308(SP), CX
-	XORL     DI, R11
 	XORL     SI, R11
+	XORL     DI, R11
+	ADDL     36(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -1735773453(R13), R14
-	ADDL     R9, R14
+	LEAL     -1735773453(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	XORL     AX, BP
-	XORL     BX, BP
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	XORL     BX, BP
+	XORL     DX, BP
 	XORL     R12, R8
+	ADDL     BP, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     40(SP), DI
+	ADDL     R13, CX
 	ADDL     312(SP), BX
-	XORL     SI, R11
 	XORL     R9, R11
+	XORL     SI, R11
+	ADDL     40(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     823420391(R13), R14
-	ADDL     R8, R14
+	LEAL     823420391(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	XORL     DX, BP
-	XORL     AX, BP
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	XORL     AX, BP
+	XORL     CX, BP
 	XORL     R12, DI
+	ADDL     BP, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     44(SP), SI
+	ADDL     R13, BX
 	ADDL     316(SP), AX
-	XORL     R9, R11
 	XORL     R8, R11
+	XORL     R9, R11
+	ADDL     44(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1646840782(R13), R14
-	ADDL     DI, R14
+	LEAL     1646840782(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	XORL     CX, BP
-	XORL     DX, BP
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	XORL     DX, BP
+	XORL     BX, BP
 	XORL     R12, SI
+	ADDL     BP, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X3, X0, X4
 	VMOVDQU  X4, 320(SP)
 	VPALIGNR $0x0c, X0, X1, X4
@@ -12447,102 +12371,98 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X3, X3
 	VMOVDQU  X3, 112(SP)
-	ADDL     48(SP), R9
 	ADDL     320(SP), DX
-	XORL     R8, R11
 	XORL     DI, R11
+	XORL     R8, R11
+	ADDL     48(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1001285732(R13), R14
-	ADDL     SI, R14
+	LEAL     -1001285732(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	XORL     BX, BP
-	XORL     CX, BP
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	XORL     CX, BP
+	XORL     AX, BP
 	XORL     R12, R9
+	ADDL     BP, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     52(SP), R8
+	ADDL     R13, DX
 	ADDL     324(SP), CX
-	XORL     DI, R11
 	XORL     SI, R11
+	XORL     DI, R11
+	ADDL     52(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -2002571463(R13), R14
-	ADDL     R9, R14
+	LEAL     -2002571463(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	XORL     AX, BP
-	XORL     BX, BP
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	XORL     BX, BP
+	XORL     DX, BP
 	XORL     R12, R8
+	ADDL     BP, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     56(SP), DI
+	ADDL     R13, CX
 	ADDL     328(SP), BX
-	XORL     SI, R11
 	XORL     R9, R11
+	XORL     SI, R11
+	ADDL     56(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     289824371(R13), R14
-	ADDL     R8, R14
+	LEAL     289824371(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	XORL     DX, BP
-	XORL     AX, BP
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	XORL     AX, BP
+	XORL     CX, BP
 	XORL     R12, DI
+	ADDL     BP, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     60(SP), SI
+	ADDL     R13, BX
 	ADDL     332(SP), AX
-	XORL     R9, R11
 	XORL     R8, R11
+	XORL     R9, R11
+	ADDL     60(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     579648742(R13), R14
-	ADDL     DI, R14
+	LEAL     579648742(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	XORL     CX, BP
-	XORL     DX, BP
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	XORL     DX, BP
+	XORL     BX, BP
 	XORL     R12, SI
+	ADDL     BP, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X0, X1, X4
 	VMOVDQU  X4, 336(SP)
 	VPALIGNR $0x0c, X1, X2, X4
@@ -12581,126 +12501,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X0, X0
 	VMOVDQU  X0, 128(SP)
-	ADDL     64(SP), R9
 	ADDL     336(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     64(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1651869049(R13), R14
-	ADDL     SI, R14
+	LEAL     -1651869049(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     68(SP), R8
+	ADDL     R13, DX
 	ADDL     340(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     68(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     991229199(R13), R14
-	ADDL     R9, R14
+	LEAL     991229199(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     72(SP), DI
+	ADDL     R13, CX
 	ADDL     344(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     72(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     1982458398(R13), R14
-	ADDL     R8, R14
+	LEAL     1982458398(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     76(SP), SI
+	ADDL     R13, BX
 	ADDL     348(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     76(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -330050500(R13), R14
-	ADDL     DI, R14
+	LEAL     -330050500(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X1, X2, X4
 	VMOVDQU  X4, 352(SP)
 	VPALIGNR $0x0c, X2, X3, X4
@@ -12739,126 +12655,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X1, X1
 	VMOVDQU  X1, 144(SP)
-	ADDL     80(SP), R9
 	ADDL     352(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     80(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -660100999(R13), R14
-	ADDL     SI, R14
+	LEAL     -660100999(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     84(SP), R8
+	ADDL     R13, DX
 	ADDL     356(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     84(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -1320201997(R13), R14
-	ADDL     R9, R14
+	LEAL     -1320201997(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     88(SP), DI
+	ADDL     R13, CX
 	ADDL     360(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     88(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     1654563303(R13), R14
-	ADDL     R8, R14
+	LEAL     1654563303(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     92(SP), SI
+	ADDL     R13, BX
 	ADDL     364(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     92(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -985840690(R13), R14
-	ADDL     DI, R14
+	LEAL     -985840690(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X2, X3, X4
 	VMOVDQU  X4, 368(SP)
 	VPALIGNR $0x0c, X3, X0, X4
@@ -12897,126 +12809,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X2, X2
 	VMOVDQU  X2, 160(SP)
-	ADDL     96(SP), R9
 	ADDL     368(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     96(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1971681379(R13), R14
-	ADDL     SI, R14
+	LEAL     -1971681379(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     100(SP), R8
+	ADDL     R13, DX
 	ADDL     372(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     100(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     351604539(R13), R14
-	ADDL     R9, R14
+	LEAL     351604539(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     104(SP), DI
+	ADDL     R13, CX
 	ADDL     376(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     104(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     703209078(R13), R14
-	ADDL     R8, R14
+	LEAL     703209078(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     108(SP), SI
+	ADDL     R13, BX
 	ADDL     380(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     108(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1406418156(R13), R14
-	ADDL     DI, R14
+	LEAL     1406418156(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X3, X0, X4
 	VMOVDQU  X4, 384(SP)
 	VPALIGNR $0x0c, X0, X1, X4
@@ -13055,126 +12963,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X3, X3
 	VMOVDQU  X3, 176(SP)
-	ADDL     112(SP), R9
 	ADDL     384(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     112(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1482130984(R13), R14
-	ADDL     SI, R14
+	LEAL     -1482130984(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     116(SP), R8
+	ADDL     R13, DX
 	ADDL     388(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     116(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     1330705329(R13), R14
-	ADDL     R9, R14
+	LEAL     1330705329(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     120(SP), DI
+	ADDL     R13, CX
 	ADDL     392(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     120(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     -1633556638(R13), R14
-	ADDL     R8, R14
+	LEAL     -1633556638(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     124(SP), SI
+	ADDL     R13, BX
 	ADDL     396(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     124(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1027854021(R13), R14
-	ADDL     DI, R14
+	LEAL     1027854021(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X0, X1, X4
 	VMOVDQU  X4, 400(SP)
 	VPALIGNR $0x0c, X1, X2, X4
@@ -13213,126 +13117,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X0, X0
 	VMOVDQU  X0, 192(SP)
-	ADDL     128(SP), R9
 	ADDL     400(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     128(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     2055708042(R13), R14
-	ADDL     SI, R14
+	LEAL     2055708042(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     132(SP), R8
+	ADDL     R13, DX
 	ADDL     404(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     132(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -183551212(R13), R14
-	ADDL     R9, R14
+	LEAL     -183551212(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     136(SP), DI
+	ADDL     R13, CX
 	ADDL     408(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     136(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     -367102423(R13), R14
-	ADDL     R8, R14
+	LEAL     -367102423(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     140(SP), SI
+	ADDL     R13, BX
 	ADDL     412(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     140(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -734204845(R13), R14
-	ADDL     DI, R14
+	LEAL     -734204845(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X1, X2, X4
 	VMOVDQU  X4, 416(SP)
 	VPALIGNR $0x0c, X2, X3, X4
@@ -13371,126 +13271,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X1, X1
 	VMOVDQU  X1, 208(SP)
-	ADDL     144(SP), R9
 	ADDL     416(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     144(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1468409689(R13), R14
-	ADDL     SI, R14
+	LEAL     -1468409689(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     148(SP), R8
+	ADDL     R13, DX
 	ADDL     420(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     148(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     1358147919(R13), R14
-	ADDL     R9, R14
+	LEAL     1358147919(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     152(SP), DI
+	ADDL     R13, CX
 	ADDL     424(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     152(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     -1578671458(R13), R14
-	ADDL     R8, R14
+	LEAL     -1578671458(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     156(SP), SI
+	ADDL     R13, BX
 	ADDL     428(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     156(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1137624381(R13), R14
-	ADDL     DI, R14
+	LEAL     1137624381(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X2, X3, X4
 	VMOVDQU  X4, 432(SP)
 	VPALIGNR $0x0c, X3, X0, X4
@@ -13529,126 +13425,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X2, X2
 	VMOVDQU  X2, 224(SP)
-	ADDL     160(SP), R9
 	ADDL     432(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     160(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -2019718534(R13), R14
-	ADDL     SI, R14
+	LEAL     -2019718534(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     164(SP), R8
+	ADDL     R13, DX
 	ADDL     436(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     164(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     255530229(R13), R14
-	ADDL     R9, R14
+	LEAL     255530229(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     168(SP), DI
+	ADDL     R13, CX
 	ADDL     440(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     168(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     511060458(R13), R14
-	ADDL     R8, R14
+	LEAL     511060458(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     172(SP), SI
+	ADDL     R13, BX
 	ADDL     444(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     172(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1022120916(R13), R14
-	ADDL     DI, R14
+	LEAL     1022120916(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X3, X0, X4
 	VMOVDQU  X4, 448(SP)
 	VPALIGNR $0x0c, X0, X1, X4
@@ -13687,126 +13579,122 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X3, X3
 	VMOVDQU  X3, 240(SP)
-	ADDL     176(SP), R9
 	ADDL     448(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     176(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     2044241832(R13), R14
-	ADDL     SI, R14
+	LEAL     2044241832(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     180(SP), R8
+	ADDL     R13, DX
 	ADDL     452(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     180(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -206483632(R13), R14
-	ADDL     R9, R14
+	LEAL     -206483632(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     184(SP), DI
+	ADDL     R13, CX
 	ADDL     456(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     184(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     -412967263(R13), R14
-	ADDL     R8, R14
+	LEAL     -412967263(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     188(SP), SI
+	ADDL     R13, BX
 	ADDL     460(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     188(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -825934525(R13), R14
-	ADDL     DI, R14
+	LEAL     -825934525(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X0, X1, X4
 	VMOVDQU  X4, 464(SP)
 	VPALIGNR $0x0c, X1, X2, X4
@@ -13845,492 +13733,476 @@ blocksAVX2Block:
 	VPXOR    X9, X4, X4
 	VPXOR    X4, X0, X0
 	VMOVDQU  X0, 256(SP)
-	ADDL     192(SP), R9
 	ADDL     464(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     192(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1651869049(R13), R14
-	ADDL     SI, R14
+	LEAL     -1651869049(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     196(SP), R8
+	ADDL     R13, DX
 	ADDL     468(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     196(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     991229199(R13), R14
-	ADDL     R9, R14
+	LEAL     991229199(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     200(SP), DI
+	ADDL     R13, CX
 	ADDL     472(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     200(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     1982458398(R13), R14
-	ADDL     R8, R14
+	LEAL     1982458398(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     204(SP), SI
+	ADDL     R13, BX
 	ADDL     476(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     204(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -330050500(R13), R14
-	ADDL     DI, R14
+	LEAL     -330050500(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X1, X2, X4
 	VMOVDQU  X4, 480(SP)
-	ADDL     208(SP), R9
 	ADDL     480(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     208(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -660100999(R13), R14
-	ADDL     SI, R14
+	LEAL     -660100999(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     212(SP), R8
+	ADDL     R13, DX
 	ADDL     484(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     212(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     -1320201997(R13), R14
-	ADDL     R9, R14
+	LEAL     -1320201997(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     216(SP), DI
+	ADDL     R13, CX
 	ADDL     488(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     216(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     1654563303(R13), R14
-	ADDL     R8, R14
+	LEAL     1654563303(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     220(SP), SI
+	ADDL     R13, BX
 	ADDL     492(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     220(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     -985840690(R13), R14
-	ADDL     DI, R14
+	LEAL     -985840690(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X2, X3, X4
 	VMOVDQU  X4, 496(SP)
-	ADDL     224(SP), R9
 	ADDL     496(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     224(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1971681379(R13), R14
-	ADDL     SI, R14
+	LEAL     -1971681379(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     228(SP), R8
+	ADDL     R13, DX
 	ADDL     500(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     228(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     351604539(R13), R14
-	ADDL     R9, R14
+	LEAL     351604539(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     232(SP), DI
+	ADDL     R13, CX
 	ADDL     504(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     232(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     703209078(R13), R14
-	ADDL     R8, R14
+	LEAL     703209078(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     236(SP), SI
+	ADDL     R13, BX
 	ADDL     508(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     236(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1406418156(R13), R14
-	ADDL     DI, R14
+	LEAL     1406418156(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	VPXOR    X3, X0, X4
 	VMOVDQU  X4, 512(SP)
-	ADDL     240(SP), R9
 	ADDL     512(SP), DX
 	MOVL     DI, BP
 	XORL     R8, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R8, R11
+	ADDL     240(SP), R9
 	XORL     R11, R10
 	RORXL    $0x14, AX, R13
-	LEAL     -1482130984(R13), R14
-	ADDL     SI, R14
+	LEAL     -1482130984(R13)(SI*1), R14
 	ADDL     R10, R9
+	MOVL     BX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, DI, DI
 	ADDL     R14, R9
-	XORL     R14, R13
-	MOVL     AX, BP
-	MOVL     AX, R10
-	ANDL     BX, BP
-	XORL     BX, R10
-	ANDL     CX, R10
-	ADDL     R10, DX
-	ADDL     BP, DX
-	ADDL     R13, DX
-	RORXL    $0x17, R9, R12
 	RORXL    $0x0f, R9, R11
+	XORL     R14, R13
+	MOVL     BX, R10
+	XORL     CX, R10
+	RORXL    $0x17, BX, BX
+	RORXL    $0x17, R9, R12
+	ANDL     CX, BP
+	ADDL     BP, DX
+	ANDL     AX, R10
 	XORL     R12, R9
+	ADDL     R10, DX
 	MOVL     R9, R10
 	XORL     R11, R9
-	RORXL    $0x17, BX, BX
-	RORXL    $0x0d, DI, DI
-	ADDL     244(SP), R8
+	ADDL     R13, DX
 	ADDL     516(SP), CX
 	MOVL     SI, BP
 	XORL     DI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     DI, R11
+	ADDL     244(SP), R8
 	XORL     R11, R10
 	RORXL    $0x14, DX, R13
-	LEAL     1330705329(R13), R14
-	ADDL     R9, R14
+	LEAL     1330705329(R13)(R9*1), R14
 	ADDL     R10, R8
+	MOVL     AX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, SI, SI
 	ADDL     R14, R8
-	XORL     R14, R13
-	MOVL     DX, BP
-	MOVL     DX, R10
-	ANDL     AX, BP
-	XORL     AX, R10
-	ANDL     BX, R10
-	ADDL     R10, CX
-	ADDL     BP, CX
-	ADDL     R13, CX
-	RORXL    $0x17, R8, R12
 	RORXL    $0x0f, R8, R11
+	XORL     R14, R13
+	MOVL     AX, R10
+	XORL     BX, R10
+	RORXL    $0x17, AX, AX
+	RORXL    $0x17, R8, R12
+	ANDL     BX, BP
+	ADDL     BP, CX
+	ANDL     DX, R10
 	XORL     R12, R8
+	ADDL     R10, CX
 	MOVL     R8, R10
 	XORL     R11, R8
-	RORXL    $0x17, AX, AX
-	RORXL    $0x0d, SI, SI
-	ADDL     248(SP), DI
+	ADDL     R13, CX
 	ADDL     520(SP), BX
 	MOVL     R9, BP
 	XORL     SI, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     SI, R11
+	ADDL     248(SP), DI
 	XORL     R11, R10
 	RORXL    $0x14, CX, R13
-	LEAL     -1633556638(R13), R14
-	ADDL     R8, R14
+	LEAL     -1633556638(R13)(R8*1), R14
 	ADDL     R10, DI
+	MOVL     DX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R9, R9
 	ADDL     R14, DI
-	XORL     R14, R13
-	MOVL     CX, BP
-	MOVL     CX, R10
-	ANDL     DX, BP
-	XORL     DX, R10
-	ANDL     AX, R10
-	ADDL     R10, BX
-	ADDL     BP, BX
-	ADDL     R13, BX
-	RORXL    $0x17, DI, R12
 	RORXL    $0x0f, DI, R11
+	XORL     R14, R13
+	MOVL     DX, R10
+	XORL     AX, R10
+	RORXL    $0x17, DX, DX
+	RORXL    $0x17, DI, R12
+	ANDL     AX, BP
+	ADDL     BP, BX
+	ANDL     CX, R10
 	XORL     R12, DI
+	ADDL     R10, BX
 	MOVL     DI, R10
 	XORL     R11, DI
-	RORXL    $0x17, DX, DX
-	RORXL    $0x0d, R9, R9
-	ADDL     252(SP), SI
+	ADDL     R13, BX
 	ADDL     524(SP), AX
 	MOVL     R8, BP
 	XORL     R9, BP
-	ANDL     BP, R11
 	ANDL     BP, R10
+	ANDL     BP, R11
 	XORL     R9, R11
+	ADDL     252(SP), SI
 	XORL     R11, R10
 	RORXL    $0x14, BX, R13
-	LEAL     1027854021(R13), R14
-	ADDL     DI, R14
+	LEAL     1027854021(R13)(DI*1), R14
 	ADDL     R10, SI
+	MOVL     CX, BP
 	RORXL    $0x19, R14, R14
+	RORXL    $0x0d, R8, R8
 	ADDL     R14, SI
-	XORL     R14, R13
-	MOVL     BX, BP
-	MOVL     BX, R10
-	ANDL     CX, BP
-	XORL     CX, R10
-	ANDL     DX, R10
-	ADDL     R10, AX
-	ADDL     BP, AX
-	ADDL     R13, AX
-	RORXL    $0x17, SI, R12
 	RORXL    $0x0f, SI, R11
+	XORL     R14, R13
+	MOVL     CX, R10
+	XORL     DX, R10
+	RORXL    $0x17, CX, CX
+	RORXL    $0x17, SI, R12
+	ANDL     DX, BP
+	ADDL     BP, AX
+	ANDL     BX, R10
 	XORL     R12, SI
+	ADDL     R10, AX
 	MOVL     SI, R10
 	XORL     R11, SI
-	RORXL    $0x17, CX, CX
-	RORXL    $0x0d, R8, R8
+	ADDL     R13, AX
 	MOVQ     state+0(FP), R10
 	XORL     (R10), AX
 	MOVL     AX, (R10)
