@@ -54,6 +54,8 @@ type Options struct {
 	Room int
 	// Root is put before /proc and /sys, "/" when empty.
 	Root string
+
+	lister string // the program that lists connections, if not the best that there is
 }
 
 // Emit is for which requests there is a record. All are counted in any case, see
@@ -82,6 +84,7 @@ type Collector struct {
 	slots  slots
 	scan   sync.Mutex // guards the variable settle
 	hints  hints
+	lister lister
 
 	mu     sync.Mutex // guards what follows
 	links  map[string]link.Link
@@ -155,6 +158,7 @@ func open(o *Options, t Tier) (*Collector, error) {
 	}
 	c.tick = time.Duration(res.Nano())
 	c.hints.tell = o.Hints
+	c.lister = newLister(spec, o)
 	if c.coll, err = ebpf.NewCollection(spec); err != nil {
 		return nil, t.explain("load bpf programs", err)
 	}

@@ -128,7 +128,7 @@ func (c *Collector) Runs() (out []Run, err error) {
 		return nil, fmt.Errorf("read the time of bpf programs: %w", os.ErrClosed)
 	}
 	for name, p := range c.coll.Programs {
-		if name == "list" {
+		if name == c.lister.program {
 			continue
 		}
 		s, err := p.Stats()

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf/link"
-
 	"github.com/anole-os/anole/tcprt/bpf"
 )
 
@@ -63,23 +61,31 @@ func (c *Collector) list(settle time.Duration, f func(*bpf.TcprtRecord, []byte))
 		c.mu.Unlock()
 		return fmt.Errorf("list requests: %w", os.ErrClosed)
 	}
-	it, err := link.AttachIter(link.IterOptions{Program: c.coll.Programs["list"], Map: c.coll.Maps["conns"]})
+	ways, err := c.lister.ways(c.coll)
 	c.mu.Unlock()
 	if err != nil {
-		return explain("attach to the connections", err)
+		return err
 	}
-	defer it.Close()
-	r, err := it.Open()
-	if err != nil {
-		return fmt.Errorf("list requests: %w", err)
-	}
-	defer r.Close()
 	size := recordSize
 	if c.hints.tell != nil {
 		size = wholeSize
 	}
 	words := make([]uint64, 256*size/8) // as each is aligned
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 256*size)
+	for way, err := range ways {
+		if err == nil {
+			err = c.records(way, raw, size, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// records gives f those of an iterator, of that size each, and closes it.
+func (c *Collector) records(r io.ReadCloser, raw []byte, size int, f func(*bpf.TcprtRecord, []byte)) error {
+	defer r.Close()
 	for {
 		n, err := io.ReadAtLeast(r, raw, size)
 		for at := 0; at+size <= n; at += size {

@@ -259,28 +259,19 @@ static __always_inline int late(struct record *r, struct seen *s)
 volatile __u64 settle = 0;
 
 /*
- * Lists the requests that are under way, or, with settle, those that are over
- * but for the next one to come. What a connection has in store is not locked
+ * Tells of a connection's request if that is under way, or, with settle, if it is
+ * over but for the next one to come. What a connection has in store is not locked
  * against its own segments: a request that ends just now may be told with times
  * of the next.
  */
-SEC("iter/bpf_sk_storage_map")
-int list(struct bpf_iter__bpf_sk_storage_map *ctx)
+static __always_inline int show(struct seq_file *seq, struct sock *sk, struct tcp_sock *tp, struct conn *c)
 {
-	struct conn *c = ctx->value;
-	struct sock *sk = ctx->sk;
 	struct record r;
 	struct seen s;
-	struct tcp_sock *tp;
 	__u32 request, answer, rcv, snd;
 	__u64 wait = settle;
 	long full;
 
-	if (!c || !sk)
-		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 0;
 	/* Read here, so that no load is of either pointer. */
 	rcv = tp->rcv_nxt;
 	barrier_var(rcv);
@@ -332,9 +323,9 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 	r.answer_bytes = answer;
 	if (wait && c->role == SERVER && !(r.flags & PIGGYBACK) && !r.retrans && late(&r, &s))
 		r.flags |= DELAYED_ACK;
-	full = bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	full = bpf_seq_write(seq, &r, sizeof(r));
 	if (l7 && !full)
-		full = list_heads(ctx->meta->seq, &r, c->id);
+		full = list_heads(seq, &r, c->id);
 	/* What has no room any more is dropped, and the kernel comes again with it. */
 	if (full && wait) {
 		__sync_lock_test_and_set(&c->told, 0);
@@ -346,4 +337,38 @@ int list(struct bpf_iter__bpf_sk_storage_map *ctx)
 		c->chrono[2] = s.chrono[2];
 	}
 	return 0;
+}
+
+/* Lists the requests of all connections that are measured, and of no others. */
+SEC("iter/bpf_sk_storage_map")
+int list(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct conn *c = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+
+	if (!c || !sk)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp ? show(ctx->meta->seq, sk, tp, c) : 0;
+}
+
+/*
+ * Likewise, of the connections of a network namespace, for a kernel that does not
+ * allow the other: it goes over all sockets that there are.
+ */
+SEC("iter/tcp")
+int list_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct tcp_sock *tp;
+	struct conn *c;
+
+	if (!skc)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp)
+		return 0;
+	c = bpf_sk_storage_get(&conns, tp, 0, 0);
+	return c ? show(ctx->meta->seq, (struct sock *)tp, tp, c) : 0;
 }

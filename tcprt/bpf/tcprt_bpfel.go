@@ -245,6 +245,7 @@ const (
 	TcprtProgHeadIn      = "head_in"
 	TcprtProgHeadOut     = "head_out"
 	TcprtProgList        = "list"
+	TcprtProgListTcp     = "list_tcp"
 	TcprtProgReads       = "reads"
 	TcprtProgSegment     = "segment"
 	TcprtProgStamp       = "stamp"
@@ -309,6 +310,7 @@ type TcprtProgramSpecs struct {
 	HeadIn  *ebpf.ProgramSpec `ebpf:"head_in"`
 	HeadOut *ebpf.ProgramSpec `ebpf:"head_out"`
 	List    *ebpf.ProgramSpec `ebpf:"list"`
+	ListTcp *ebpf.ProgramSpec `ebpf:"list_tcp"`
 	Reads   *ebpf.ProgramSpec `ebpf:"reads"`
 	Segment *ebpf.ProgramSpec `ebpf:"segment"`
 	Stamp   *ebpf.ProgramSpec `ebpf:"stamp"`
@@ -440,6 +442,7 @@ type TcprtPrograms struct {
 	HeadIn  *ebpf.Program `ebpf:"head_in"`
 	HeadOut *ebpf.Program `ebpf:"head_out"`
 	List    *ebpf.Program `ebpf:"list"`
+	ListTcp *ebpf.Program `ebpf:"list_tcp"`
 	Reads   *ebpf.Program `ebpf:"reads"`
 	Segment *ebpf.Program `ebpf:"segment"`
 	Stamp   *ebpf.Program `ebpf:"stamp"`
@@ -452,6 +455,7 @@ func (p *TcprtPrograms) Close() error {
 		p.HeadIn,
 		p.HeadOut,
 		p.List,
+		p.ListTcp,
 		p.Reads,
 		p.Segment,
 		p.Stamp,
