@@ -25,6 +25,8 @@ esac
 # The race detector needs cgo; the product does not.
 export ANOLE_SKIPS ANOLE_TEST
 CGO_ENABLED=1 go test -race -p 1 -timeout 15m ./... || status=$?
+# What allocates nothing by a pool shows that without the race detector alone.
+find . -name alloc_test.go -not -path './.cache/*' -printf '%h\n' | xargs go test -run Allocations || status=$?
 # shellcheck disable=SC2086
 [ "$guests" -ne 0 ] || scripts/vm.sh test $how || status=$?
 go run ./test/expected-skips -on "${ANOLE_MACHINE:-}" "$ANOLE_SKIPS" || status=$?

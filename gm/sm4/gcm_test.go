@@ -182,24 +182,3 @@ func TestGCMWrongUse(t *testing.T) {
 		panics(t, name, f)
 	}
 }
-
-func TestGCMAllocations(t *testing.T) {
-	each(t, func(t *testing.T, of func([]byte) *Cipher) {
-		a, err := of(make([]byte, KeySize)).NewGCM(12, 16)
-		if err != nil {
-			t.Fatal(err)
-		}
-		nonce, data := make([]byte, 12), make([]byte, 13)
-		for _, n := range []int{0, 64, 16384} {
-			text := make([]byte, n, n+16)
-			if got := testing.AllocsPerRun(50, func() {
-				sealed := a.Seal(text[:0], nonce, text, data)
-				if _, err := a.Open(sealed[:0], nonce, sealed, data); err != nil {
-					t.Error(err)
-				}
-			}); got >= 1 && !raced { // the pool may be emptied meanwhile
-				t.Errorf("%d bytes: %v allocations", n, got)
-			}
-		}
-	})
-}

@@ -243,22 +243,3 @@ func TestWrongUse(t *testing.T) {
 	c.Encrypt(b, b) // in place is well
 	c.EncryptBlocks(b[32:], b[:32])
 }
-
-// Nothing is allocated for data, whatever its length.
-func TestAllocations(t *testing.T) {
-	each(t, func(t *testing.T, of func([]byte) *Cipher) {
-		c := of(make([]byte, KeySize))
-		stream, cbc := c.NewCTR(make([]byte, BlockSize)), c.NewCBCDecrypter(make([]byte, BlockSize))
-		for _, n := range []int{16, 48, 512, 4096} {
-			b := make([]byte, n)
-			if got := testing.AllocsPerRun(20, func() {
-				c.EncryptBlocks(b, b)
-				c.DecryptBlocks(b, b)
-				stream.XORKeyStream(b, b)
-				cbc.CryptBlocks(b, b)
-			}); got != 0 {
-				t.Errorf("%d bytes: %v allocations", n, got)
-			}
-		}
-	})
-}
