@@ -58,10 +58,28 @@ func (k *kit) of(role Role, n int) (out []Record) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	if got := count(); got != n {
-		k.Fatalf("%d records of the %s, want %d", got, role, n)
+		k.Fatalf("%d records of the %s, want %d; the connections with fewer or other ones than most: %s", got, role, n, odd(out))
 	}
 	if s, err := k.Stats(); err != nil || s.Dropped != 0 {
 		k.Fatalf("%+v, %v", s, err)
+	}
+	return out
+}
+
+// odd tells of connections that have fewer records than another: the records' numbers.
+func odd(records []Record) (out string) {
+	most, by := 0, map[netip.AddrPort][]Record{}
+	for _, r := range records {
+		by[r.Remote] = append(by[r.Remote], r)
+		most = max(most, len(by[r.Remote]))
+	}
+	for remote, list := range by {
+		if len(list) < most {
+			out += fmt.Sprintf("\n%s:", remote)
+			for _, r := range list {
+				out += fmt.Sprintf(" %d (%d and %d bytes, %v)", r.Number, r.RequestBytes, r.AnswerBytes, r.Flags)
+			}
+		}
 	}
 	return out
 }

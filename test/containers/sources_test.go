@@ -2,6 +2,7 @@ package containers
 
 import (
 	"testing"
+	"time"
 
 	"github.com/anole-os/anole/workload"
 	"github.com/anole-os/anole/workload/cri"
@@ -59,7 +60,7 @@ func TestSourcesConform(t *testing.T) {
 	})
 	for _, v := range []string{"1.6", "1.7"} {
 		t.Run("cri "+v, func(t *testing.T) {
-			suite(t, v, false, (*daemon).socket, func(s string) workload.Source { return cri.New(cri.Options{Socket: s}) })
+			suite(t, v, false, (*daemon).socket, func(s string) workload.Source { return cri.New(cri.Options{Socket: s, Poll: time.Second}) })
 		})
 		t.Run("events "+v, func(t *testing.T) {
 			suite(t, v, true, (*daemon).socket, func(s string) workload.Source { return events.New(s) })
@@ -70,7 +71,7 @@ func TestSourcesConform(t *testing.T) {
 	for _, v := range []string{"1.6", "1.7"} {
 		t.Run("cri stream "+v, func(t *testing.T) {
 			suite(t, v, false, (*daemon).socket, func(s string) workload.Source {
-				return cri.New(cri.Options{Socket: s, Stream: cri.StreamOn})
+				return cri.New(cri.Options{Socket: s, Stream: cri.StreamOn, Poll: time.Second})
 			})
 		})
 	}
