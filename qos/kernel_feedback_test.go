@@ -199,7 +199,9 @@ func TestKernelSlowRequestsHoldBestEffortBack(t *testing.T) {
 		}
 		return n
 	}
-	r.until("the service to be known", func() bool { return requests() > 150*9 })
+	for share := range uint64(3) { // on a busy machine each takes its time
+		r.until("the service to be known", func() bool { return requests() > 150*3*(share+1) })
+	}
 	be.Weight(8 * be.WeightNow())
 	for range 4 {
 		be.Spin()

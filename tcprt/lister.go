@@ -94,12 +94,12 @@ func wrap(doing string, err error) error {
 }
 
 // namespaces gives the network namespaces that can be found, one time each: those that
-// threads are in, that a mount holds, or this process by an open file. What may not be
-// looked at is passed over, as it is by listeners.
+// processes are in, that a mount holds, or this process by a thread or an open file. What
+// may not be looked at is passed over, as it is by listeners.
 func namespaces(root string) iter.Seq2[*os.File, error] {
 	return func(yield func(*os.File, error) bool) {
 		seen := map[string]bool{}
-		for name, path := range holders(root) {
+		for name, path := range holders(filepath.Join("/", root, "proc")) {
 			if seen[name] {
 				continue
 			}
@@ -116,14 +116,18 @@ func namespaces(root string) iter.Seq2[*os.File, error] {
 }
 
 // holders gives the names of namespaces, as "net:[4026531840]", and by which path each
-// is to be had.
-func holders(root string) iter.Seq2[string, string] {
+// is to be had. It is asked every two seconds, and a call into /proc is not cheap: there
+// is one for each process of the node.
+func holders(proc string) iter.Seq2[string, string] {
 	return func(yield func(name, path string) bool) {
-		for _, pattern := range []string{filepath.Join("/", root, "proc/[0-9]*/task/[0-9]*/ns/net"), "/proc/self/fd/*"} {
-			links, _ := filepath.Glob(pattern) // whose only error is of the pattern
-			for _, l := range links {
-				name, err := os.Readlink(l)
-				if err == nil && strings.HasPrefix(name, "net:[") && !yield(name, l) {
+		for _, in := range []struct{ dir, link string }{{proc, "ns/net"}, {"/proc/self/task", "ns/net"}, {"/proc/self/fd", ""}} {
+			for _, entry := range names(in.dir) {
+				if entry[0] < '0' || entry[0] > '9' {
+					continue
+				}
+				path := filepath.Join(in.dir, entry, in.link)
+				to, err := os.Readlink(path)
+				if err == nil && strings.HasPrefix(to, "net:[") && !yield(to, path) {
 					return
 				}
 			}
@@ -135,6 +139,17 @@ func holders(root string) iter.Seq2[string, string] {
 			}
 		}
 	}
+}
+
+// names are those in a directory, of which nothing else is asked.
+func names(dir string) []string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	list, _ := f.Readdirnames(-1)
+	return list
 }
 
 // gone says that a thread ended while it was looked at, or is not for us.
