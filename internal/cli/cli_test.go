@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -80,16 +78,8 @@ func newWorld(t *testing.T) *world {
 	return &world{t, testkit.SocketDir(t), r}
 }
 
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.b.Write(p) }
-func (b *buffer) String() string              { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
-
 func (w *world) runCtx(ctx context.Context, args ...string) (code int, out, err string) {
-	var o, e buffer
+	var o, e testkit.Buffer
 	args = append(args, "--state-dir", filepath.Join(w.dir, "lib"), "--run-dir", filepath.Join(w.dir, "run"))
 	code = Run(ctx, args, Options{Registry: w.reg, Undo: func(*journal.Entry) error { return nil }, Out: &o, Err: &e})
 	return code, o.String(), e.String()
@@ -267,7 +257,7 @@ func TestRevertReportsWhatItCannotUndo(t *testing.T) {
 		}
 	}
 	_ = j.Close()
-	var out, errs buffer
+	var out, errs testkit.Buffer
 	code := Run(t.Context(), []string{"revert", "--state-dir", filepath.Join(w.dir, "lib"), "--run-dir", w.dir, "-o", "json"}, Options{
 		Registry: w.reg, Out: &out, Err: &errs,
 		Undo: func(e *journal.Entry) error {

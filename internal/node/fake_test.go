@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/api"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // trace collects what fake modules were asked to do, in order.
@@ -153,24 +153,6 @@ func registry(t *testing.T, infos ...core.Info) *core.Registry {
 	return r
 }
 
-// safeBuffer is a log that a test reads while the agent writes.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 const quiet = "version: 1\nagent: {console: {enabled: false}, history: {enabled: false}}\n"
 
 func options(t *testing.T, r *core.Registry, config string) Options {
@@ -182,7 +164,7 @@ func options(t *testing.T, r *core.Registry, config string) Options {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	opt := Options{
 		Registry: r, Config: filepath.Join(dir, "etc", "anole.yaml"), StateDir: filepath.Join(dir, "lib"), RunDir: filepath.Join(dir, "run"),
-		Log: &safeBuffer{}, Version: "test", Debounce: 20 * time.Millisecond, Required: true,
+		Log: &testkit.Buffer{}, Version: "test", Debounce: 20 * time.Millisecond, Required: true,
 		Undo: func(*journal.Entry) error { return nil },
 	}
 	write(t, opt.Config, config)

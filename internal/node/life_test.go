@@ -12,6 +12,7 @@ import (
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 func TestStartOrderAndReverseStop(t *testing.T) {
@@ -85,7 +86,7 @@ func TestStopWithinDeadlineLogsStack(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	wantTrace(t, tr, "start a 0", "start b 0", "stop b", "stop a")
-	log := opt.Log.(*safeBuffer).String()
+	log := opt.Log.(*testkit.Buffer).String()
 	if !strings.Contains(log, "module does not stop") || !strings.Contains(log, "module=b") || !strings.Contains(log, "stubborn") {
 		t.Errorf("the log does not show the guilty stack:\n%s", log)
 	}
@@ -103,7 +104,7 @@ func TestGoroutinesLeftBehindAreReported(t *testing.T) {
 	if err := run(t, opt).finish(); err != nil {
 		t.Fatal(err)
 	}
-	if log := opt.Log.(*safeBuffer).String(); !strings.Contains(log, "left goroutines behind") || !strings.Contains(log, "stubborn") {
+	if log := opt.Log.(*testkit.Buffer).String(); !strings.Contains(log, "left goroutines behind") || !strings.Contains(log, "stubborn") {
 		t.Errorf("log\n%s", log)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/internal/journal"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // slow is a fake with a probe that takes its time and one after it.
@@ -79,7 +80,7 @@ func TestProbeThatHangsIsReportedAtStop(t *testing.T) {
 	if err := a.finish(); !errors.Is(err, errHung) {
 		t.Errorf("error %v", err)
 	}
-	if log := opt.Log.(*safeBuffer).String(); !strings.Contains(log, "a probe does not end") || !strings.Contains(log, "stubborn") {
+	if log := opt.Log.(*testkit.Buffer).String(); !strings.Contains(log, "a probe does not end") || !strings.Contains(log, "stubborn") {
 		t.Errorf("the log does not show the guilty stack:\n%s", log)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 func agileInfo(tr *trace, name string) core.Info {
@@ -125,7 +126,7 @@ func TestReloadOfTheAgentItself(t *testing.T) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	a.log.Debug("after")
-	if log := a.opt.Log.(*safeBuffer).String(); strings.Contains(log, "before") || !strings.Contains(log, `"msg":"after"`) {
+	if log := a.opt.Log.(*testkit.Buffer).String(); strings.Contains(log, "before") || !strings.Contains(log, `"msg":"after"`) {
 		t.Errorf("log\n%s", log)
 	}
 	addr := a.Status().Console.Address

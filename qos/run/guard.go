@@ -99,9 +99,8 @@ func GuardMain(args []string) error {
 	}
 	defer h.release()
 	debug.FreeOSMemory() // it waits for as long as the command runs: hold little
-	if _, err := os.Stdout.Write([]byte{leave}); err != nil {
-		return fmt.Errorf("report to runner: %w", err)
-	}
+	// A runner that does not hear of it any more is gone, and standard input says so.
+	_, _ = os.Stdout.Write([]byte{leave})
 	_ = os.Stdout.Close()
 	var b [1]byte
 	if n, _ := os.Stdin.Read(b[:]); n == 1 && b[0] == leave {

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -336,5 +338,38 @@ func TestGuardSparesTheNextOfTheName(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err != nil {
 		t.Error("the new record is gone:", err)
+	}
+}
+
+// A runner may be gone before its guard has said that it watches.
+func TestGuardOfARunnerThatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	r, err := newRecord(class.LS, "x", []string{t.TempDir() + "/anole-ls/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.claim(dir); err != nil {
+		t.Fatal(err)
+	}
+	nobody, report, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = nobody.Close()
+	guard := exec.Command(exe(), "t-guard", r.file(dir))
+	guard.Stdout = report
+	if out, err := guard.StderrPipe(); err != nil {
+		t.Fatal(err)
+	} else if err := guard.Start(); err != nil {
+		t.Fatal(err)
+	} else if said, _ := io.ReadAll(out); len(said) > 0 {
+		t.Errorf("the guard said %s", said)
+	}
+	_ = report.Close()
+	if err := guard.Wait(); err != nil {
+		t.Error(err)
+	}
+	if left := records(dir); len(left) > 0 {
+		t.Errorf("left: %q", left)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/anole-os/anole/internal/testkit"
 )
 
 // binary is anole, built once.
@@ -45,7 +47,7 @@ type node struct {
 	dir    string
 	config string
 	agent  *exec.Cmd
-	log    *bytes.Buffer
+	log    *testkit.Buffer
 }
 
 func newNode(t *testing.T, config string) *node {
@@ -55,7 +57,7 @@ func newNode(t *testing.T, config string) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	n := &node{t: t, dir: dir, config: filepath.Join(dir, "anole.yaml"), log: &bytes.Buffer{}}
+	n := &node{t: t, dir: dir, config: filepath.Join(dir, "anole.yaml"), log: &testkit.Buffer{}}
 	n.configure(config)
 	t.Cleanup(n.stop)
 	return n
