@@ -64,6 +64,9 @@ type Stats struct {
 	// SYNACKs are those sent again, of connections that are none yet, and Strays the
 	// segments sent again of connections that never were, and do not count.
 	SYNACKs, Strays uint64
+	// Unopened is how often the kernel had no room to keep a connection's state. It is
+	// tried again at the next segment, and the connection counts from there.
+	Unopened uint64
 }
 
 // Stats asks the kernel.
@@ -83,6 +86,7 @@ func (c *Collector) Stats() (Stats, error) {
 		s.Dropped += each[i].Dropped
 		s.SYNACKs += each[i].Synacks
 		s.Strays += each[i].Strays
+		s.Unopened += each[i].Unopened
 	}
 	for name, p := range c.coll.Programs {
 		st, err := p.Stats()

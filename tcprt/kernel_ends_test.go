@@ -325,6 +325,8 @@ func TestKernelProcessKilled(t *testing.T) {
 			c := dial(t, port)
 			send(t, c, 5)
 		}
+		for end := time.Now().Add(20 * time.Second); len(k.pending()[Server]) < clients && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		}
 		time.Sleep(pause)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)

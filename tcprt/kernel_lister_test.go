@@ -17,6 +17,12 @@ func TestKernelLister(t *testing.T) {
 	testkit.Need(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	const addr = lab.WorldAddr + ":7791"
+	home, _ := netnsOf("/proc/self")
+	defer func() {
+		if now, ok := netnsOf("/proc/self"); !ok || now != home {
+			t.Errorf("the process is in the network namespace %d, and was in %d", now, home)
+		}
+	}()
 	for _, way := range []string{"", bySocket} {
 		k := collect(t, Options{Ports: []uint16{7791}, lister: way})
 		t.Logf("listed by the program %s", k.lister.program)
@@ -67,6 +73,11 @@ func TestKernelLister(t *testing.T) {
 			_ = c.Close()
 		}
 		_ = server.Close()
+		for range 50 { // by whichever thread
+			if p := k.pending(); len(p) != 0 {
+				t.Fatalf("all is over: %+v", p)
+			}
+		}
 		_ = k.Close()
 	}
 }

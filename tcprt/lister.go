@@ -162,13 +162,23 @@ func within(ns *os.File, f func() (io.ReadCloser, error)) (r io.ReadCloser, err 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The thread is not used again: it ends with this goroutine.
 		runtime.LockOSThread()
-		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			err = fmt.Errorf("enter the network namespace %s: %w", ns.Name(), err)
+		was, e := os.Open("/proc/thread-self/ns/net")
+		if e != nil {
+			runtime.UnlockOSThread()
+			err = e
 			return
 		}
-		r, err = f()
+		defer was.Close()
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("enter the network namespace %s: %w", ns.Name(), err)
+		} else {
+			r, err = f()
+		}
+		// A thread that cannot go back ends with this goroutine.
+		if unix.Setns(int(was.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
 	}()
 	<-done
 	return r, err

@@ -132,7 +132,7 @@ struct {
 	__type(value, __u8);
 } ignored SEC(".maps");
 
-/* Ports that somebody listened on when anole came: netns << 16 | port. */
+/* Ports that somebody listens on, or did: netns << 16 | port. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -208,6 +208,7 @@ struct total {
 	__u64 dropped; /* no room in the ring */
 	__u64 synacks; /* retransmitted, of connections that are none yet */
 	__u64 strays;  /* retransmitted segments of connections that never were */
+	__u64 unopened; /* connections that the kernel had no room for, each time it was tried */
 };
 
 struct {

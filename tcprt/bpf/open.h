@@ -85,8 +85,14 @@ static __always_inline struct conn *open(struct sock *sk, __u32 role)
 		return 0;
 	}
 	c = bpf_sk_storage_get(&conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!c)
+	if (!c) { /* the next segment tries again, see join */
+		__u32 zero = 0;
+		struct total *sum = bpf_map_lookup_elem(&totals, &zero);
+
+		if (sum)
+			sum->unopened++;
 		return 0;
+	}
 	name(&c->tuple, sk);
 	c->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
 	c->role = role;
@@ -116,13 +122,19 @@ static __always_inline void start(struct conn *c, struct tcp_sock *tp)
 	c->zero_windows = c->shut = c->queued = c->inside = 0;
 }
 
+/* The local port, in listeners. */
+static __always_inline __u64 port_of(struct sock *sk)
+{
+	return (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
+}
+
 /*
- * One that was there before has the role that its port tells, and counts from
- * what it sends or gets next.
+ * One that was there before, or that there was no room for when it began, has the role
+ * that its port tells, and counts from what it sends or gets next.
  */
 static __always_inline struct conn *join(struct sock *sk, struct tcp_sock *tp)
 {
-	__u64 key = (__u64)sk->__sk_common.skc_net.net->ns.inum << 16 | sk->__sk_common.skc_num;
+	__u64 key = port_of(sk);
 	struct conn *c = open(sk, bpf_map_lookup_elem(&listeners, &key) ? SERVER : CLIENT);
 
 	if (!c)

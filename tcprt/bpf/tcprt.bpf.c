@@ -111,6 +111,13 @@ int state(__u64 *ctx)
 		}
 		return 0;
 	}
+	if (to == TCP_LISTEN) {
+		__u64 key = port_of(sk);
+		__u8 yes = 1;
+
+		bpf_map_update_elem(&listeners, &key, &yes, 0);
+		return 0;
+	}
 	c = bpf_sk_storage_get(&conns, sk, 0, 0);
 	if (to == TCP_ESTABLISHED) {
 		if (!c && from != TCP_SYN_SENT)

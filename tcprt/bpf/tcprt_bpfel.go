@@ -206,11 +206,12 @@ const (
 )
 
 type TcprtTotal struct {
-	_       structs.HostLayout
-	Records uint64
-	Dropped uint64
-	Synacks uint64
-	Strays  uint64
+	_        structs.HostLayout
+	Records  uint64
+	Dropped  uint64
+	Synacks  uint64
+	Strays   uint64
+	Unopened uint64
 }
 
 type TcprtWhole struct {

@@ -63,6 +63,7 @@ var (
 	services = desc(core.Gauge, "services", "Services that are known; those without series of their own are together in service=\"other\".")
 	told     = desc(core.Counter, "records_total", "Records of single requests that the kernel gave.")
 	dropped  = desc(core.Counter, "records_dropped_total", "Records for which there was no room.")
+	unopened = desc(core.Counter, "connections_unopened_total", "Times that the kernel had no room to keep a connection's state; it is tried again at the next segment.")
 	missed   = desc(core.Counter, "segments_missed_total", "Segments that were seen late, as the CPU was looking at another.")
 	synacks  = desc(core.Counter, "synack_retransmits_total", "SYN-ACKs sent again, of connections that are none yet.")
 )
@@ -132,6 +133,7 @@ func collectStatus(s *observer.Status, emit func(core.Metric)) {
 	value(told, float64(s.Records))
 	value(dropped, float64(s.Dropped))
 	value(missed, float64(s.Missed))
+	value(unopened, float64(s.Unopened))
 	value(synacks, float64(s.SYNACKs))
 }
 

@@ -71,6 +71,7 @@ type Status struct {
 	Records  uint64     `json:"records"`
 	Dropped  uint64     `json:"records_dropped"`
 	Missed   uint64     `json:"segments_missed"`
+	Unopened uint64     `json:"connections_unopened"`
 	SYNACKs  uint64     `json:"synack_retransmits"`
 	Strays   uint64     `json:"stray_retransmits"`
 	Problem  string     `json:"problem,omitempty"`
@@ -304,6 +305,7 @@ func (o *Observer) Status() Status {
 		s.Problem = err.Error()
 	} else {
 		s.Records, s.Dropped, s.Missed, s.SYNACKs, s.Strays = k.Records, k.Dropped, k.Missed, k.SYNACKs, k.Strays
+		s.Unopened = k.Unopened
 	}
 	return s
 }
