@@ -49,13 +49,13 @@ func TestSignVerifyStrip(t *testing.T) {
 		testpki.New(t, "ca", testpki.SM2(t)).Issue(t, "sm2", testpki.SM2(t)),
 		testpki.New(t, "ca", testpki.SM2(t)).Issue(t, "rsa", testpki.RSA(t)),
 	} {
-		trusted := []*cms.Certificate{stranger.Certificate, key.Certificate}
+		trusted := modsign.VerifyOptions{Roots: []*cms.Certificate{stranger.Certificate, key.Certificate}}
 		file := signed(t, module, options(key))
 		r, err := modsign.Verify(file, trusted)
 		if err != nil || !r.Signers[0].Certificate.Equal(key.Certificate) {
 			t.Fatalf("%s: %v", key.Certificate.Subject, err)
 		}
-		if _, err := modsign.Verify(file, trusted[:1]); !errors.Is(err, cms.ErrNoCertificate) {
+		if _, err := modsign.Verify(file, modsign.VerifyOptions{Roots: trusted.Roots[:1]}); !errors.Is(err, cms.ErrNoCertificate) {
 			t.Errorf("another's certificate: %v", err)
 		}
 		bent := bytes.Clone(file)
@@ -91,7 +91,7 @@ func TestCompressed(t *testing.T) {
 	file := signed(t, aModule(t), options(key))
 	for name, pack := range map[string]func([]byte) []byte{"gzip": gz, "zstd": zst, "xz": func(b []byte) []byte { return xz(t, b) }} {
 		packed := pack(file)
-		if _, err := modsign.Verify(packed, []*cms.Certificate{key.Certificate}); err != nil {
+		if _, err := modsign.Verify(packed, modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if i, err := modsign.Show(packed); err != nil || i.Compression != name || i.ModuleSize != 100_001 {
@@ -100,7 +100,7 @@ func TestCompressed(t *testing.T) {
 		if _, err := modsign.Sign(packed, options(key)); !errors.Is(err, modsign.ErrPacked) {
 			t.Errorf("%s signed: %v", name, err)
 		}
-		if _, err := modsign.Verify(packed[:len(packed)/2], []*cms.Certificate{key.Certificate}); err == nil {
+		if _, err := modsign.Verify(packed[:len(packed)/2], modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}); err == nil {
 			t.Errorf("%s: half of it went", name)
 		}
 	}
