@@ -44,19 +44,24 @@ func TestUsages(t *testing.T) {
 		root *testpki.Entity
 		want error
 	}{
-		"none":             {ca.Issue(t, "none", testpki.SM2(t)), nil, ca, nil},
-		"email":            {ca.Issue(t, "email", testpki.SM2(t), usedFor(smx509.ExtKeyUsageEmailProtection)), nil, ca, nil},
-		"any":              {ca.Issue(t, "any", testpki.SM2(t), usedFor(smx509.ExtKeyUsageAny)), nil, ca, nil},
-		"server":           {server, nil, ca, x509.ErrUsage},
-		"code":             {code, nil, ca, x509.ErrUsage},
-		"code, asked for":  {code, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, ca, nil},
-		"server, for code": {server, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, ca, x509.ErrUsage},
-		"not asked":        {server, []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, ca, nil},
-		"trusted itself":   {server, nil, server, nil},
+		"none":                    {ca.Issue(t, "none", testpki.SM2(t)), nil, ca, nil},
+		"email":                   {ca.Issue(t, "email", testpki.SM2(t), usedFor(smx509.ExtKeyUsageEmailProtection)), nil, ca, nil},
+		"any":                     {ca.Issue(t, "any", testpki.SM2(t), usedFor(smx509.ExtKeyUsageAny)), nil, ca, nil},
+		"server":                  {server, nil, ca, x509.ErrUsage},
+		"code":                    {code, nil, ca, x509.ErrUsage},
+		"code, asked for":         {code, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, ca, nil},
+		"server, for code":        {server, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, ca, x509.ErrUsage},
+		"not asked":               {server, []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, ca, nil},
+		"trusted itself":          {server, nil, server, nil},
+		"trusted with its issuer": {server, nil, nil, x509.ErrUsage},
 	} {
+		roots := []*cms.Certificate{server.Certificate, ca.Certificate}
+		if c.root != nil {
+			roots = []*cms.Certificate{c.root.Certificate}
+		}
 		for _, always := range []bool{false, true} {
 			_, err := cms.Verify(signText(t, cms.SignOptions{Signers: []cms.Signer{signer(c.who)}}),
-				cms.VerifyOptions{Roots: []*cms.Certificate{c.root.Certificate}, Usages: c.use, AnyTime: always})
+				cms.VerifyOptions{Roots: roots, Usages: c.use, AnyTime: always})
 			if !errors.Is(err, c.want) || err != nil && !errors.Is(err, cms.ErrUntrusted) {
 				t.Errorf("%s: %v, want %v", name, err, c.want)
 			}

@@ -26,8 +26,8 @@ type VerifyOptions struct {
 	Time         time.Time      // when certificates must be valid; zero is now
 	AnyTime      bool           // when they are valid is not asked
 	// Usages are those one of which a signer's certificate must be for, where it says for
-	// what it is and is not one of the Roots itself. None is email protection, as S/MIME
-	// has it; x509.ExtKeyUsageAny does not ask.
+	// what it is. One that is among the Roots, and was issued by none of the others, is not
+	// asked. None is email protection, as S/MIME has it; x509.ExtKeyUsageAny does not ask.
 	Usages []x509.ExtKeyUsage
 	// CRLs are looked at where there are any: of an issuer who has some here, one must be
 	// current. With Revocation each certificate below the root needs one.
@@ -209,14 +209,15 @@ func signs(c *Certificate) bool {
 // trusted looks for a way from a certificate to the roots.
 func (m *Message) trusted(c *Certificate, o VerifyOptions) error {
 	root := contains(o.Roots, c)
-	if o.Unchained || o.AnyTime && root && len(o.CRLs) == 0 {
+	asked := !root || o.issued(c)
+	if o.Unchained || o.AnyTime && !asked && len(o.CRLs) == 0 {
 		return nil
 	}
 	held := x509.Options{
 		Roots: o.Roots, Intermediates: slices.Concat(o.Certificates, m.Certificates), Time: o.Time, AnyTime: o.AnyTime,
 		CRLs: o.CRLs, Revocation: o.Revocation,
 	}
-	if !root {
+	if asked {
 		held.Usages = o.Usages
 		if len(held.Usages) == 0 {
 			held.Usages = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
@@ -227,4 +228,12 @@ func (m *Message) trusted(c *Certificate, o VerifyOptions) error {
 		return fmt.Errorf("%w: %w", ErrUntrusted, p)
 	}
 	return err
+}
+
+// issued says whether another of the roots issued a certificate: it is then by that one
+// that it is trusted.
+func (o *VerifyOptions) issued(c *Certificate) bool {
+	return slices.ContainsFunc(o.Roots, func(p *Certificate) bool {
+		return bytes.Equal(p.RawSubject, c.RawIssuer) && !p.Equal(c) && x509.CheckCertificate(c, p, "") == nil
+	})
 }

@@ -74,7 +74,8 @@ func TestSignersAreHeld(t *testing.T) {
 		s.exits(0, "cms encrypt --to none.pem --sign-cert "+name+".pem --sign-key "+name+".key --out "+name+".both text")
 		for verb, want := range map[string]int{
 			"cms verify --root ca.pem %.p7m": want.cms, "cms decrypt --key none.key --root ca.pem %.both": want.cms,
-			"modsign verify --cert ca.pem --cert %.pem %.ko": 0, "uefi verify --cert ca.pem %.efi": want.code,
+			"modsign verify --cert ca.pem --chain %.pem %.ko": want.code, "modsign verify --cert ca.pem --cert %.pem %.ko": want.code,
+			"modsign verify --cert %.pem %.ko": 0, "modsign verify --cert ca.pem --chain %.pem --for any %.ko": 0, "uefi verify --cert ca.pem %.efi": want.code,
 			"cms verify --root ca.pem --for any %.p7m": 0, "uefi verify --cert ca.pem --for any %.efi": 0,
 			"cms verify --root %.pem %.p7m": 0, "uefi verify --cert %.pem %.efi": 0, "cms verify --no-chain %.p7m": 0,
 		} {
@@ -83,6 +84,8 @@ func TestSignersAreHeld(t *testing.T) {
 	}
 	s.exits(3, "cms verify --root ca.pem --crl gone.crl gone.p7m")
 	s.exits(3, "modsign verify --cert ca.pem --cert gone.pem --crl gone.crl gone.ko")
+	s.exits(3, "modsign verify --cert ca.pem --need-crl --chain none.pem none.ko")
+	s.exits(0, "modsign verify --cert ca.pem --need-crl --crl gone.crl --chain none.pem none.ko")
 	s.exits(3, "uefi verify --cert ca.pem --crl gone.crl gone.efi")
 	s.exits(0, "cms verify --root ca.pem --crl gone.crl --need-crl none.p7m")
 	s.exits(0, "uefi verify --cert ca.pem --crl gone.crl --need-crl none.efi")

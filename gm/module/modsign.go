@@ -255,12 +255,13 @@ could not be read. The others are checked all the same.`,
 
 // moduleTrust is the flags of whose modules are believed.
 type moduleTrust struct {
-	certs []string
-	held  held
+	certs, chain []string
+	held         held
 }
 
 func (t *moduleTrust) flags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&t.certs, "cert", nil, "certificates to trust: signers' own, or of those who issued them")
+	c.Flags().StringArrayVar(&t.chain, "chain", nil, "certificates that are not trusted themselves, as of signers, which modules are without")
 	_ = c.MarkFlagRequired("cert")
 	t.held.flags(c, "code_signing")
 }
@@ -269,8 +270,11 @@ func (t *moduleTrust) read(cmd *cobra.Command) (o modsign.VerifyOptions, err err
 	if o.Roots, err = certificates(cmd, t.certs); err != nil {
 		return o, err
 	}
+	if o.Certificates, err = certificates(cmd, t.chain); err != nil {
+		return o, err
+	}
 	o.Revocation = t.held.need
-	o.Usages, o.CRLs, err = t.held.read(cmd, "", o.Roots)
+	o.Usages, o.CRLs, err = t.held.read(cmd, "", o.Roots, o.Certificates)
 	return o, err
 }
 

@@ -75,7 +75,7 @@ type held struct {
 }
 
 func (h *held) flags(c *cobra.Command, use string) {
-	c.Flags().StringVar(&h.use, "for", use, "what a certificate must be for that says for what it is, and is not trusted itself: "+strings.Join(purposes, ", "))
+	c.Flags().StringVar(&h.use, "for", use, "what a signer's certificate must be for, if it says for what it is and is not trusted for itself alone: "+strings.Join(purposes, ", "))
 	c.Flags().StringArrayVar(&h.crls, "crl", nil, crlText)
 	c.Flags().BoolVar(&h.need, "need-crl", false, needCRLText)
 	_ = c.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(purposes, cobra.ShellCompDirectiveNoFileComp))

@@ -26,8 +26,7 @@ type VerifyOptions struct {
 	Certificates []*cms.Certificate // that signatures may be without
 	All          bool               // all signatures must be good; else, as for firmware, one
 	Time         time.Time          // when certificates must be valid; zero: as firmware, which does not ask
-	// Usages are those one of which a signer's certificate must be for, where it says for
-	// what it is and is not one of the Roots; none is code signing.
+	// Usages are as those of cms.VerifyOptions; none is code signing.
 	Usages     []x509.ExtKeyUsage
 	CRLs       []*x509.Revocations // as those of cms.VerifyOptions, held to what is current at Time or now
 	Revocation bool                // each certificate below the root needs a list

@@ -76,9 +76,9 @@ func parts(file []byte) (module, message []byte, err error) {
 
 // VerifyOptions say whom to trust. The zero value trusts nobody.
 type VerifyOptions struct {
-	Roots []*cms.Certificate // the signers' own, or those of who issued them
-	// Usages are those one of which a signer's certificate must be for, where it says for
-	// what it is and is not one of the Roots; none is code signing.
+	Roots        []*cms.Certificate // the signers' own, or those of who issued them
+	Certificates []*cms.Certificate // the signers', which are not with modules, where the Roots are others
+	// Usages are as those of cms.VerifyOptions; none is code signing.
 	Usages     []x509.ExtKeyUsage
 	CRLs       []*x509.Revocations // as those of cms.VerifyOptions, held to what is current now
 	Revocation bool                // each certificate below the root needs a list
@@ -96,7 +96,7 @@ func Verify(file []byte, o VerifyOptions) (*cms.Report, error) {
 		o.Usages = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
 	}
 	return cms.Verify(message, cms.VerifyOptions{
-		Content: bytes.NewReader(module), Roots: o.Roots, Plain: true, AnyTime: true, Usages: o.Usages, CRLs: o.CRLs, Revocation: o.Revocation,
+		Content: bytes.NewReader(module), Roots: o.Roots, Certificates: o.Certificates, Plain: true, AnyTime: true, Usages: o.Usages, CRLs: o.CRLs, Revocation: o.Revocation,
 	})
 }
 
