@@ -22,7 +22,7 @@ import (
 // aModule is something that begins as modules do.
 var aModule = append([]byte("\x7fELF"), bytes.Repeat([]byte("module"), 100)...)
 
-// lines runs verbs, each a line, in a folder whose files are named as they are.
+// exits runs a verb that must end with an exit code.
 func (s *shell) exits(want int, line string) (out, messages string) {
 	s.t.Helper()
 	out, messages, err := s.try(strings.Fields(line)...)
@@ -140,6 +140,10 @@ func TestBatchGoesOn(t *testing.T) {
 	out, _ := s.exits(1, "modsign verify --cert me.pem none.ko bare.ko c.ko")
 	var r moduleReports
 	if err := json.Unmarshal([]byte(out), &r); err != nil || r.OK == nil || *r.OK || len(r.Modules) != 3 || r.Modules[0].Error == "" || len(r.Modules[2].Signatures) != 1 {
+		t.Errorf("%s %v", out, err)
+	}
+	out, _ = s.exits(3, "modsign load --cert me.pem bare.ko")
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.OK == nil || *r.OK || len(r.Modules) != 1 || r.Modules[0].Error != "modsign: the module is not signed" {
 		t.Errorf("%s %v", out, err)
 	}
 	s.json = false

@@ -328,8 +328,13 @@ the kernel goes by its own keyring beside.`,
 			if err != nil {
 				return err
 			}
-			if _, err := modsign.Verify(file, o); err != nil {
-				return judged(fmt.Errorf("%s: %w", args[0], err))
+			if r, err := modsign.Verify(file, o); err != nil {
+				no := judged(fmt.Errorf("%s: %w", args[0], err))
+				if !core.EnvFrom(cmd.Context()).JSON {
+					return no
+				}
+				one := moduleReport{Path: args[0], Compression: modsign.Compression(file), Signatures: signaturesOf(r), Error: err.Error()}
+				return errors.Join(no, printModules(cmd, []moduleReport{one}, new(bool)))
 			}
 			return modsign.Load(file, o, strings.Join(args[1:], " "))
 		},

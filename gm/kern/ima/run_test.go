@@ -355,3 +355,27 @@ func TestSignRefusesForeign(t *testing.T) {
 		}
 	}
 }
+
+// What is signed for security.evm begins with an attribute, which is looked at as contents
+// are.
+func TestEVMRefusesForeign(t *testing.T) {
+	p := filepath.Join(labelled(t), "file")
+	write(t, p, []byte("text"))
+	key := newSM2(t)
+	z, err := gmsm2.CalculateZA(key.Public().(*ecdsa.PublicKey), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setxattr(p, evmAttrs[2], z, 0); err != nil {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "gm.ima", Reason: feature.NoKernel, Need: "security.apparmor", Err: err})
+	}
+	s, _ := newSigner(t, key, SM3)
+	if _, all := run(t, SignWork{Signer: s, EVM: true}, Options{}, p); !errors.Is(all[p].Err, ErrForeign) {
+		t.Errorf("%+v", all[p])
+	}
+	if other, _ := newSigner(t, newSM2(t), SM3); other != nil {
+		if _, all := run(t, SignWork{Signer: other, EVM: true}, Options{}, p); all[p].State != Signed {
+			t.Errorf("another's: %+v", all[p])
+		}
+	}
+}
