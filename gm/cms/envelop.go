@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -21,9 +22,13 @@ import (
 type EnvelopOptions struct {
 	Recipients []*Certificate // with keys of SM2 or RSA that may encrypt keys
 	GMT        bool           // identifiers of GM/T 0010; all recipients have SM2
+	Time       time.Time      // when the certificates must be valid; zero is now
+	AnyTime    bool           // when they are valid is not asked
 }
 
-// Envelop encrypts a content with SM4-CBC, so that each of the recipients opens it.
+// Envelop encrypts a content with SM4-CBC, so that each of the recipients opens it. The
+// error wraps ErrUsage or an *x509.Problem where a certificate is not for that, or not now;
+// whether who issued it is trusted is up to the caller.
 // Nothing in such a message tells that it was not changed, or who made it.
 func Envelop(content []byte, o EnvelopOptions) ([]byte, error) {
 	e, err := o.seal(content)
@@ -131,6 +136,15 @@ func (o *EnvelopOptions) recipient(c *Certificate, key []byte, version int64) ([
 	}
 	if c.KeyUsage != 0 && c.KeyUsage&x509.ForEncryption == 0 {
 		return nil, ErrUsage
+	}
+	if !o.AnyTime {
+		when := o.Time
+		if when.IsZero() {
+			when = time.Now()
+		}
+		if err := x509.CheckTime(c, when, x509.Encryption); err != nil {
+			return nil, err
+		}
 	}
 	if err := policy.CheckKey(policy.Encrypt, c.PublicKey, ""); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	basn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/anole-os/anole/gm/internal/rawsign"
 	"github.com/anole-os/anole/gm/policy"
 )
 
@@ -41,7 +42,8 @@ type SignOptions struct {
 }
 
 // Sign makes a signed message, if policy.Default lets all of its signers. A content that is
-// detached is read as a stream.
+// detached is read as a stream. With Plain, one that begins with Z of a signer's own key
+// is refused: its signature would be of what follows, as of a message with the identity.
 func Sign(content io.Reader, o SignOptions) ([]byte, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -188,6 +190,11 @@ func (o *SignOptions) hash(content io.Reader) (sums [][]byte, all []byte, err er
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read content: %w", err)
+	}
+	for i := 0; o.Plain && i < len(o.Signers); i++ {
+		if err := rawsign.Check(o.Signers[i].Certificate.PublicKey, h.start, o.ID); err != nil {
+			return nil, nil, fmt.Errorf("sign message as %s: %w", nameOf(o.Signers[i].Certificate), err)
+		}
 	}
 	for _, s := range by {
 		sums = append(sums, s.Sum(nil))

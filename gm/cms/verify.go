@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/anole-os/anole/gm/internal/rawsign"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/x509"
 )
@@ -24,6 +25,14 @@ type VerifyOptions struct {
 	Any          bool           // one good signature is enough
 	Time         time.Time      // when certificates must be valid; zero is now
 	AnyTime      bool           // when they are valid is not asked
+	// Usages are those one of which a signer's certificate must be for, where it says for
+	// what it is. One that is among the Roots, and was issued by none of the others, is not
+	// asked. None is email protection, as S/MIME has it; x509.ExtKeyUsageAny does not ask.
+	Usages []x509.ExtKeyUsage
+	// CRLs are looked at where there are any: of an issuer who has some here, one must be
+	// current. With Revocation each certificate below the root needs one.
+	CRLs       []*x509.Revocations
+	Revocation bool
 }
 
 // Report is what came out.
@@ -177,6 +186,8 @@ func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, 
 		// RFC 5652, clause 5.3. And attributes of a message must not pass for the
 		// content of another.
 		return ErrMalformed
+	} else if o.Plain && rawsign.Check(pub, content.start, o.ID) != nil {
+		return ErrMalformed // nor what is hashed with Z for one without
 	}
 	if !fits(pub, s.Hash, sum, s.Signature) {
 		if c.plain != nil && fits(pub, s.Hash, c.plain.Sum(nil), s.Signature) {
@@ -197,16 +208,32 @@ func signs(c *Certificate) bool {
 
 // trusted looks for a way from a certificate to the roots.
 func (m *Message) trusted(c *Certificate, o VerifyOptions) error {
-	if o.Unchained || o.AnyTime && contains(o.Roots, c) {
+	root := contains(o.Roots, c)
+	asked := !root || o.issued(c)
+	if o.Unchained || o.AnyTime && !asked && len(o.CRLs) == 0 {
 		return nil
 	}
-	when := o.Time
-	if o.AnyTime {
-		when = c.NotBefore.Add(time.Second)
+	held := x509.Options{
+		Roots: o.Roots, Intermediates: slices.Concat(o.Certificates, m.Certificates), Time: o.Time, AnyTime: o.AnyTime,
+		CRLs: o.CRLs, Revocation: o.Revocation,
 	}
-	_, err := x509.Verify(c, x509.Options{Roots: o.Roots, Intermediates: slices.Concat(o.Certificates, m.Certificates), Time: when})
+	if asked {
+		held.Usages = o.Usages
+		if len(held.Usages) == 0 {
+			held.Usages = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
+		}
+	}
+	_, err := x509.Verify(c, held)
 	if p, ok := errors.AsType[*x509.Problem](err); ok {
 		return fmt.Errorf("%w: %w", ErrUntrusted, p)
 	}
 	return err
+}
+
+// issued says whether another of the roots issued a certificate: it is then by that one
+// that it is trusted.
+func (o *VerifyOptions) issued(c *Certificate) bool {
+	return slices.ContainsFunc(o.Roots, func(p *Certificate) bool {
+		return bytes.Equal(p.RawSubject, c.RawIssuer) && !p.Equal(c) && x509.CheckCertificate(c, p, "") == nil
+	})
 }

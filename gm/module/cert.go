@@ -2,6 +2,7 @@ package module
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,11 @@ func certShowCommand() *cobra.Command {
 	}
 }
 
+const (
+	crlText     = "file of a revocation list, of an issuer that is given too; may be given again. An issuer's must not all be out of date"
+	needCRLText = "say no to a certificate whose issuer has no current list here"
+)
+
 // trust is the flags of what certificates are held to.
 type trust struct {
 	roots, chain, crls []string
@@ -60,8 +66,8 @@ func (v *trust) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&v.roots, "root", nil, "file of certificates that are trusted; may be given again. The system's are not")
 	f.StringArrayVar(&v.chain, "chain", nil, "file of certificates between; may be given again")
-	f.StringArrayVar(&v.crls, "crl", nil, "file of a revocation list; may be given again")
-	f.BoolVar(&v.need, "need-crl", false, "say no to a certificate whose issuer has no current list here")
+	f.StringArrayVar(&v.crls, "crl", nil, crlText)
+	f.BoolVar(&v.need, "need-crl", false, needCRLText)
 	f.StringVar(&v.at, "at", "", atText)
 	f.StringVar(&v.id, "distid", "", idText)
 	f.StringVar(&v.name, "host", "", "DNS name or IP address that it must be of")
@@ -88,14 +94,20 @@ func (v *trust) options(cmd *cobra.Command) (o x509.Options, err error) {
 	if o.Intermediates, err = certificates(cmd, v.chain); err != nil {
 		return o, err
 	}
-	for _, path := range v.crls {
-		r, err := revocations(cmd, path, v.id, append(o.Intermediates[:len(o.Intermediates):len(o.Intermediates)], o.Roots...))
+	o.CRLs, err = lists(cmd, v.crls, v.id, slices.Concat(o.Intermediates, o.Roots))
+	return o, err
+}
+
+// lists reads revocation lists of issuers.
+func lists(cmd *cobra.Command, paths []string, id string, issuers []*x509.Certificate) (all []*x509.Revocations, err error) {
+	for _, path := range paths {
+		r, err := revocations(cmd, path, id, issuers)
 		if err != nil {
-			return o, err
+			return nil, err
 		}
-		o.CRLs = append(o.CRLs, r)
+		all = append(all, r)
 	}
-	return o, nil
+	return all, nil
 }
 
 // revocations reads a list and finds who signed it.

@@ -145,6 +145,7 @@ func signFile(cmd *cobra.Command, path string, o cms.SignOptions) ([]byte, error
 type signerTrust struct {
 	roots, certs []string
 	at           string
+	held         held
 	options      cms.VerifyOptions
 }
 
@@ -157,6 +158,10 @@ func (t *signerTrust) flags(c *cobra.Command) {
 	f.BoolVar(&t.options.Plain, "plain", false, "SM2 without attributes: the signature covers the content alone, as of OpenSSL and Linux")
 	f.BoolVar(&t.options.Any, "any", false, "one good signature is enough")
 	f.StringVar(&t.at, "at", "", atText)
+	t.held.flags(c, "email")
+	for _, name := range []string{"crl", "need-crl", "for"} {
+		c.MarkFlagsMutuallyExclusive("no-chain", name)
+	}
 }
 
 func (t *signerTrust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) {
@@ -167,7 +172,11 @@ func (t *signerTrust) read(cmd *cobra.Command) (o cms.VerifyOptions, err error) 
 	if o.Roots, err = certificates(cmd, t.roots); err != nil {
 		return o, err
 	}
-	o.Certificates, err = certificates(cmd, t.certs)
+	if o.Certificates, err = certificates(cmd, t.certs); err != nil {
+		return o, err
+	}
+	o.Revocation = t.held.need
+	o.Usages, o.CRLs, err = t.held.read(cmd, "", o.Roots, o.Certificates)
 	return o, err
 }
 
@@ -179,7 +188,9 @@ func cmsVerifyCommand() *cobra.Command {
 		Use:   "verify [MESSAGE]",
 		Short: "Check the signatures of a message",
 		Long: `Checks every signature of a message and says who signed. The content is written
-to --out only if all is well. Exit code 3: the message is not to be believed.`,
+to --out only if all is well. Exit code 3: the message is not to be believed. A
+certificate that says for what it is must be for email, or for what --for names. With
+-o json a verdict comes in any case, on standard error where --out is standard output.`,
 		Example: "  anole gm cms verify --root ca.pem --out letter.txt letter.p7m\n  anole gm cms verify --root ca.pem --content letter.txt letter.p7s",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -202,17 +213,14 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 				defer f.Close()
 				o.Content = f
 			}
-			r, err := cms.Verify(message, o)
-			if err == nil && out != "" {
+			r, no := cms.Verify(message, o)
+			if no == nil && out != "" {
 				if r.Content == nil {
 					return core.Exit(core.ExitUsage, errors.New("--out: the message is detached, its content is yours already"))
 				}
 				err = putNew(core.EnvFrom(cmd.Context()), out, r.Content, 0o644, force)
 			}
-			if r != nil && out != "-" {
-				err = errors.Join(err, printReport(cmd, r))
-			}
-			return judged(err)
+			return errors.Join(judged(no), err, printReport(cmd, r, no, out == "-"))
 		},
 	}
 	t.flags(c)
@@ -222,10 +230,33 @@ to --out only if all is well. Exit code 3: the message is not to be believed.`,
 	return c
 }
 
-func printReport(cmd *cobra.Command, r *cms.Report) error {
-	env := core.EnvFrom(cmd.Context())
+// signedVerdict is what a verb says with -o json of what was signed.
+type signedVerdict struct {
+	OK         bool   `json:"ok"`
+	Problem    string `json:"problem,omitempty"`
+	Signatures any    `json:"signatures"`
+}
+
+func verdictOf(no error, signatures any) signedVerdict {
+	v := signedVerdict{OK: no == nil, Signatures: signatures}
+	if no != nil {
+		v.Problem = no.Error()
+	}
+	return v
+}
+
+// printReport prints a report, which is nil where there was nothing to read; taken: the
+// content has standard output.
+func printReport(cmd *cobra.Command, r *cms.Report, no error, taken bool) error {
+	env := *core.EnvFrom(cmd.Context())
 	if env.JSON {
-		return env.PrintJSON(map[string]any{"signatures": signaturesOf(r)})
+		if taken {
+			env.Out = env.Err
+		}
+		return env.PrintJSON(verdictOf(no, signaturesOf(r)))
+	}
+	if r == nil || taken {
+		return nil
 	}
 	return signatureTable(signaturesOf(r)).Write(env.Out)
 }

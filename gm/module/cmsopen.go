@@ -10,11 +10,12 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/x509"
 )
 
 func cmsEncryptCommand() *cobra.Command {
 	var to, certs, keys []string
-	var pass string
+	var pass, at string
 	var isGMT bool
 	var out output
 	c := &cobra.Command{
@@ -22,7 +23,9 @@ func cmsEncryptCommand() *cobra.Command {
 		Short: "Encrypt a file for those who have certificates",
 		Long: `Encrypts a file, or standard input, with SM4 under a key that each --to can read.
 With --sign-cert and --sign-key it is signed too, in a way that only they can check.
-All of it is kept in memory, and it is of 1 GiB at most: anole gm enc takes longer ones.`,
+All of it is kept in memory, and it is of 1 GiB at most: anole gm enc takes longer ones.
+Exit code 3: a certificate is not valid, or its key is not for this; whether it was
+revoked, and who issued it, anole gm cert verify tells.`,
 		Example: "  anole gm cms encrypt --to bob.pem --to carol.pem --out letter.p7m letter.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,11 +45,17 @@ All of it is kept in memory, and it is of 1 GiB at most: anole gm enc takes long
 				return err
 			}
 			o := cms.EnvelopOptions{Recipients: recipients, GMT: isGMT}
+			if o.Time, err = moment(at); err != nil {
+				return err
+			}
 			var der []byte
 			if len(who) > 0 {
 				der, err = cms.SignAndEnvelop(content, cms.SignOptions{Signers: who, Chain: chain}, o)
 			} else {
 				der, err = cms.Envelop(content, o)
+			}
+			if _, no := errors.AsType[*x509.Problem](err); no || errors.Is(err, cms.ErrUsage) {
+				return core.Exit(core.ExitNo, err)
 			}
 			if err != nil {
 				return err
@@ -58,6 +67,7 @@ All of it is kept in memory, and it is of 1 GiB at most: anole gm enc takes long
 	c.Flags().StringArrayVar(&certs, "sign-cert", nil, "a signer's certificate; once for each")
 	c.Flags().StringArrayVar(&keys, "sign-key", nil, "its private key; once for each")
 	c.Flags().StringVar(&pass, "pass", "", "source of the keys' password: "+sources)
+	c.Flags().StringVar(&at, "at", "", atText)
 	c.Flags().BoolVar(&isGMT, "gmt", false, "identifiers of GM/T 0010 instead of RFC 5652")
 	out.flags(c)
 	_ = c.MarkFlagRequired("to")
@@ -73,7 +83,7 @@ func cmsDecryptCommand() *cobra.Command {
 		Short: "Decrypt a message, and check it where it is signed too",
 		Long: `Decrypts a message with the key of one of its recipients. Where it is signed too,
 the content is written only if the signatures are good. Exit code 3: the key does
-not open it, or it is not to be believed.`,
+not open it, or it is not to be believed, of which anole gm cms verify tells more.`,
 		Example: "  anole gm cms decrypt --key bob.key --out letter.txt letter.p7m",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -40,7 +40,8 @@ func imaSignCommand() *cobra.Command {
 		Short: "Sign files",
 		Long: `Signs files. What the same key has signed already, and has not changed since, is
 left as it is: one that was interrupted goes on when it is started again.
-anole gm ima clear takes the labels away.`,
+anole gm ima clear takes the labels away. Let a key for labels sign nothing else; a file
+that would have it sign a message or a certificate by SM2 is refused.`,
 		Example: "  anole gm ima sign --key ima.pem -r /usr/bin /usr/lib\n  anole gm ima sign --key ima.pem --sigfile boot.img",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

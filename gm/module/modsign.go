@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -49,7 +50,11 @@ func rewrite(cmd *cobra.Command, paths []string, to *beside, change func([]byte)
 		return err
 	}
 	env := core.EnvFrom(cmd.Context())
+	some := batch{files: len(paths), tell: env.Err}
 	for _, path := range paths {
+		if err := cmd.Context().Err(); err != nil {
+			return fmt.Errorf("stopped before %s: %w", path, err)
+		}
 		file, err := take(cmd, path, maxInput)
 		if err == nil {
 			if file, err = change(file); err != nil {
@@ -66,10 +71,37 @@ func rewrite(cmd *cobra.Command, paths []string, to *beside, change func([]byte)
 			err = whole.Replace(path, file)
 		}
 		if err != nil {
-			return err
+			some.failed(err)
 		}
 	}
-	return nil
+	return some.err()
+}
+
+// batch is a number of files of which each is done, whatever becomes of others.
+type batch struct {
+	files int
+	tell  io.Writer // where what is wrong with one of several is told at once; nil: nowhere
+	bad   int
+	worst error
+}
+
+// failed counts a file that failed.
+func (b *batch) failed(err error) {
+	// That something came in the way is worse than an answer that is no.
+	if b.worst == nil || core.ExitCode(b.worst) == core.ExitNo && core.ExitCode(err) != core.ExitNo {
+		b.worst = err
+	}
+	if b.bad++; b.tell != nil && b.files > 1 {
+		_, _ = fmt.Fprintln(b.tell, term.Clean(err.Error()))
+	}
+}
+
+// err has the worst exit code of all.
+func (b *batch) err() error {
+	if b.worst == nil || b.files == 1 {
+		return b.worst
+	}
+	return core.Exit(core.ExitCode(b.worst), fmt.Errorf("%d of %d files failed", b.bad, b.files))
 }
 
 func modsignSignCommand() *cobra.Command {
@@ -82,7 +114,8 @@ func modsignSignCommand() *cobra.Command {
 		Short: "Sign modules, in place",
 		Long: `Puts a signature behind each module; mode, owner and extended attributes of the
 files stay. A module that is signed already is left alone, unless you say what is to
-become of that signature.`,
+become of that signature. Where one of several fails the others are done all the same;
+the exit code is of the worst.`,
 		Example: "  anole gm modsign sign --cert signing_key.x509 --key signing_key.pem *.ko",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,10 +191,16 @@ func (r *moduleReport) rows(t *term.Table) {
 	}
 }
 
-func printModules(cmd *cobra.Command, all []moduleReport) error {
+// moduleReports is what show and verify say with -o json.
+type moduleReports struct {
+	OK      *bool          `json:"ok,omitempty"` // of verify
+	Modules []moduleReport `json:"modules"`
+}
+
+func printModules(cmd *cobra.Command, all []moduleReport, ok *bool) error {
 	env := core.EnvFrom(cmd.Context())
 	if env.JSON {
-		return env.PrintJSON(map[string]any{"modules": all})
+		return env.PrintJSON(moduleReports{ok, all})
 	}
 	t := term.NewTable("MODULE", "SIGNER", "ALGORITHM", "SIGNATURE")
 	for i := range all {
@@ -171,42 +210,72 @@ func printModules(cmd *cobra.Command, all []moduleReport) error {
 }
 
 func modsignVerifyCommand() *cobra.Command {
-	var trusted []string
+	var t moduleTrust
 	c := &cobra.Command{
 		Use:   "verify MODULE…",
 		Short: "Check the signatures of modules",
 		Long: `Checks modules by certificates, as a kernel would that has those in its keyring.
-Modules that are compressed are looked into. Exit code 3: one is not signed well.`,
+Modules that are compressed are looked into. What a kernel does not ask: that a
+certificate which says for what it is, is for signing code, or for what --for names,
+and with --crl that it was not revoked. Exit code 3: one is not signed well; 1: one
+could not be read. The others are checked all the same.`,
 		Example: "  anole gm modsign verify --cert signing_key.x509 /lib/modules/$(uname -r)/extra/*.ko",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			roots, err := certificates(cmd, trusted)
+			o, err := t.read(cmd)
 			if err != nil {
 				return err
 			}
 			all := []moduleReport{}
-			var first error
+			some := batch{files: len(args)}
 			for _, path := range args {
+				one := moduleReport{Path: path, Signatures: []signature{}}
 				file, err := take(cmd, path, maxInput)
 				if err != nil {
-					return err
+					some.failed(err)
+				} else {
+					var r *cms.Report
+					if r, err = modsign.Verify(file, o); err != nil {
+						some.failed(judged(fmt.Errorf("%s: %w", path, err)))
+					}
+					one.Compression, one.Signatures = modsign.Compression(file), signaturesOf(r)
 				}
-				var r *cms.Report
-				if r, err = modsign.Verify(file, roots); err != nil && first == nil {
-					first = fmt.Errorf("%s: %w", path, err)
-				}
-				one := moduleReport{Path: path, Compression: modsign.Compression(file), Signatures: signaturesOf(r)}
 				if err != nil {
 					one.Error = err.Error()
 				}
 				all = append(all, one)
 			}
-			return errors.Join(judged(first), printModules(cmd, all))
+			ok := some.err() == nil
+			return errors.Join(some.err(), printModules(cmd, all, &ok))
 		},
 	}
-	c.Flags().StringArrayVar(&trusted, "cert", nil, "certificates to trust: signers' own, or of those who issued them")
-	_ = c.MarkFlagRequired("cert")
+	t.flags(c)
 	return c
+}
+
+// moduleTrust is the flags of whose modules are believed.
+type moduleTrust struct {
+	certs, chain []string
+	held         held
+}
+
+func (t *moduleTrust) flags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&t.certs, "cert", nil, "certificates to trust: signers' own, or of those who issued them")
+	c.Flags().StringArrayVar(&t.chain, "chain", nil, "certificates that are not trusted themselves, as of signers, which modules are without")
+	_ = c.MarkFlagRequired("cert")
+	t.held.flags(c, "code_signing")
+}
+
+func (t *moduleTrust) read(cmd *cobra.Command) (o modsign.VerifyOptions, err error) {
+	if o.Roots, err = certificates(cmd, t.certs); err != nil {
+		return o, err
+	}
+	if o.Certificates, err = certificates(cmd, t.chain); err != nil {
+		return o, err
+	}
+	o.Revocation = t.held.need
+	o.Usages, o.CRLs, err = t.held.read(cmd, "", o.Roots, o.Certificates)
+	return o, err
 }
 
 func modsignShowCommand() *cobra.Command {
@@ -216,12 +285,17 @@ func modsignShowCommand() *cobra.Command {
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all := []moduleReport{}
+			some := batch{files: len(args)}
 			for _, path := range args {
+				r := moduleReport{Path: path, Signatures: []signature{}}
 				file, err := take(cmd, path, maxInput)
 				if err != nil {
-					return err
+					some.failed(err)
+					r.Error = err.Error()
+					all = append(all, r)
+					continue
 				}
-				r := moduleReport{Path: path, Compression: modsign.Compression(file), Signatures: []signature{}}
+				r.Compression = modsign.Compression(file)
 				info, err := modsign.Show(file)
 				if err != nil {
 					r.Error = err.Error()
@@ -230,13 +304,13 @@ func modsignShowCommand() *cobra.Command {
 				}
 				all = append(all, r)
 			}
-			return printModules(cmd, all)
+			return errors.Join(some.err(), printModules(cmd, all, nil))
 		},
 	}
 }
 
 func modsignLoadCommand() *cobra.Command {
-	var trusted []string
+	var t moduleTrust
 	c := &cobra.Command{
 		Use:   "load MODULE [PARAMETER=VALUE…]",
 		Short: "Check a module's signature and have the kernel load it",
@@ -246,7 +320,7 @@ the kernel goes by its own keyring beside.`,
 		Example: "  anole gm modsign load --cert signing_key.x509 ./driver.ko debug=1",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			roots, err := certificates(cmd, trusted)
+			o, err := t.read(cmd)
 			if err != nil {
 				return err
 			}
@@ -254,13 +328,17 @@ the kernel goes by its own keyring beside.`,
 			if err != nil {
 				return err
 			}
-			if _, err := modsign.Verify(file, roots); err != nil {
-				return judged(fmt.Errorf("%s: %w", args[0], err))
+			if r, err := modsign.Verify(file, o); err != nil {
+				no := judged(fmt.Errorf("%s: %w", args[0], err))
+				if !core.EnvFrom(cmd.Context()).JSON {
+					return no
+				}
+				one := moduleReport{Path: args[0], Compression: modsign.Compression(file), Signatures: signaturesOf(r), Error: err.Error()}
+				return errors.Join(no, printModules(cmd, []moduleReport{one}, new(bool)))
 			}
-			return modsign.Load(file, roots, strings.Join(args[1:], " "))
+			return modsign.Load(file, o, strings.Join(args[1:], " "))
 		},
 	}
-	c.Flags().StringArrayVar(&trusted, "cert", nil, "certificates to trust: signers' own, or of those who issued them")
-	_ = c.MarkFlagRequired("cert")
+	t.flags(c)
 	return c
 }

@@ -3,6 +3,7 @@ package module
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,33 @@ func hashNamed(name string) (cms.Hash, error) {
 		return cms.SHA512, nil
 	}
 	return 0, core.Exit(core.ExitUsage, fmt.Errorf("--hash: %q is none of sm3, sha256, sha384, sha512", name))
+}
+
+// held is the flags of what the certificates of signers are held to, beside who issued
+// them.
+type held struct {
+	use  string
+	crls []string
+	need bool
+}
+
+func (h *held) flags(c *cobra.Command, use string) {
+	c.Flags().StringVar(&h.use, "for", use, "what a signer's certificate must be for, if it says for what it is and is not trusted for itself alone: "+strings.Join(purposes, ", "))
+	c.Flags().StringArrayVar(&h.crls, "crl", nil, crlText)
+	c.Flags().BoolVar(&h.need, "need-crl", false, needCRLText)
+	_ = c.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(purposes, cobra.ShellCompDirectiveNoFileComp))
+}
+
+var purposes = []string{"email", "code_signing", "server", "client", "time_stamping", "ocsp_signing", "any"}
+
+// read reads the lists, which some of the issuers made.
+func (h *held) read(cmd *cobra.Command, id string, issuers ...[]*x509.Certificate) (usages []x509.ExtKeyUsage, crls []*x509.Revocations, err error) {
+	u, err := x509.ParseExtended(h.use)
+	if err != nil {
+		return nil, nil, core.Exit(core.ExitUsage, fmt.Errorf("--for: %w", err))
+	}
+	crls, err = lists(cmd, h.crls, id, slices.Concat(issuers...))
+	return []x509.ExtKeyUsage{u}, crls, err
 }
 
 // signature is a signer as it is shown.

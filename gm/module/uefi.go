@@ -43,28 +43,31 @@ func uefiHashCommand() *cobra.Command {
 				Hash string `json:"hash"`
 				Sum  string `json:"sum"`
 			}
-			var all []sum
+			all := []sum{}
+			env := core.EnvFrom(cmd.Context())
+			some := batch{files: len(args), tell: env.Err}
 			for _, path := range args {
 				file, err := take(cmd, path, maxInput)
 				if err != nil {
-					return err
+					some.failed(err)
+					continue
 				}
 				b, err := authenticode.Hash(file, cmp.Or(h, cms.SHA256))
 				if err != nil {
-					return fmt.Errorf("%s: %w", path, err)
+					some.failed(fmt.Errorf("%s: %w", path, err))
+					continue
 				}
 				all = append(all, sum{path, h.String(), hex.EncodeToString(b)})
 			}
-			env := core.EnvFrom(cmd.Context())
 			if env.JSON {
-				return env.PrintJSON(map[string]any{"images": all})
+				return errors.Join(some.err(), env.PrintJSON(map[string]any{"images": all}))
 			}
 			for _, s := range all {
 				if err := line(env.Out, "%s  %s", s.Sum, s.Path); err != nil {
 					return err
 				}
 			}
-			return nil
+			return some.err()
 		},
 	}
 	c.Flags().StringVar(&name, "hash", "sha256", "sm3, sha256, sha384 or sha512")
@@ -133,6 +136,17 @@ func imageSignatures(all []authenticode.Signature) []imageSignature {
 	return out
 }
 
+// printVerdict prints what came out of checking an image.
+func printVerdict(cmd *cobra.Command, all []authenticode.Signature, no error) error {
+	if env := core.EnvFrom(cmd.Context()); env.JSON {
+		return env.PrintJSON(verdictOf(no, imageSignatures(all)))
+	}
+	if all == nil {
+		return nil
+	}
+	return printImage(cmd, all, true)
+}
+
 // printImage prints signatures; checked: they were, and not only compared with the image.
 func printImage(cmd *cobra.Command, all []authenticode.Signature, checked bool) error {
 	env := core.EnvFrom(cmd.Context())
@@ -163,12 +177,15 @@ func printImage(cmd *cobra.Command, all []authenticode.Signature, checked bool) 
 
 func uefiVerifyCommand() *cobra.Command {
 	var roots, more []string
+	var h held
 	o := authenticode.VerifyOptions{}
 	c := &cobra.Command{
 		Use:   "verify IMAGE",
 		Short: "Check the signatures of an image",
 		Long: `Checks an image as firmware would whose db has the --cert: one good signature is
-enough, and when certificates are valid is not asked. Exit code 3: it would not boot.`,
+enough, and when certificates are valid is not asked. What firmware does not ask: that
+a certificate which says for what it is, is for signing code, or for what --for names,
+and with --crl that it was not revoked. Exit code 3: the image is not to be booted.`,
 		Example: "  anole gm uefi verify --cert db.pem signed.efi",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -178,20 +195,22 @@ enough, and when certificates are valid is not asked. Exit code 3: it would not 
 			if o.Certificates, err = certificates(cmd, more); err != nil {
 				return err
 			}
+			if o.Usages, o.CRLs, err = h.read(cmd, "", o.Roots, o.Certificates); err != nil {
+				return err
+			}
+			o.Revocation = h.need
 			file, err := take(cmd, args[0], maxInput)
 			if err != nil {
 				return err
 			}
 			all, err := authenticode.Verify(file, o)
-			if all != nil {
-				return errors.Join(judged(err), printImage(cmd, all, true))
-			}
-			return judged(err)
+			return errors.Join(judged(err), printVerdict(cmd, all, err))
 		},
 	}
 	c.Flags().StringArrayVar(&roots, "cert", nil, "certificates to trust: signers' own, or of those who issued them")
 	c.Flags().StringArrayVar(&more, "chain", nil, "certificates that signatures may be without")
 	c.Flags().BoolVar(&o.All, "all", false, "all signatures must be good")
+	h.flags(c, "code_signing")
 	_ = c.MarkFlagRequired("cert")
 	return c
 }

@@ -68,7 +68,7 @@ func (s *search) from(chain []*Certificate) []*Certificate {
 
 // issuer checks a certificate that signs, with so many of issuers below it.
 func (s *search) issuer(p *Certificate, below int) error {
-	if err := valid(p, s.o.now()); err != nil {
+	if err := s.o.valid(p); err != nil {
 		return err
 	}
 	switch {

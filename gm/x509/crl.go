@@ -93,19 +93,40 @@ func revoked(chain []*Certificate, o *Options, which string) error {
 		if i > 0 {
 			which = Issuer
 		}
-		told := false
+		told, some := false, false
 		for _, r := range o.CRLs {
 			if !r.of(chain[i+1]) {
 				continue
 			}
+			some = true
 			// What a stale list says to be revoked stays so.
 			if e := r.Lookup(c.SerialNumber); e != nil && !o.now().Before(e.RevocationTime) {
 				return &Problem{which, ErrRevoked}
 			}
 			told = told || r.Current(o.now()) == nil
 		}
-		if o.Revocation && !told {
+		// Lists that are all too old are no answer: somebody may keep the newer one back.
+		if (o.Revocation || some) && !told {
 			return &Problem{which, ErrNotTold}
+		}
+	}
+	return trustedRevoked(chain, o, which)
+}
+
+// trustedRevoked looks up the certificate that is trusted itself, where the list of who
+// issued it is here: being trusted does not undo that it was revoked.
+func trustedRevoked(chain []*Certificate, o *Options, which string) error {
+	c := chain[len(chain)-1]
+	if len(chain) > 1 {
+		which = Issuer
+	}
+	for _, r := range o.CRLs {
+		e := r.Lookup(c.SerialNumber)
+		if e == nil || o.now().Before(e.RevocationTime) || !bytes.Equal(c.RawIssuer, r.issuer.RawSubject) {
+			continue
+		}
+		if CheckCertificate(c, r.issuer, o.ID) == nil {
+			return &Problem{which, ErrRevoked}
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package x509
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/emmansun/gmsm/smx509"
@@ -46,12 +47,13 @@ type Options struct {
 	Roots         []*Certificate // whoever they signed is trusted; the system's are not taken
 	Intermediates []*Certificate
 	Time          time.Time     // zero is now
+	AnyTime       bool          // when certificates are valid is not asked; lists are still held to Time
 	KeyUsage      KeyUsage      // the certificate must have one of these; 0 does not ask
 	Usages        []ExtKeyUsage // one of which the chain must allow; none does not ask
 	Name          string        // DNS name or IP address that it must be of; "" does not ask
 	ID            string        // signers' identity; "" is the standard one
-	// CRLs are looked at where there are any; with Revocation each certificate below the
-	// root needs one.
+	// CRLs are looked at where there are any: of an issuer who has some here, one must be
+	// current. With Revocation each certificate below the root needs one.
 	CRLs       []*Revocations
 	Revocation bool
 }
@@ -63,12 +65,20 @@ func (o *Options) now() time.Time {
 	return o.Time
 }
 
+// valid says what is wrong with a certificate's time.
+func (o *Options) valid(c *Certificate) error {
+	if o.AnyTime {
+		return nil
+	}
+	return valid(c, o.now())
+}
+
 // Verify checks a certificate and gives a chain from it to a root, all of whose keys and
 // hashes policy.Default lets through. The error is a *Problem, or a *policy.DeniedError.
 func Verify(c *Certificate, o Options) ([]*Certificate, error) { return verify(c, &o, Leaf) }
 
 func verify(c *Certificate, o *Options, which string) ([]*Certificate, error) {
-	if err := valid(c, o.now()); err != nil {
+	if err := o.valid(c); err != nil {
 		return nil, &Problem{which, err}
 	}
 	if o.KeyUsage != 0 && c.KeyUsage&o.KeyUsage == 0 {
@@ -122,6 +132,14 @@ func allowed(chain []*Certificate, id string) error {
 	return nil
 }
 
+// CheckTime says with a *Problem of Which that a certificate is not valid at a time.
+func CheckTime(c *Certificate, at time.Time, which string) error {
+	if err := valid(c, at); err != nil {
+		return &Problem{which, err}
+	}
+	return nil
+}
+
 func valid(c *Certificate, now time.Time) error {
 	switch {
 	case now.Before(c.NotBefore):
@@ -137,18 +155,22 @@ func chains(c *Certificate, o *Options, which string) ([][]*Certificate, error) 
 	if !standard(o.ID) {
 		return identifiedChain(c, o, which)
 	}
-	v := smx509.VerifyOptions{Roots: pool(o.Roots), Intermediates: pool(o.Intermediates), CurrentTime: o.now(), KeyUsages: o.Usages}
+	now, meant := o.now(), func(c *Certificate) *Certificate { return c }
+	if o.AnyTime {
+		meant = ageless(now)
+	}
+	v := smx509.VerifyOptions{Roots: pool(o.Roots, meant), Intermediates: pool(o.Intermediates, meant), CurrentTime: now, KeyUsages: o.Usages}
 	if len(v.KeyUsages) == 0 {
 		v.KeyUsages = []ExtKeyUsage{ExtKeyUsageAny}
 	}
-	all, err := c.Verify(v)
+	all, err := meant(c).Verify(v)
 	if err != nil {
 		return nil, problem(err, c, o, which)
 	}
 	// smx509 lets an SM2 key sign by ECDSA.
 	var good [][]*Certificate
 	for _, chain := range all {
-		if unmixed(chain) {
+		if o.own(chain, c); unmixed(chain) {
 			good = append(good, chain)
 		}
 	}
@@ -156,6 +178,29 @@ func chains(c *Certificate, o *Options, which string) ([][]*Certificate, error) 
 		return nil, &Problem{which, ErrUntrusted}
 	}
 	return good, nil
+}
+
+// ageless makes copies of certificates that are valid at a time: there need be none at
+// which all of a chain are, as where an issuer's was renewed after the other expired.
+func ageless(now time.Time) func(*Certificate) *Certificate {
+	return func(c *Certificate) *Certificate {
+		one := *c
+		one.NotBefore, one.NotAfter = now, now
+		return &one
+	}
+}
+
+// own puts the certificates that were given in the place of copies.
+func (o *Options) own(chain []*Certificate, leaf *Certificate) {
+	chain[0] = leaf
+	for i, c := range chain[1:] {
+		for _, p := range slices.Concat(o.Roots, o.Intermediates) {
+			if p.Equal(c) {
+				chain[i+1] = p
+				break
+			}
+		}
+	}
 }
 
 // unmixed says whether SM2's keys signed by SM2 with SM3 and others did not.
@@ -168,10 +213,10 @@ func unmixed(chain []*Certificate) bool {
 	return true
 }
 
-func pool(all []*Certificate) *smx509.CertPool {
+func pool(all []*Certificate, meant func(*Certificate) *Certificate) *smx509.CertPool {
 	p := smx509.NewCertPool()
 	for _, c := range all {
-		p.AddCert(c)
+		p.AddCert(meant(c))
 	}
 	return p
 }
@@ -209,7 +254,7 @@ func problem(err error, c *Certificate, o *Options, which string) error {
 func issuersTime(c *Certificate, o *Options) error {
 	for _, p := range append(append([]*Certificate(nil), o.Intermediates...), o.Roots...) {
 		if string(p.RawSubject) == string(c.RawIssuer) && CheckCertificate(c, p, o.ID) == nil {
-			return valid(p, o.now())
+			return o.valid(p)
 		}
 	}
 	return nil

@@ -284,3 +284,95 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
+
+// Lists of an issuer that are all too old are no answer, whether one must be there or not.
+func TestStaleLists(t *testing.T) {
+	for _, id := range ids {
+		h := newHouse(t, id)
+		list := func(next time.Time) *Revocations {
+			b, err := CreateCRL(rand.Reader, &RevocationList{Number: serial(t), ThisUpdate: begin, NextUpdate: next}, h.inter.cert, h.inter.key, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := ReadCRL(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := NewRevocations(l, h.inter.cert, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		stale, current := list(begin.Add(time.Minute)), list(begin.AddDate(0, 0, 7))
+		for _, any := range []bool{false, true} {
+			o := h.options(id)
+			o.AnyTime = any
+			o.CRLs = []*Revocations{stale}
+			if _, err := Verify(h.sign.cert, o); !errors.Is(err, ErrNotTold) {
+				t.Errorf("identity %q, stale: %v", id, err)
+			}
+			o.CRLs = append(o.CRLs, current)
+			if _, err := Verify(h.sign.cert, o); err != nil {
+				t.Errorf("identity %q, one of them current: %v", id, err)
+			}
+			o.CRLs = nil
+			if _, err := Verify(h.sign.cert, o); err != nil {
+				t.Errorf("identity %q, none: %v", id, err)
+			}
+		}
+	}
+}
+
+// A certificate that is trusted itself may have been revoked by who issued it.
+func TestTrustedRevoked(t *testing.T) {
+	for _, id := range ids {
+		h := newHouse(t, id)
+		l := &RevocationList{Number: serial(t), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 0, 7)}
+		l.RevokedCertificateEntries = []RevocationListEntry{{SerialNumber: h.sign.cert.SerialNumber, RevocationTime: begin, ReasonCode: 1}}
+		b, err := CreateCRL(rand.Reader, l, h.inter.cert, h.inter.key, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := ReadCRL(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewRevocations(list, h.inter.cert, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cert, want := range map[*party]error{h.sign: ErrRevoked, h.enc: nil} {
+			if _, err := Verify(cert.cert, Options{Roots: []*Certificate{cert.cert}, CRLs: []*Revocations{r}, ID: id}); !errors.Is(err, want) {
+				t.Errorf("identity %q: %v, want %v", id, err, want)
+			}
+		}
+	}
+}
+
+// An issuer's certificate that was made anew, after the leaf's or once that expired, makes
+// a chain where the time is not asked, and the certificates that come out are those given.
+func TestAnyTime(t *testing.T) {
+	for _, id := range ids {
+		rootKey, years := newKey(t), func(c *Certificate, from, to int) *Certificate {
+			c.NotBefore, c.NotAfter = begin.AddDate(from, 0, 0), begin.AddDate(to, 0, 0)
+			return c
+		}
+		root := sign(t, years(asCA(template("root")), -9, -5), rootKey, nil, id)
+		leaf := sign(t, years(template("leaf"), -8, -6), newKey(t), root, id)
+		renewed := sign(t, years(asCA(template("root")), -1, 5), rootKey, nil, id)
+		o := Options{Roots: []*Certificate{renewed.cert}, ID: id}
+		if _, err := Verify(leaf.cert, o); !errors.Is(err, ErrExpired) {
+			t.Errorf("identity %q: %v", id, err)
+		}
+		o.AnyTime = true
+		chain, err := Verify(leaf.cert, o)
+		if err != nil || len(chain) != 2 || chain[0] != leaf.cert || chain[1] != renewed.cert {
+			t.Errorf("identity %q: %v %v", id, chain, err)
+		}
+		o.Roots = []*Certificate{sign(t, asCA(template("root")), newKey(t), nil, id).cert}
+		if _, err := Verify(leaf.cert, o); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("identity %q, another root: %v", id, err)
+		}
+	}
+}

@@ -7,11 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/gm/cms"
 	"github.com/anole-os/anole/gm/internal/testpki"
 	"github.com/anole-os/anole/gm/kern/authenticode"
+	"github.com/anole-os/anole/gm/x509"
 	"github.com/anole-os/anole/internal/testkit"
 )
 
@@ -235,4 +239,31 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// What firmware does not ask, and we do: for what a certificate is, and whether a list is
+// needed. The time is not asked, be the authority's certificate newer than the signer's
+// was old.
+func TestHeld(t *testing.T) {
+	ca := testpki.New(t, "authority", testpki.SM2(t))
+	old := ca.Issue(t, "old", testpki.SM2(t), func(c *smx509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().AddDate(-3, 0, 0), time.Now().AddDate(-2, 0, 0)
+	})
+	server := ca.Issue(t, "server", testpki.SM2(t), func(c *smx509.Certificate) { c.ExtKeyUsage = []smx509.ExtKeyUsage{smx509.ExtKeyUsageServerAuth} })
+	for _, c := range []struct {
+		who  *testpki.Entity
+		o    authenticode.VerifyOptions
+		want error
+	}{
+		{old, authenticode.VerifyOptions{}, nil},
+		{old, authenticode.VerifyOptions{Time: time.Now()}, x509.ErrExpired},
+		{old, authenticode.VerifyOptions{Revocation: true}, x509.ErrNotTold},
+		{server, authenticode.VerifyOptions{}, x509.ErrUsage},
+		{server, authenticode.VerifyOptions{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}, nil},
+	} {
+		c.o.Roots = []*cms.Certificate{ca.Certificate}
+		if _, err := authenticode.Verify(sign(t, anImage(true, 0), c.who), c.o); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.who.Certificate.Subject, err, c.want)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/x509"
 )
 
 // Errors about signatures. Their text is constant.
@@ -25,6 +26,10 @@ type VerifyOptions struct {
 	Certificates []*cms.Certificate // that signatures may be without
 	All          bool               // all signatures must be good; else, as for firmware, one
 	Time         time.Time          // when certificates must be valid; zero: as firmware, which does not ask
+	// Usages are as those of cms.VerifyOptions; none is code signing.
+	Usages     []x509.ExtKeyUsage
+	CRLs       []*x509.Revocations // as those of cms.VerifyOptions, held to what is current at Time or now
+	Revocation bool                // each certificate below the root needs a list
 }
 
 // Signature is one of an image's.
@@ -96,6 +101,9 @@ func Verify(file []byte, o VerifyOptions) ([]Signature, error) {
 	if len(all) == 0 {
 		return nil, ErrUnsigned
 	}
+	if len(o.Usages) == 0 {
+		o.Usages = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+	}
 	var first error
 	good := 0
 	for n := range all {
@@ -103,6 +111,7 @@ func Verify(file []byte, o VerifyOptions) ([]Signature, error) {
 		if s.Err == nil {
 			s.Report, s.Err = s.Message.Verify(cms.VerifyOptions{
 				Roots: o.Roots, Certificates: o.Certificates, Time: o.Time, AnyTime: o.Time.IsZero(),
+				Usages: o.Usages, CRLs: o.CRLs, Revocation: o.Revocation,
 			})
 		}
 		if s.Err == nil {

@@ -101,11 +101,26 @@ func EVMDigest(fd int, a Algo) ([]byte, error) {
 	if !a.Known() {
 		return nil, fmt.Errorf("%w: %v", ErrAlgo, a)
 	}
+	text, err := evmText(fd)
+	if err != nil {
+		return nil, err
+	}
+	return a.sum(text), nil
+}
+
+// sum hashes what is in memory.
+func (a Algo) sum(text []byte) []byte {
+	h := a.New()
+	h.Write(text)
+	return h.Sum(nil)
+}
+
+// evmText is what EVMDigest hashes.
+func evmText(fd int) (text []byte, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("stat: %w", err)
 	}
-	h := a.New()
 	for _, name := range evmAttrs {
 		v, err := getAttr(fd, name, maxAttr)
 		switch {
@@ -114,15 +129,14 @@ func EVMDigest(fd int, a Algo) ([]byte, error) {
 		case v == nil && name == Attr:
 			return nil, fmt.Errorf("%w: security.evm is over security.ima, which the file lacks", ErrUnlabelled)
 		}
-		h.Write(v)
+		text = append(text, v...)
 	}
 	var misc [24]byte
 	order := binary.NativeEndian
 	order.PutUint32(misc[12:], st.Uid)
 	order.PutUint32(misc[16:], st.Gid)
 	order.PutUint16(misc[20:], uint16(st.Mode))
-	h.Write(misc[:])
-	return h.Sum(nil), nil
+	return append(text, misc[:]...), nil
 }
 
 // VerifyEVM checks security.evm of a file, which must be a portable signature.

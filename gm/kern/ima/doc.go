@@ -8,7 +8,9 @@
 // bytes that tell the key, the length in big-endian order and the signature itself; or a
 // digest alone (type 4). With SM2 the signature is over the SM3 of the file as it is,
 // without the signer's identity that GM/T 0009 would hash first: so does evmctl, and so
-// does the kernel.
+// does the kernel. Such a signature can be one of a message or a certificate, whose hash
+// begins with that identity, too: a key for labels signs nothing else, and Signer.Check
+// has the files refused by which somebody would have it do so.
 //
 // Run walks trees: the small files' digests are taken 16 at a time by gm/sm3, and
 // signatures are made and checked on all processors.

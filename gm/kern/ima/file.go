@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/gm/internal/rawsign"
 )
 
 // SigSuffix is added to a file's name for the name of the file that has its label.
@@ -59,7 +61,8 @@ type file struct {
 	st    unix.Stat_t
 	fd    reader // -1: not open
 	place Place
-	label Label // that which it has, where begin looked
+	label Label              // that which it has, where begin looked
+	start [rawsign.Size]byte // of the content that was hashed
 }
 
 var errSwapped = errors.New("something else took its place during the walk")

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/anole-os/anole/gm/internal/rawsign"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
@@ -45,12 +46,17 @@ func KeyIDOf(subjectKeyID []byte) (uint32, error) {
 	return binary.BigEndian.Uint32(subjectKeyID[len(subjectKeyID)-4:]), nil
 }
 
-// Signer makes labels. Any number of goroutines may use it.
+// ErrForeign is of a content that a Signer refuses: see Signer.Check.
+var ErrForeign = rawsign.ErrForeign
+
+// Signer makes labels. Any number of goroutines may use it. Its key should sign nothing
+// else: see Check.
 type Signer struct {
-	key  crypto.Signer
-	id   uint32
-	algo Algo
-	own  trusted // the public half
+	key   crypto.Signer
+	id    uint32
+	algo  Algo
+	own   trusted // the public half
+	guard rawsign.Guard
 }
 
 // NewSigner makes one of a key for SM2, RSA or ECDSA, which is told by KeyID. SM2 goes
@@ -79,11 +85,17 @@ func NewSigner(key crypto.Signer, a Algo) (*Signer, error) {
 	if k, ok := key.(*sm2.PrivateKey); ok {
 		key = sm2.NewSigner(k)
 	}
-	return &Signer{key, id, a, own}, nil
+	guard, err := rawsign.New(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{key, id, a, own, guard}, nil
 }
 
 // WithKeyID is the same Signer whose key is told otherwise, as by KeyIDOf.
-func (s *Signer) WithKeyID(id uint32) *Signer { return &Signer{s.key, id, s.algo, s.own} }
+func (s *Signer) WithKeyID(id uint32) *Signer {
+	return &Signer{s.key, id, s.algo, s.own, s.guard}
+}
 
 // KeyID is how its labels tell of the key.
 func (s *Signer) KeyID() uint32 { return s.id }
@@ -91,7 +103,16 @@ func (s *Signer) KeyID() uint32 { return s.id }
 // Algo is the hash of its labels.
 func (s *Signer) Algo() Algo { return s.algo }
 
-// Sign makes a label, of TypeSignature or TypePortable, over a digest.
+// Check says with ErrForeign that a content must not be signed; 32 bytes of its beginning
+// will do. A label by SM2 is over SM3 of the content alone, while messages, certificates
+// and TLS have SM3 of Z, which anybody can reckon for a key and an identity, and what they
+// say. A file that begins with Z of the Signer's own key would thus have it sign a message
+// of whoever placed the file. Check knows Z of the standard identity and of TLS 1.3's
+// (RFC 8998); a key that signs under another must not be one for labels.
+func (s *Signer) Check(content []byte) error { return s.guard.Check(content) }
+
+// Sign makes a label, of TypeSignature or TypePortable, over a digest. Of what the digest
+// is it cannot see: the caller has had Check look at a content that others may write.
 func (s *Signer) Sign(t Type, digest []byte) (Label, error) {
 	if len(digest) != s.algo.Size() {
 		return Label{}, fmt.Errorf("sign: a digest of %d bytes, %v has %d", len(digest), s.algo, s.algo.Size())

@@ -189,6 +189,7 @@ func (r *runner) read(p *part, arena *[]byte) (err error) {
 		return errChanging
 	}
 	p.text = (*arena)[begin : begin+n : begin+n]
+	copy(p.start[:], p.text)
 	r.count.Bytes.Add(int64(n))
 	return nil
 }
@@ -200,12 +201,13 @@ func (r *runner) stream(p *part) error {
 	h := p.algo.New()
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)
-	for {
+	for got := 0; ; {
 		if err := context.Cause(r.ctx); err != nil {
 			return err
 		}
 		n, err := p.fd.Read(*b)
 		h.Write((*b)[:n])
+		got += copy(p.start[got:], (*b)[:n])
 		r.count.Bytes.Add(int64(n))
 		if errors.Is(err, io.EOF) {
 			p.digest = h.Sum(nil)

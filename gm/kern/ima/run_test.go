@@ -3,6 +3,7 @@ package ima
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	gmsm2 "github.com/emmansun/gmsm/sm2"
 	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/feature"
@@ -318,5 +320,62 @@ func TestNoAttributes(t *testing.T) {
 	p := filepath.Join(at, "version")
 	if _, all := run(t, LabelWork{SHA256}, Options{}, p); all[p].Err == nil || !strings.Contains(all[p].Err.Error(), "--sigfile") {
 		t.Errorf("%v", all[p].Err)
+	}
+}
+
+// A file that begins with Z of the signer's key would have it sign a message: none gets a
+// label, small or large, that the same content with another key does.
+func TestSignRefusesForeign(t *testing.T) {
+	key := newSM2(t)
+	pub := key.Public().(*ecdsa.PublicKey)
+	s, _ := newSigner(t, key, SM3)
+	other, _ := newSigner(t, newSM2(t), SM3)
+	for _, id := range []string{"1234567812345678", "TLSv1.3+GM+Cipher+Suite"} {
+		z, err := gmsm2.CalculateZA(pub, []byte(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{0, 100, 3 << 20} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "file")
+			write(t, path, append(bytes.Clone(z), text(n, 1)...))
+			if _, all := run(t, SignWork{Signer: s}, Options{Place: Files}, path); !errors.Is(all[path].Err, ErrForeign) {
+				t.Errorf("%s, %d bytes: %+v", id, n, all[path])
+			}
+			if _, err := os.Stat(path + SigSuffix); err == nil {
+				t.Error("there is a label all the same")
+			}
+			if _, all := run(t, SignWork{Signer: other}, Options{Place: Files}, path); all[path].State != Signed {
+				t.Errorf("another's: %+v", all[path])
+			}
+			write(t, path, z[:31])
+			if _, all := run(t, SignWork{Signer: s}, Options{Place: Files}, path); all[path].State != Signed {
+				t.Errorf("a part of it: %+v", all[path])
+			}
+		}
+	}
+}
+
+// What is signed for security.evm begins with an attribute, which is looked at as contents
+// are.
+func TestEVMRefusesForeign(t *testing.T) {
+	p := filepath.Join(labelled(t), "file")
+	write(t, p, []byte("text"))
+	key := newSM2(t)
+	z, err := gmsm2.CalculateZA(key.Public().(*ecdsa.PublicKey), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setxattr(p, evmAttrs[2], z, 0); err != nil {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "gm.ima", Reason: feature.NoKernel, Need: "security.apparmor", Err: err})
+	}
+	s, _ := newSigner(t, key, SM3)
+	if _, all := run(t, SignWork{Signer: s, EVM: true}, Options{}, p); !errors.Is(all[p].Err, ErrForeign) {
+		t.Errorf("%+v", all[p])
+	}
+	if other, _ := newSigner(t, newSM2(t), SM3); other != nil {
+		if _, all := run(t, SignWork{Signer: other, EVM: true}, Options{}, p); all[p].State != Signed {
+			t.Errorf("another's: %+v", all[p])
+		}
 	}
 }

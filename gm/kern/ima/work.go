@@ -29,7 +29,8 @@ type Work interface {
 }
 
 // SignWork signs files. A file that has a signature of the same key that is right is
-// left as it is: RSA would give the same, and SM2 one no better.
+// left as it is: RSA would give the same, and SM2 one no better. One whose content
+// Signer.Check refuses fails.
 type SignWork struct {
 	Signer *Signer
 	EVM    bool // security.evm too
@@ -38,6 +39,9 @@ type SignWork struct {
 func (w SignWork) begin(*file) (Algo, error) { return w.Signer.algo, nil }
 
 func (w SignWork) end(f *file, digest []byte) (State, error) {
+	if err := w.Signer.Check(f.start[:]); err != nil {
+		return Failed, fmt.Errorf("sign: %w", err)
+	}
 	state := Kept
 	if !f.has(func(l Label) bool { return w.Signer.made(TypeSignature, l, digest) }) {
 		l, err := w.Signer.Sign(TypeSignature, digest)
@@ -59,10 +63,14 @@ func (w SignWork) end(f *file, digest []byte) (State, error) {
 }
 
 func (w SignWork) evm(f *file, state State) (State, error) {
-	digest, err := EVMDigest(int(f.fd), w.Signer.algo)
+	text, err := evmText(int(f.fd))
+	if err == nil {
+		err = w.Signer.Check(text)
+	}
 	if err != nil {
 		return Failed, err
 	}
+	digest := w.Signer.algo.sum(text)
 	if old, err := getAttr(int(f.fd), AttrEVM, MaxLabel); err == nil && old != nil {
 		if l, err := Parse(old); err == nil && w.Signer.made(TypePortable, l, digest) {
 			return state, nil

@@ -35,13 +35,13 @@ func TestKernelLoads(t *testing.T) {
 		testpki.New(t, "authority", testpki.RSA(t)).Issue(t, "builder", testpki.RSA(t)),
 	} {
 		ours := signed(t, file, options(key))
-		if err := modsign.Load(ours, nil, ""); !errors.Is(err, cms.ErrNoCertificate) {
+		if err := modsign.Load(ours, modsign.VerifyOptions{}, ""); !errors.Is(err, cms.ErrNoCertificate) {
 			t.Fatalf("trusting nobody: %v", err)
 		}
 		if _, err := os.Stat("/sys/module/dummy"); err == nil {
 			t.Fatal("it is there already")
 		}
-		if err := modsign.Load(ours, []*cms.Certificate{key.Certificate}, "numdummies=3"); err != nil {
+		if err := modsign.Load(ours, modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}, "numdummies=3"); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat("/sys/class/net/dummy2"); err != nil {

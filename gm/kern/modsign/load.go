@@ -6,16 +6,14 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/anole-os/anole/gm/cms"
 )
 
 // Load verifies a module as Verify does and has the kernel load it; parameters are as in
 // "gb=2 bs=512". What was verified is what is loaded, whoever writes to the file
 // meanwhile: the kernel is given the bytes in memory that nobody else has and that are
 // sealed against change.
-func Load(file []byte, trusted []*cms.Certificate, parameters string) error {
-	if _, err := Verify(file, trusted); err != nil {
+func Load(file []byte, o VerifyOptions, parameters string) error {
+	if _, err := Verify(file, o); err != nil {
 		return err
 	}
 	plain, err := Decompress(file)

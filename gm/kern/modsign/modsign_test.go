@@ -3,19 +3,25 @@ package modsign_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/ecdsa"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	gmsm2 "github.com/emmansun/gmsm/sm2"
+	"github.com/emmansun/gmsm/smx509"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/anole-os/anole/feature"
 	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/internal/rawsign"
 	"github.com/anole-os/anole/gm/internal/testpki"
 	"github.com/anole-os/anole/gm/kern/modsign"
+	"github.com/anole-os/anole/gm/x509"
 	"github.com/anole-os/anole/internal/testkit"
 )
 
@@ -49,13 +55,13 @@ func TestSignVerifyStrip(t *testing.T) {
 		testpki.New(t, "ca", testpki.SM2(t)).Issue(t, "sm2", testpki.SM2(t)),
 		testpki.New(t, "ca", testpki.SM2(t)).Issue(t, "rsa", testpki.RSA(t)),
 	} {
-		trusted := []*cms.Certificate{stranger.Certificate, key.Certificate}
+		trusted := modsign.VerifyOptions{Roots: []*cms.Certificate{stranger.Certificate, key.Certificate}}
 		file := signed(t, module, options(key))
 		r, err := modsign.Verify(file, trusted)
 		if err != nil || !r.Signers[0].Certificate.Equal(key.Certificate) {
 			t.Fatalf("%s: %v", key.Certificate.Subject, err)
 		}
-		if _, err := modsign.Verify(file, trusted[:1]); !errors.Is(err, cms.ErrNoCertificate) {
+		if _, err := modsign.Verify(file, modsign.VerifyOptions{Roots: trusted.Roots[:1]}); !errors.Is(err, cms.ErrNoCertificate) {
 			t.Errorf("another's certificate: %v", err)
 		}
 		bent := bytes.Clone(file)
@@ -91,7 +97,7 @@ func TestCompressed(t *testing.T) {
 	file := signed(t, aModule(t), options(key))
 	for name, pack := range map[string]func([]byte) []byte{"gzip": gz, "zstd": zst, "xz": func(b []byte) []byte { return xz(t, b) }} {
 		packed := pack(file)
-		if _, err := modsign.Verify(packed, []*cms.Certificate{key.Certificate}); err != nil {
+		if _, err := modsign.Verify(packed, modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if i, err := modsign.Show(packed); err != nil || i.Compression != name || i.ModuleSize != 100_001 {
@@ -100,7 +106,7 @@ func TestCompressed(t *testing.T) {
 		if _, err := modsign.Sign(packed, options(key)); !errors.Is(err, modsign.ErrPacked) {
 			t.Errorf("%s signed: %v", name, err)
 		}
-		if _, err := modsign.Verify(packed[:len(packed)/2], []*cms.Certificate{key.Certificate}); err == nil {
+		if _, err := modsign.Verify(packed[:len(packed)/2], modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}); err == nil {
 			t.Errorf("%s: half of it went", name)
 		}
 	}
@@ -205,4 +211,38 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// What Linux does not ask, and we do: for what a certificate is, whether it was revoked.
+// The time is not asked, be the authority's certificate newer than the signer's was old.
+func TestHeld(t *testing.T) {
+	key := testpki.SM2(t)
+	ca := testpki.New(t, "authority", key)
+	years := func(c *smx509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().AddDate(-3, 0, 0), time.Now().AddDate(-2, 0, 0)
+	}
+	old := ca.Issue(t, "old", testpki.SM2(t), years)
+	server := ca.Issue(t, "server", testpki.SM2(t), func(c *smx509.Certificate) { c.ExtKeyUsage = []smx509.ExtKeyUsage{smx509.ExtKeyUsageServerAuth} })
+	for _, c := range []struct {
+		who  *testpki.Entity
+		o    modsign.VerifyOptions
+		want error
+	}{
+		{old, modsign.VerifyOptions{}, nil},
+		{old, modsign.VerifyOptions{Revocation: true}, x509.ErrNotTold},
+		{server, modsign.VerifyOptions{}, x509.ErrUsage},
+		{server, modsign.VerifyOptions{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}, nil},
+	} {
+		c.o.Roots, c.o.Certificates = []*cms.Certificate{ca.Certificate}, []*cms.Certificate{c.who.Certificate}
+		if _, err := modsign.Verify(signed(t, aModule(t), options(c.who)), c.o); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.who.Certificate.Subject, err, c.want)
+		}
+	}
+	z, err := gmsm2.CalculateZA(server.Certificate.PublicKey.(*ecdsa.PublicKey), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := modsign.Detached(append(z, "text"...), options(server)); !errors.Is(err, rawsign.ErrForeign) {
+		t.Errorf("a message of the signer's: %v", err)
+	}
 }

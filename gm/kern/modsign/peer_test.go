@@ -57,7 +57,7 @@ func TestSignFile(t *testing.T) {
 			if ours := signed(t, module, o); !bytes.Equal(ours, theirs) {
 				t.Fatalf("%s: ours differs: %d bytes, %d", name, len(ours), len(theirs))
 			}
-			if _, err := modsign.Verify(theirs, []*cms.Certificate{key.Certificate}); err != nil {
+			if _, err := modsign.Verify(theirs, modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -120,7 +120,7 @@ func TestOpenSSL(t *testing.T) {
 		run(t, openssl, "cms", "-verify", "-binary", "-inform", "DER", "-in", in, "-content", content, "-certfile", certificate, "-noverify", "-out", filepath.Join(dir, "out"))
 		md := map[string]string{"sm2": "sm3", "rsa": "sha256"}[name]
 		run(t, openssl, "cms", "-sign", "-binary", "-noattr", "-nocerts", "-md", md, "-signer", certificate, "-inkey", private, "-in", content, "-outform", "DER", "-out", in)
-		if _, err := modsign.Verify(modsign.Join(module, read(t, in)), []*cms.Certificate{key.Certificate}); err != nil {
+		if _, err := modsign.Verify(modsign.Join(module, read(t, in)), modsign.VerifyOptions{Roots: []*cms.Certificate{key.Certificate}}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

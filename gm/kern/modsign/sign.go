@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/x509"
 )
 
 // SignOptions say how to sign. Certificate and Key are needed.
@@ -42,7 +43,8 @@ func Sign(file []byte, o SignOptions) ([]byte, error) {
 	return Join(file, message), nil
 }
 
-// Detached makes the message that goes behind a module.
+// Detached makes the message that goes behind a module. With SM2 a module that begins with
+// Z of the signer's key is refused, as cms.Sign does.
 func Detached(module []byte, o SignOptions) ([]byte, error) {
 	message, err := cms.Sign(bytes.NewReader(module), cms.SignOptions{
 		Signers:  []cms.Signer{{Certificate: o.Certificate, Key: o.Key, Hash: o.Hash}},
@@ -72,15 +74,30 @@ func parts(file []byte) (module, message []byte, err error) {
 	return Split(plain)
 }
 
+// VerifyOptions say whom to trust. The zero value trusts nobody.
+type VerifyOptions struct {
+	Roots        []*cms.Certificate // the signers' own, or those of who issued them
+	Certificates []*cms.Certificate // the signers', which are not with modules, where the Roots are others
+	// Usages are as those of cms.VerifyOptions; none is code signing.
+	Usages     []x509.ExtKeyUsage
+	CRLs       []*x509.Revocations // as those of cms.VerifyOptions, held to what is current now
+	Revocation bool                // each certificate below the root needs a list
+}
+
 // Verify checks a module's signature, the last if there are several, by certificates that
-// are trusted: the signers' or those of who issued them. As with kernels, the time does
-// not matter. A module that is compressed is looked into.
-func Verify(file []byte, trusted []*cms.Certificate) (*cms.Report, error) {
+// are trusted. As with kernels, the time does not matter. A module that is compressed is
+// looked into.
+func Verify(file []byte, o VerifyOptions) (*cms.Report, error) {
 	module, message, err := parts(file)
 	if err != nil {
 		return nil, err
 	}
-	return cms.Verify(message, cms.VerifyOptions{Content: bytes.NewReader(module), Roots: trusted, Plain: true, AnyTime: true})
+	if len(o.Usages) == 0 {
+		o.Usages = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+	}
+	return cms.Verify(message, cms.VerifyOptions{
+		Content: bytes.NewReader(module), Roots: o.Roots, Certificates: o.Certificates, Plain: true, AnyTime: true, Usages: o.Usages, CRLs: o.CRLs, Revocation: o.Revocation,
+	})
 }
 
 // Info is what a signature says of itself.
