@@ -97,6 +97,18 @@ func TestSignersAreHeld(t *testing.T) {
 	s.exits(2, "cms verify --root ca.pem --for tea none.p7m")
 }
 
+// A pair of the profile for messages signs and opens them.
+func TestEmailProfile(t *testing.T) {
+	s := newShell(t)
+	s.exits(0, "ca init --dir ca --subject CN=root --no-pass")
+	s.exits(0, "ca issue --dir ca --profile email --subject CN=zhang --out zhang --no-pass")
+	s.write("text", "a letter")
+	s.exits(0, "cms sign --cert zhang.crt --key zhang.key --out letter text")
+	s.exits(0, "cms verify --root ca/root.crt --out read letter")
+	s.exits(0, "cms encrypt --to zhang-enc.crt --out sealed text")
+	s.exits(0, "cms decrypt --cert zhang-enc.crt --key zhang-enc.key --out opened sealed")
+}
+
 // Encrypting for a certificate that is not valid is a no, as for one that is for something
 // else.
 func TestEncryptVerbRefuses(t *testing.T) {
