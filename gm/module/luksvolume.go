@@ -84,7 +84,7 @@ func luksOpen(cmd *cobra.Command, path, pass string, slot, flags int) (*luksOpen
 	if err == nil {
 		var phrase []byte
 		if phrase, err = luksPassphrase(cmd, pass, "passphrase", false); err == nil {
-			o.key, err = o.c.Unlock(phrase, slot)
+			o.key, err = o.c.Unlock(cmd.Context(), phrase, slot)
 			clear(phrase)
 		}
 	}
@@ -138,7 +138,7 @@ func luksAddKeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := o.c.AddKey(o.key, phrase, options)
+			n, err := o.c.AddKey(cmd.Context(), o.key, phrase, options)
 			if err != nil {
 				return luksError(err)
 			}
