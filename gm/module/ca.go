@@ -8,7 +8,6 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/ca"
-	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/x509"
 	"github.com/anole-os/anole/internal/term"
 )
@@ -242,7 +241,7 @@ func caRecoverCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := keys.PEM(k, p, o)
+			b, err := privatePEM(cmd.Context(), k, p, o)
 			if err != nil {
 				return err
 			}

@@ -75,7 +75,7 @@ func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
 	ctx := cmd.Context()
 	return transfer(cmd, to, from, "encrypting", passage{
 		file: func(done func(int64)) error { return seal.EncryptFile(ctx, to, from, o, done) },
-		out:  func(r io.Reader) error { return seal.Encrypt(core.EnvFrom(ctx).Out, r, o) },
+		out:  func(r io.Reader) error { return seal.Encrypt(ctx, core.EnvFrom(ctx).Out, r, o) },
 		in:   func(r io.Reader) error { return seal.EncryptStream(ctx, to, r, o) },
 	})
 }
@@ -193,7 +193,7 @@ func decrypt(cmd *cobra.Command, to, from string, o seal.Opener) error {
 	ctx := cmd.Context()
 	return transfer(cmd, to, from, "decrypting", passage{
 		file: func(done func(int64)) error { return seal.DecryptFile(ctx, to, from, o, done) },
-		out:  func(r io.Reader) error { return seal.DecryptChecked(core.EnvFrom(ctx).Out, r, o) },
+		out:  func(r io.Reader) error { return seal.DecryptChecked(ctx, core.EnvFrom(ctx).Out, r, o) },
 		in:   func(r io.Reader) error { return seal.DecryptStream(ctx, to, r, o) },
 	})
 }

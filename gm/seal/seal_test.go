@@ -52,7 +52,7 @@ func sealed(t testing.TB, plain []byte, o Options) []byte {
 		o.Iterations = 1000
 	}
 	var b bytes.Buffer
-	if err := Encrypt(&b, bytes.NewReader(plain), o); err != nil {
+	if err := Encrypt(t.Context(), &b, bytes.NewReader(plain), o); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -60,7 +60,7 @@ func sealed(t testing.TB, plain []byte, o Options) []byte {
 
 func open(b []byte, o Opener) ([]byte, error) {
 	var out bytes.Buffer
-	err := Decrypt(&out, bytes.NewReader(b), o)
+	err := Decrypt(context.Background(), &out, bytes.NewReader(b), o)
 	return out.Bytes(), err
 }
 
@@ -265,11 +265,11 @@ func TestChecked(t *testing.T) {
 		"not":      func(b []byte) io.Reader { return iotest.HalfReader(bytes.NewReader(b)) },
 	} {
 		var out bytes.Buffer
-		if err := DecryptChecked(&out, reader(s), Opener{Key: k}); err != nil || !bytes.Equal(out.Bytes(), plain) {
+		if err := DecryptChecked(t.Context(), &out, reader(s), Opener{Key: k}); err != nil || !bytes.Equal(out.Bytes(), plain) {
 			t.Errorf("%s: %v", name, err)
 		}
 		out.Reset()
-		if err := DecryptChecked(&out, reader(s[:len(s)-1]), Opener{Key: k}); err != ErrDamaged || out.Len() != 0 {
+		if err := DecryptChecked(t.Context(), &out, reader(s[:len(s)-1]), Opener{Key: k}); err != ErrDamaged || out.Len() != 0 {
 			t.Errorf("%s, cut: %d bytes, %v", name, out.Len(), err)
 		}
 	}
@@ -360,7 +360,7 @@ func BenchmarkEncrypt(b *testing.B) {
 	k, plain := newKey(b), random(16<<20)
 	b.SetBytes(int64(len(plain)))
 	for b.Loop() {
-		if err := Encrypt(io.Discard, bytes.NewReader(plain), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}); err != nil {
+		if err := Encrypt(b.Context(), io.Discard, bytes.NewReader(plain), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}); err != nil {
 			b.Fatal(err)
 		}
 	}
