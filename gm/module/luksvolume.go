@@ -348,9 +348,20 @@ func luksExportCommand() *cobra.Command {
 	return c
 }
 
-// export writes the image whole or not at all.
+// export writes the image whole or not at all; a device or a pipe gets it as it comes.
 func (o *luksOpened) export(cmd *cobra.Command, path string) error {
 	f, err := whole.Create(path, 0o600)
+	if errors.Is(err, whole.ErrIrregular) {
+		var n int64
+		err := whole.Plain(cmd.Context(), path, func(w io.Writer) (err error) {
+			n, err = o.copyOut(cmd, w)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return luksCopied(cmd, n)
+	}
 	if err != nil {
 		return err
 	}
