@@ -14,6 +14,8 @@ const (
 	ExitDenied      = 4
 	ExitUnreachable = 5 // agent or peer
 	ExitUnsupported = 6 // on this node
+	// ExitInterrupted is of a verb that a signal ended: as a shell has it, 128 and SIGINT.
+	ExitInterrupted = 130
 )
 
 // ExitMeanings says what each exit code tells, by code.

@@ -90,7 +90,7 @@ func fill(dir string, o *Options) error {
 		o.Days = 20 * 365
 	}
 	if o.Days < 1 || o.Days > maxDays {
-		return fmt.Errorf("%d days of validity: must be 1 to %d", o.Days, maxDays)
+		return fmt.Errorf("%w %d: must be 1 to %d", ErrDays, o.Days, maxDays)
 	}
 	below := len(o.Intermediate.ToRDNSequence()) > 0
 	root, key, err := foundRoot(o, below)

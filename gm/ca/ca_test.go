@@ -159,6 +159,40 @@ func request(t testing.TB, k *sm2.PrivateKey, subject string, names ...string) *
 	return csr
 }
 
+// Serial numbers are taken as others write them.
+func TestParseSerial(t *testing.T) {
+	for text, want := range map[string]string{
+		"0ab1": "0ab1", "0AB1": "0ab1", "ab1": "0ab1", "0xab1": "0ab1", "0X0AB1": "0ab1", "0A:B1": "0ab1", "00:0a:b1": "0ab1", " 0a b1\n": "0ab1", "0": "00",
+		"": "", "0x": "", "-1": "", "+ab": "", "1_0": "", "xyz": "", "0x0x1": "", "口": "", strings.Repeat("0", maxSerial+1): "",
+	} {
+		got, err := ParseSerial(text)
+		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrSerial) {
+			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
+		}
+	}
+	c := newCA(t, options(t, true))
+	r := subject(t, "CN=a")
+	r.Profile, r.Dual, r.Keep = "dual", true, true
+	out := issue(t, c, r)
+	enc := x509.Serial(out.Encryption.SerialNumber)
+	var colons []string
+	for i := 0; i < len(enc); i += 2 {
+		colons = append(colons, strings.ToUpper(enc[i:i+2]))
+	}
+	if _, err := c.Recover("0x" + strings.ToUpper(enc)); err != nil {
+		t.Error(err)
+	}
+	if err := c.Revoke(1, "00:"+strings.Join(colons, ":")); err != nil {
+		t.Error(err)
+	}
+	if err := c.Revoke(1, enc); !errors.Is(err, ErrRevoked) {
+		t.Errorf("the same again: %v", err)
+	}
+	if err := c.Revoke(1, "serial"); !errors.Is(err, ErrSerial) {
+		t.Errorf("no number: %v", err)
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	c := newCA(t, options(t, true))
 	a, b := issue(t, c, subject(t, "CN=a")), issue(t, c, subject(t, "CN=b"))

@@ -112,12 +112,12 @@ func (c *CA) template(p *Profile, r *Request) (*x509.Certificate, error) {
 		days = r.Days
 	}
 	if r.Days < 0 || days > maxDays {
-		return nil, fmt.Errorf("issue certificate: %d days of validity: must be 1 to %d", r.Days, maxDays)
+		return nil, fmt.Errorf("issue certificate: %w %d: must be 1 to %d", ErrDays, r.Days, maxDays)
 	}
 	t := &x509.Certificate{Subject: r.Subject, NotBefore: begin, NotAfter: now().AddDate(0, 0, days)}
 	if t.NotAfter.After(issuer.NotAfter) {
 		if asked {
-			return nil, fmt.Errorf("issue certificate: valid until %s, longer than its issuer, until %s: ask for fewer days", t.NotAfter.Format(time.DateOnly), issuer.NotAfter.Format(time.DateOnly))
+			return nil, fmt.Errorf("issue certificate: %w %d: valid until %s, longer than its issuer, until %s: ask for fewer days", ErrDays, days, t.NotAfter.Format(time.DateOnly), issuer.NotAfter.Format(time.DateOnly))
 		}
 		t.NotAfter = issuer.NotAfter
 	}
@@ -269,8 +269,13 @@ func (c *CA) keep(k *sm2.PrivateKey) ([]byte, error) {
 // ErrUnknown is of a serial number that was not issued here.
 var ErrUnknown = errors.New("no certificate of this serial number was issued here")
 
-// Recover gives a key of encryption that was kept, by its certificate's serial number.
+// Recover gives a key of encryption that was kept, by its certificate's serial number, as
+// ParseSerial reads it.
 func (c *CA) Recover(serial string) (*sm2.PrivateKey, error) {
+	serial, err := ParseSerial(serial)
+	if err != nil {
+		return nil, fmt.Errorf("recover key: %w", err)
+	}
 	all, err := c.List()
 	if err != nil {
 		return nil, err

@@ -31,6 +31,13 @@ type Profile struct {
 // maxDays bounds a validity: to the end of RFC 5280's time it is less.
 const maxDays = 100 * 366
 
+// What is asked for and cannot be, whatever the CA has issued.
+var (
+	ErrProfile = errors.New("profile that is not known")
+	ErrDays    = errors.New("number of days")
+	ErrSerial  = errors.New("serial number")
+)
+
 // parseProfiles reads profiles strictly: an unknown key is an error.
 func parseProfiles(b []byte) ([]Profile, error) {
 	var all []Profile
@@ -90,7 +97,7 @@ func find(all []Profile, name string) (*Profile, error) {
 		}
 		names = append(names, all[i].Name)
 	}
-	return nil, fmt.Errorf("profile %q is not known: there are %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%w: %q: there are %s", ErrProfile, name, strings.Join(names, ", "))
 }
 
 // maxSettings bounds the files of settings.

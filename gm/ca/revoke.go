@@ -47,8 +47,24 @@ func Reason(code int) string {
 // ErrRevoked is of a certificate that is revoked already.
 var ErrRevoked = errors.New("it is revoked already")
 
-// Revoke revokes certificates by their serial numbers: all of them or, where one cannot
-// be, none. The next list has them. Of a pair each half is revoked by itself.
+// maxSerial bounds the digits of a serial number: RFC 5280 has 20 bytes, and others' zeros
+// may go before them.
+const maxSerial = 256
+
+// ParseSerial reads a serial number as people and other programs write it: hexadecimal
+// digits of either case, with 0x before them, colons or spaces between them, and zeros or
+// not. It gives it as the index has it. The error wraps ErrSerial.
+func ParseSerial(text string) (string, error) {
+	digits := strings.NewReplacer(":", "", " ", "").Replace(strings.ToLower(strings.TrimSpace(text)))
+	digits = strings.TrimPrefix(digits, "0x")
+	if digits == "" || len(digits) > maxSerial || strings.Trim(digits, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("%w %q: it must have hexadecimal digits", ErrSerial, text)
+	}
+	return x509.Serial(serialOf(digits)), nil
+}
+
+// Revoke revokes certificates by their serial numbers, as ParseSerial reads them: all of
+// them or, where one cannot be, none. The next list has them. Of a pair each half is revoked by itself.
 func (c *CA) Revoke(reason int, serials ...string) error {
 	if strings.HasPrefix(Reason(reason), "number ") {
 		return fmt.Errorf("revoke certificate: reason %d is not one for a list", reason)
@@ -57,6 +73,10 @@ func (c *CA) Revoke(reason int, serials ...string) error {
 		seen := map[string]bool{}
 		r := &record{}
 		for _, s := range serials {
+			s, err := ParseSerial(s)
+			if err != nil {
+				return fmt.Errorf("revoke certificate: %w", err)
+			}
 			e := x.at[s]
 			switch {
 			case e == nil:
@@ -83,7 +103,7 @@ func (c *CA) CRL(issuer string, days int) ([]byte, error) {
 		return nil, fmt.Errorf("make revocation list: there is no issuer %q", issuer)
 	}
 	if days < 1 || days > maxDays {
-		return nil, fmt.Errorf("make revocation list: %d days: must be 1 to %d", days, maxDays)
+		return nil, fmt.Errorf("make revocation list: %w %d: must be 1 to %d", ErrDays, days, maxDays)
 	}
 	key, err := c.key(issuer)
 	if err != nil {

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,7 +9,6 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/ca"
-	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/x509"
 	"github.com/anole-os/anole/internal/term"
 )
@@ -37,7 +37,16 @@ func (f *folder) open(cmd *cobra.Command) (*ca.CA, error) {
 	if err := secret(); err != nil {
 		return nil, err
 	}
-	return ca.Open(f.dir, reading(cmd, f.pass, f.dir))
+	c, err := ca.Open(f.dir, reading(cmd, f.pass, f.dir))
+	return c, material(err)
+}
+
+// asked gives what a CA was asked for and cannot be its exit code.
+func asked(err error) error {
+	if errors.Is(err, ca.ErrProfile) || errors.Is(err, ca.ErrDays) || errors.Is(err, ca.ErrSerial) {
+		return core.Exit(core.ExitUsage, err)
+	}
+	return refused(err)
 }
 
 func caInitCommand() *cobra.Command {
@@ -68,7 +77,7 @@ func caInitCommand() *cobra.Command {
 			}
 			made, err := ca.Init(dir, o)
 			if err != nil {
-				return err
+				return asked(err)
 			}
 			env := core.EnvFrom(cmd.Context())
 			d := x509.Describe(made.Certificate(ca.Root))
@@ -97,8 +106,9 @@ func caRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke SERIAL…",
 		Short: "Revoke certificates; the next list has them",
-		Long: `Revokes certificates by their serial numbers, as anole gm ca list has them: all of
-them or, where one cannot be, none. The halves of a pair are revoked one by one.`,
+		Long: `Revokes certificates by their serial numbers, as anole gm ca list has them or as
+others write them (0A:B1, 0xAB1): all of them or, where one cannot be, none. The halves
+of a pair are revoked one by one.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			code, err := ca.ParseReason(reason)
@@ -109,7 +119,7 @@ them or, where one cannot be, none. The halves of a pair are revoked one by one.
 			if err != nil {
 				return err
 			}
-			return c.Revoke(code, args...)
+			return asked(c.Revoke(code, args...))
 		},
 	}
 	f.flags(c)
@@ -140,7 +150,7 @@ func caCRLCommand() *cobra.Command {
 			}
 			b, err := c.CRL(issuer, days)
 			if err != nil {
-				return refused(err)
+				return asked(err)
 			}
 			if !der {
 				b = x509.PEM(x509.PEMCRL, b)
@@ -236,13 +246,13 @@ func caRecoverCommand() *cobra.Command {
 			}
 			k, err := c.Recover(args[0])
 			if err != nil {
-				return refused(err)
+				return asked(err)
 			}
 			p, o, err := e.options(cmd, out)
 			if err != nil {
 				return err
 			}
-			b, err := keys.PEM(k, p, o)
+			b, err := privatePEM(cmd.Context(), k, p, o)
 			if err != nil {
 				return err
 			}

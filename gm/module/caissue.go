@@ -107,7 +107,7 @@ func (v *issuing) run(cmd *cobra.Command) error {
 	}
 	issued, err := c.Issue(r)
 	if err != nil {
-		return refused(err)
+		return asked(err)
 	}
 	if err := v.write(cmd, issued, p, o); err != nil {
 		return fmt.Errorf("certificate %s is issued, but not all of its files are written: %w", x509.Serial(issued.Certificate.SerialNumber), err)

@@ -22,7 +22,7 @@ const (
 type Enforce struct {
 	Mode            string         `yaml:"mode" doc:"off; log: tell what has no good label; enforce: deny it too. Begin with log."`
 	Paths           []string       `yaml:"paths" doc:"What is watched: the file systems, mounts, folders or files at these paths."`
-	Scope           string         `yaml:"scope" doc:"What of a path: its filesystem, by whatever mount; its mount, of the agent's own mount namespace alone, which under systemd is not the node's; or path: a file, or the files in a folder."`
+	Scope           string         `yaml:"scope" doc:"What of a path: its filesystem, by whatever mount; its mount, of the agent's own mount namespace alone, which under systemd is not the node's, and which any user can step out of by a mount namespace of his own; or path: a file, or the files in a folder."`
 	Keys            []string       `yaml:"keys" doc:"Files of certificates and public keys, PEM or DER, one of which must have signed."`
 	Opens           bool           `yaml:"opens" doc:"Whether to ask for ELF files that are opened too, as shared libraries are."`
 	Digests         bool           `yaml:"digests" doc:"Whether a label that is a digest, which anybody can make, is good."`

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -37,6 +38,28 @@ func program(t *testing.T, dir, name string, label ...string) func() error {
 		}
 	}
 	return func() error { return exec.Command(path).Run() }
+}
+
+// Where nothing is said a file system is watched; for a mount alone there is a warning.
+func TestEnforceScope(t *testing.T) {
+	if got := imaEnforceCommand().Flag("scope").DefValue; enforceScopes[got] != enforce.Filesystem || got != "filesystem" {
+		t.Errorf("--scope is %q", got)
+	}
+	testkit.NeedRoot(t)
+	testkit.Need(t, enforce.Probe())
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		testkit.Need(t, &feature.UnsupportedError{Feature: "mount", Reason: feature.NoPrivilege, Need: "CAP_SYS_ADMIN", Err: err})
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	for scope, want := range map[string]bool{"filesystem": false, "mount": true} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, messages, err := runVerb(ctx, &core.Env{}, nil, "ima", "enforce", "--digests", "--scope", scope, dir)
+		cancel()
+		if got := strings.Contains(messages, "warning: scope mount"); err != nil || got != want || !strings.Contains(messages, "watching 1 path") {
+			t.Errorf("%s: %v: %s", scope, err, messages)
+		}
+	}
 }
 
 // The agent's room lets programs run only with a good label, by a process of its own that

@@ -69,7 +69,10 @@ func TestForce(t *testing.T) {
 		}
 	}
 	// What is no file is written to, and a link to nothing is something.
-	s.run("cms sign --out /dev/null text" + who)
+	for _, line := range []string{"cms sign --out /dev/null text" + who, "enc text --to a.pem --out /dev/null", "dec sealed --key a.key --out /dev/null", "luks export disk /dev/null --key-file word"} {
+		s.run(line)
+	}
+	s.fails(core.ExitFailed, "no space left", "dec sealed --key a.key --out /dev/full")
 	if err := os.Symlink("nothing", "link"); err != nil {
 		t.Fatal(err)
 	}

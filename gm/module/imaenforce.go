@@ -21,15 +21,16 @@ func imaEnforceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "enforce PATH…",
 		Short: "Let programs run only with a good label, where the kernel cannot check it",
-		Long: `Stays, and is asked by the kernel (fanotify) before each execution on the mounts of
-the paths. What has no good label is told; with --mode enforce it is denied. The agent
+		Long: `Stays, and is asked by the kernel (fanotify) before each execution on the file systems
+of the paths. What has no good label is told; with --mode enforce it is denied. The agent
 does the same by itself where gm.ima.enforce in its configuration says so.
 
 Begin with --mode log and --allow what needs no label, or the node cannot start
 anything any more. When this ends, in whatever way, programs run unasked: kill -9
 helps where it went wrong. It does not stop root, who can do just that, nor what a
-script tells its interpreter.`,
-		Example: "  anole gm ima enforce --key ima.crt --mode log /usr\n  anole gm ima enforce --key ima.crt --mode enforce --scope mount /srv/apps",
+script tells its interpreter. With --scope mount it stops nobody who may make a mount
+namespace, as everybody may by a user namespace: copies of a mount are not watched.`,
+		Example: "  anole gm ima enforce --key ima.crt --mode log /usr\n  anole gm ima enforce --key ima.crt --mode enforce /srv/apps",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if e.Paths, err = absolute(args); err != nil {
@@ -73,7 +74,7 @@ func (e *Enforce) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&e.Keys, "key", nil, "certificates or public keys, PEM or DER")
 	f.StringVar(&e.Mode, "mode", modeLog, "log: tell; enforce: deny")
-	f.StringVar(&e.Scope, "scope", "mount", "what of a path is watched: its mount, its filesystem by whatever mount, or the path: a file, or the files in a folder")
+	f.StringVar(&e.Scope, "scope", defaultEnforce().Scope, "what of a path is watched: its filesystem by whatever mount; its mount, but no copy of it in another mount namespace; or the path: a file, or the files in a folder")
 	f.BoolVar(&e.Opens, "opens", false, "ask for ELF files that are opened too, as shared libraries are")
 	f.BoolVar(&e.Digests, "digests", false, "labels that are digests, which anybody can make, are good")
 	f.BoolVar(&e.AllowUnlabelled, "allow-unlabelled", false, "what has no label may run: only what is changed may not")
@@ -83,7 +84,7 @@ func (e *Enforce) flags(c *cobra.Command) {
 	f.BoolVar(&e.UserAttr, "user-attr", false, "labels are in user.ima")
 	f.IntVar(&e.Cache, "cache", 1<<16, "verdicts that are kept")
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{modeLog, modeEnforce}, cobra.ShellCompDirectiveNoFileComp))
-	_ = c.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions([]string{"mount", "filesystem", "path"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions([]string{"filesystem", "mount", "path"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("late", cobra.FixedCompletions([]string{"deny", "allow"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -116,6 +117,9 @@ func runEnforce(ctx context.Context, o enforce.Options) error {
 	if err != nil {
 		return err
 	}
+	if o.Scope == enforce.Mount {
+		_, _ = fmt.Fprintln(env.Err, "warning: "+mountScope)
+	}
 	_, _ = fmt.Fprintf(env.Err, "watching %d paths\n", len(o.Paths))
 	err = e.Run(ctx)
 	s := e.Stats()
@@ -126,6 +130,9 @@ func runEnforce(ctx context.Context, o enforce.Options) error {
 	}
 	return err
 }
+
+// mountScope is what to know of a mount that is watched.
+const mountScope = "scope mount: programs run unasked in other mount namespaces, which every user can make where user namespaces are allowed: scope filesystem holds there too"
 
 func denialText(d *enforce.Denial) string {
 	what := "would be denied"

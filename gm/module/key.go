@@ -1,6 +1,7 @@
 package module
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/anole-os/anole/core"
+	"github.com/anole-os/anole/gm/internal/leave"
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
@@ -65,8 +67,9 @@ func (t *keyText) print(env *core.Env) error {
 // keyAlgorithms are what key gen makes.
 var keyAlgorithms = []string{string(policy.SM2), string(policy.RSA), string(policy.P256), string(policy.P384), string(policy.P521), string(policy.Ed25519)}
 
-// generate makes a key.
-func generate(alg string, bits int) (keys.Private, error) {
+// generate makes a key. It leaves off when ctx is done: the primes of a long one of RSA take
+// minutes.
+func generate(ctx context.Context, alg string, bits int) (keys.Private, error) {
 	if !slices.Contains(keyAlgorithms, alg) {
 		return nil, core.Exit(core.ExitUsage, fmt.Errorf("--alg %q: want one of %s", alg, list(keyAlgorithms)))
 	}
@@ -76,7 +79,13 @@ func generate(alg string, bits int) (keys.Private, error) {
 	if err := secret(); err != nil {
 		return nil, err
 	}
-	return keys.New(rng.Reader, policy.Alg(alg), bits)
+	return leave.Do(ctx, func() (keys.Private, error) { return keys.New(rng.Reader, policy.Alg(alg), bits) })
+}
+
+// privatePEM writes a key, under a password where there is one. It leaves off when ctx is
+// done.
+func privatePEM(ctx context.Context, k keys.Private, p []byte, o keys.Encryption) ([]byte, error) {
+	return leave.Do(ctx, func() ([]byte, error) { return keys.PEM(k, p, o) })
 }
 
 func keyGenCommand() *cobra.Command {
@@ -94,7 +103,7 @@ func keyGenCommand() *cobra.Command {
 			if err := free(out, force); err != nil {
 				return err
 			}
-			k, err := generate(alg, bits)
+			k, err := generate(cmd.Context(), alg, bits)
 			if err != nil {
 				return err
 			}
@@ -102,7 +111,7 @@ func keyGenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := keys.PEM(k, p, o)
+			b, err := privatePEM(cmd.Context(), k, p, o)
 			if err != nil {
 				return err
 			}
@@ -237,7 +246,7 @@ func (v *conversion) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	b, err := v.form(cmd, k, p, o)
+	b, err := leave.Do(cmd.Context(), func() ([]byte, error) { return v.form(cmd, k, p, o) })
 	if err != nil {
 		return err
 	}
@@ -307,7 +316,7 @@ func keyOpenCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := keys.PEM(secret, p, o)
+			text, err := privatePEM(cmd.Context(), secret, p, o)
 			if err != nil {
 				return err
 			}

@@ -40,9 +40,9 @@ func (s *luksSlot) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.o.KDF.Type, "pbkdf", "pbkdf2", "how a key is made of the passphrase: pbkdf2, argon2id or argon2i")
 	f.StringVar(&s.o.Hash, "slot-hash", "sm3", "hash of the key slot: sm3, sha256 or sha512")
-	f.IntVar(&s.o.KDF.Iterations, "iterations", 0, "of pbkdf2; 0 is 600,000")
-	f.IntVar(&s.o.KDF.Time, "passes", 0, "of argon2; 0 is 4")
-	f.StringVar(&s.memory, "memory", "", "of argon2; 256MiB where nothing is said")
+	f.IntVar(&s.o.KDF.Iterations, "iterations", 0, "of pbkdf2, at least 1000; 0 is 600,000")
+	f.IntVar(&s.o.KDF.Time, "passes", 0, "of argon2, at least 4; 0 is 4")
+	f.StringVar(&s.memory, "memory", "", "of argon2, at least 32KiB; 256MiB where nothing is said")
 	f.StringVar(&s.o.Cipher, "slot-cipher", "", "cipher of the key slot: the volume's, or aes-xts-plain64, which cryptsetup opens without a kernel that has SM4")
 }
 
@@ -139,11 +139,18 @@ func luksFormat(cmd *cobra.Command, path string, size int64, force bool, secret 
 		flags |= os.O_CREATE
 	}
 	_, before := os.Lstat(path)
+	made := errors.Is(before, os.ErrNotExist)
+	// A file that is new is there once there is something to write into it.
+	var draft *luks2.Draft
+	if made && size > 0 {
+		if draft, err = luks2.Prepare(cmd.Context(), secret, o); err != nil {
+			return luksError(err)
+		}
+	}
 	f, err := luksFile(path, flags)
 	if err != nil {
 		return err
 	}
-	made := errors.Is(before, os.ErrNotExist)
 	defer func() {
 		err = errors.Join(err, f.Close())
 		if err != nil && made {
@@ -157,12 +164,17 @@ func luksFormat(cmd *cobra.Command, path string, size int64, force bool, secret 
 	if !made && !force && (st.Size() > 0 || !st.Mode().IsRegular()) {
 		return core.Exit(core.ExitUsage, fmt.Errorf("%s is there already, and what it has would be lost: --force", path))
 	}
+	if draft == nil {
+		if draft, err = luks2.Prepare(cmd.Context(), secret, o); err != nil {
+			return luksError(err)
+		}
+	}
 	if size > 0 && st.Mode().IsRegular() {
 		if err := f.Truncate(16<<20 + size); err != nil {
 			return fmt.Errorf("make %s as large: %w", path, err)
 		}
 	}
-	c, key, err := luks2.Format(f, secret, o)
+	c, key, err := draft.Write(f)
 	if err != nil {
 		return luksError(err)
 	}
@@ -197,6 +209,8 @@ func luksError(err error) error {
 	switch {
 	case errors.Is(err, luks2.ErrPassphrase):
 		return core.Exit(core.ExitDenied, err)
+	case errors.Is(err, luks2.ErrWeak):
+		return core.Exit(core.ExitUsage, err)
 	case errors.Is(err, luks2.ErrUnsupported):
 		return core.Exit(core.ExitUnsupported, err)
 	}

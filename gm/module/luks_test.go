@@ -37,17 +37,21 @@ func TestLUKSVerbs(t *testing.T) {
 		{"format D --size 1MiB --cipher rc4 --key-file FIRST", 6, "rc4"},
 		{"format D --size 1MiB", 2, "--key-file"},
 		{"format D --size 1MiB --key-file EMPTY", 2, "0 bytes"},
+		{"format D --size 1MiB --iterations 5 --key-file FIRST", 2, "5 iterations"},
+		{"add-key C --key-file FIRST --new-key-file SECOND --iterations 999", 2, "1000 is the least"},
+		{"add-key C --key-file FIRST --new-key-file SECOND --pbkdf argon2id --memory 31KiB", 2, "31 KiB"},
+		{"add-key C --key-file FIRST --new-key-file SECOND --pbkdf argon2id --passes 3 --memory 1MiB", 2, "3 passes"},
 		{"dump C", 0, "pbkdf2 with sm3, 1000 iterations"},
 		{"dump ZEROS", 1, "no header"},
 		{"import C IMAGE --key-file WRONG", 4, "no key slot opens"},
 		{"import C IMAGE --key-file FIRST", 0, "5100000 bytes"},
-		{"add-key C --key-file FIRST --new-key-file SECOND --pbkdf argon2id --memory 1MiB --passes 1", 0, "key slot 1 added"},
+		{"add-key C --key-file FIRST --new-key-file SECOND --pbkdf argon2id --memory 1MiB --passes 4", 0, "key slot 1 added"},
 		{"remove-key C --slot 5", 1, "no key slot 5"},
 		{"remove-key C --slot 0", 0, "removed"},
 		{"remove-key C --slot 1", 1, "last"},
 		{"export C OUT --key-file FIRST", 4, "no key slot opens"},
 		{"export C OUT --key-file SECOND", 0, "bytes"},
-		{"dump C", 0, "argon2id with 1 passes, 1024 KiB"},
+		{"dump C", 0, "argon2id with 4 passes, 1024 KiB"},
 	}
 	names := strings.NewReplacer("FIRST", at("first"), "SECOND", at("second"), "WRONG", at("wrong"), "EMPTY", at("empty"), "ZEROS", at("zeros"), "IMAGE", at("image"), "OUT", at("out"))
 	for _, s := range steps {

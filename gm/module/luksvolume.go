@@ -84,7 +84,7 @@ func luksOpen(cmd *cobra.Command, path, pass string, slot, flags int) (*luksOpen
 	if err == nil {
 		var phrase []byte
 		if phrase, err = luksPassphrase(cmd, pass, "passphrase", false); err == nil {
-			o.key, err = o.c.Unlock(phrase, slot)
+			o.key, err = o.c.Unlock(cmd.Context(), phrase, slot)
 			clear(phrase)
 		}
 	}
@@ -138,7 +138,7 @@ func luksAddKeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := o.c.AddKey(o.key, phrase, options)
+			n, err := o.c.AddKey(cmd.Context(), o.key, phrase, options)
 			if err != nil {
 				return luksError(err)
 			}
@@ -348,9 +348,20 @@ func luksExportCommand() *cobra.Command {
 	return c
 }
 
-// export writes the image whole or not at all.
+// export writes the image whole or not at all; a device or a pipe gets it as it comes.
 func (o *luksOpened) export(cmd *cobra.Command, path string) error {
 	f, err := whole.Create(path, 0o600)
+	if errors.Is(err, whole.ErrIrregular) {
+		var n int64
+		err := whole.Plain(cmd.Context(), path, func(w io.Writer) (err error) {
+			n, err = o.copyOut(cmd, w)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return luksCopied(cmd, n)
+	}
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if line := os.Getenv(verbEnv); line != "" {
+		os.Exit(verbMain(line))
+	}
 	os.Exit(m.Run())
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -85,21 +86,36 @@ func password(cmd *cobra.Command, source, prompt string) (p []byte, err error) {
 	return p, nil
 }
 
+// terminal is where to ask, and where to say what for: standard input where it is a
+// terminal, else the one that this process was started from. ok is false where there is
+// none. The caller closes what it reads from, unless somebody still does.
+func terminal(cmd *cobra.Command) (in io.ReadCloser, fd int, out io.Writer, ok bool) {
+	stdin, isFile := cmd.InOrStdin().(*os.File)
+	if !isFile {
+		return nil, 0, nil, false
+	}
+	if fd := int(stdin.Fd()); xterm.IsTerminal(fd) {
+		return io.NopCloser(stdin), fd, core.EnvFrom(cmd.Context()).Err, true
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, 0, nil, false
+	}
+	return tty, int(tty.Fd()), tty, true
+}
+
 // ask reads a line from a terminal without showing it; otherwise says what to do where
 // there is none.
 func ask(cmd *cobra.Command, prompt, otherwise string) ([]byte, error) {
-	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !xterm.IsTerminal(int(in.Fd())) {
+	in, fd, out, ok := terminal(cmd)
+	if !ok {
 		return nil, core.Exit(core.ExitUsage, errors.New("there is no terminal to ask for a password: "+otherwise))
 	}
-	fd := int(in.Fd())
 	before, err := xterm.GetState(fd)
 	if err != nil {
-		return nil, fmt.Errorf("read password: %w", err)
+		return nil, errors.Join(fmt.Errorf("read password: %w", err), in.Close())
 	}
-	env := core.EnvFrom(cmd.Context())
-	fmt.Fprintf(env.Err, "%s: ", prompt)
-	defer fmt.Fprintln(env.Err)
+	fmt.Fprintf(out, "%s: ", prompt)
 	type answer struct {
 		p   []byte
 		err error
@@ -111,8 +127,11 @@ func ask(cmd *cobra.Command, prompt, otherwise string) ([]byte, error) {
 	}()
 	select {
 	case <-cmd.Context().Done(): // Ctrl-C: the terminal is to show again what is typed
+		fmt.Fprintln(out)
 		return nil, errors.Join(cmd.Context().Err(), xterm.Restore(fd, before))
 	case a := <-got:
+		fmt.Fprintln(out)
+		_ = in.Close()
 		if a.err != nil {
 			return nil, fmt.Errorf("read password: %w", a.err)
 		}

@@ -147,7 +147,15 @@ func TestCAVerbs(t *testing.T) {
 	issue := "ca issue --pass env:WORD "
 	s.run(issue + "--csr www.csr --profile server --out www")
 	s.fails(core.ExitUsage, "is there already", issue+"--csr www.csr --profile server --out www")
-	s.fails(core.ExitFailed, "dual", issue+"--csr www.csr --profile x --out x")
+	s.fails(core.ExitUsage, "dual", issue+"--csr www.csr --profile x --out x")
+	s.fails(core.ExitUsage, "number of days -1", issue+"--csr www.csr --days -1 --out x")
+	s.fails(core.ExitUsage, "number of days 99999", issue+"--csr www.csr --days 99999 --out x")
+	s.fails(core.ExitUsage, "ask for fewer", issue+"--csr www.csr --days 36500 --out x")
+	s.fails(core.ExitUsage, "anole gm ca init", issue+"--csr www.csr --dir nodir --out x")
+	s.fails(core.ExitUsage, "number of days 0", "ca crl --pass env:WORD --days 0 --out x")
+	s.fails(core.ExitUsage, "number of days -1", "ca init --dir x --no-pass --subject CN=x --days -1")
+	s.fails(core.ExitUsage, "hexadecimal", "ca revoke www")
+	s.fails(core.ExitUsage, "hexadecimal", "ca recover www --pass env:WORD --no-pass --out x")
 	s.fails(core.ExitUsage, "no folder", issue+"--csr www.csr --out none/x")
 	trust := " --root ca/root.crt --chain ca/intermediate.crt"
 	if out := s.run("cert verify www.crt --host www.example --for server --root ca/root.crt"); !strings.Contains(out, "good") { // the file has what is above it
@@ -185,7 +193,7 @@ func TestCAVerbs(t *testing.T) {
 	}
 	s.json = false
 	enc := all[3]["serial"].(string)
-	s.run("ca recover --pass env:WORD --no-pass --out again.key " + enc)
+	s.run("ca recover --pass env:WORD --no-pass --out again.key 0x" + strings.ToUpper(enc))
 	if a, b := s.run("key pub again.key"), s.run("key pub pair-enc.key"); a != b {
 		t.Error("another key was recovered")
 	}
@@ -224,9 +232,9 @@ func TestBadFiles(t *testing.T) {
 	s.write("empty", "")
 	s.write("text", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
 	for code, lines := range map[int][]string{
-		core.ExitFailed: {"csr show empty", "csr show text", "key open a.key --key a.key --no-pass --out x", "ca list --dir empty"},
+		core.ExitFailed: {"csr show empty", "csr show text", "key open a.key --key a.key --no-pass --out x"},
 		core.ExitUsage: {"cert show empty", "cert show text", "cert show a.key", "key show empty", "key show text", "key pub a.csr", "cert verify text --root text", "cert show none", "key show none",
-			"csr make --key text --subject CN=a --out x", "cert verify text --root text --crl empty"},
+			"csr make --key text --subject CN=a --out x", "cert verify text --root text --crl empty", "ca list --dir empty", "ca list --dir nodir"},
 	} {
 		for _, line := range lines {
 			if _, _, err := s.try(strings.Fields(line)...); err == nil || core.ExitCode(err) != code {
@@ -278,7 +286,7 @@ func TestSealVerbs(t *testing.T) {
 	t.Setenv("WRONG", "x")
 	s.fails(core.ExitDenied, "password is wrong", "dec a.txt.gms --pass env:WRONG --out x")
 	s.fails(core.ExitUsage, "--out", "dec b.txt")
-	s.fails(core.ExitFailed, "not a sealed file", "dec b.txt --pass env:WORD --out x")
+	s.fails(core.ExitNo, "not a sealed file", "dec b.txt --pass env:WORD --out x")
 	b := s.read("c.gms")
 	for name, bad := range map[string][]byte{"cut": b[:len(b)-1], "longer": append(bytes.Clone(b), 0), "changed": func() []byte { c := bytes.Clone(b); c[len(c)/2] ^= 1; return c }()} {
 		s.write("bad.gms", string(bad))

@@ -75,7 +75,7 @@ func encrypt(cmd *cobra.Command, to, from string, o seal.Options) error {
 	ctx := cmd.Context()
 	return transfer(cmd, to, from, "encrypting", passage{
 		file: func(done func(int64)) error { return seal.EncryptFile(ctx, to, from, o, done) },
-		out:  func(r io.Reader) error { return seal.Encrypt(core.EnvFrom(ctx).Out, r, o) },
+		out:  func(r io.Reader) error { return seal.Encrypt(ctx, core.EnvFrom(ctx).Out, r, o) },
 		in:   func(r io.Reader) error { return seal.EncryptStream(ctx, to, r, o) },
 	})
 }
@@ -152,9 +152,9 @@ func decCommand() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use:   "dec FILE",
-		Short: "Decrypt a file of anole gm enc; exit code 3 if it was changed, cut or extended",
+		Short: "Decrypt a file of anole gm enc; exit code 3 if it is none, or was changed, cut or extended",
 		Long: `Decrypts with a password, or with --key. Nothing is written, not even to standard
-output, before all of the file was found to be genuine.`,
+output or into a device or a pipe, before all of the file was found to be genuine.`,
 		Example: "  anole gm dec backup.tar.gms\n  anole gm dec etc.tar.gms --key alice.key --out - | tar t",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -193,7 +193,7 @@ func decrypt(cmd *cobra.Command, to, from string, o seal.Opener) error {
 	ctx := cmd.Context()
 	return transfer(cmd, to, from, "decrypting", passage{
 		file: func(done func(int64)) error { return seal.DecryptFile(ctx, to, from, o, done) },
-		out:  func(r io.Reader) error { return seal.DecryptChecked(core.EnvFrom(ctx).Out, r, o) },
+		out:  func(r io.Reader) error { return seal.DecryptChecked(ctx, core.EnvFrom(ctx).Out, r, o) },
 		in:   func(r io.Reader) error { return seal.DecryptStream(ctx, to, r, o) },
 	})
 }
@@ -201,7 +201,7 @@ func decrypt(cmd *cobra.Command, to, from string, o seal.Opener) error {
 // opened gives what does not open its exit code.
 func opened(err error) error {
 	switch {
-	case errors.Is(err, seal.ErrDamaged):
+	case errors.Is(err, seal.ErrDamaged), errors.Is(err, seal.ErrMalformed):
 		return core.Exit(core.ExitNo, err)
 	case errors.Is(err, seal.ErrPassword), errors.Is(err, seal.ErrKey), errors.Is(err, keys.ErrPassword):
 		return core.Exit(core.ExitDenied, err)

@@ -1,6 +1,8 @@
 package seal
 
 import (
+	"bytes"
+	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -11,6 +13,7 @@ import (
 	"io"
 
 	"github.com/anole-os/anole/gm/internal/der"
+	"github.com/anole-os/anole/gm/internal/leave"
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
@@ -33,8 +36,8 @@ const (
 )
 
 // header writes the head of a file.
-func header(master []byte, o *Options) ([]byte, error) {
-	stanzas, err := wrap(master, o)
+func header(ctx context.Context, master []byte, o *Options) ([]byte, error) {
+	stanzas, err := wrap(ctx, master, o)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +60,7 @@ func headerMAC(master, head []byte) ([]byte, error) {
 }
 
 // wrap gives the master key to all who may open.
-func wrap(master []byte, o *Options) (b []byte, err error) {
+func wrap(ctx context.Context, master []byte, o *Options) (b []byte, err error) {
 	if o.Iterations == 0 {
 		o.Iterations = keys.Iterations
 	}
@@ -79,7 +82,7 @@ func wrap(master []byte, o *Options) (b []byte, err error) {
 		if _, err := rng.Read(body[4:]); err != nil {
 			return nil, err
 		}
-		aead, nonce, err := underWord(o.Password, body[4:], o.Iterations)
+		aead, nonce, err := underWord(ctx, o.Password, body[4:], o.Iterations)
 		if err != nil {
 			return nil, err
 		}
@@ -117,9 +120,10 @@ func keyID(pub *sm2.PublicKey) ([]byte, error) {
 	return sum[:idLen], nil
 }
 
-// underWord makes a cipher and its one nonce of a password.
-func underWord(password, salt []byte, iterations int) (cipher.AEAD, []byte, error) {
-	k, err := pbkdf2.Key(sm3.New, string(password), salt, iterations, sm4.KeySize+nonceLen)
+// underWord makes a cipher and its one nonce of a password, and leaves off when ctx is done.
+func underWord(ctx context.Context, password, salt []byte, iterations int) (cipher.AEAD, []byte, error) {
+	word, salt := string(password), bytes.Clone(salt) // the caller goes on with its own
+	k, err := leave.Do(ctx, func() ([]byte, error) { return pbkdf2.Key(sm3.New, word, salt, iterations, sm4.KeySize+nonceLen) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a key of the password: %w", err)
 	}
@@ -134,7 +138,7 @@ func underWord(password, salt []byte, iterations int) (cipher.AEAD, []byte, erro
 
 // readHeader reads the head of a file and gives its master key and the size of its
 // chunks.
-func readHeader(r io.Reader, o *Opener) (master []byte, size int, err error) {
+func readHeader(ctx context.Context, r io.Reader, o *Opener) (master []byte, size int, err error) {
 	head := make([]byte, headLen, headLen+256)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, 0, cut(err, ErrMalformed)
@@ -148,7 +152,7 @@ func readHeader(r io.Reader, o *Opener) (master []byte, size int, err error) {
 		return nil, 0, cut(err, ErrDamaged)
 	}
 	stanzas, mac := head[headLen:headLen+n], head[headLen+n:]
-	if master, err = unwrap(stanzas, o); err != nil {
+	if master, err = unwrap(ctx, stanzas, o); err != nil {
 		return nil, 0, err
 	}
 	want, err := headerMAC(master, head[:headLen+n])
@@ -206,7 +210,7 @@ func parse(b []byte) ([]one, error) {
 }
 
 // unwrap finds the master key.
-func unwrap(b []byte, o *Opener) ([]byte, error) {
+func unwrap(ctx context.Context, b []byte, o *Opener) ([]byte, error) {
 	all, err := parse(b)
 	if err != nil {
 		return nil, err
@@ -216,7 +220,7 @@ func unwrap(b []byte, o *Opener) ([]byte, error) {
 	}
 	for _, s := range all {
 		if s.kind == kindPassword {
-			return unwrapWord(s.body, o)
+			return unwrapWord(ctx, s.body, o)
 		}
 	}
 	return nil, ErrNoWord
@@ -240,7 +244,7 @@ func unwrapKey(all []one, key *sm2.PrivateKey) ([]byte, error) {
 	return nil, ErrKey
 }
 
-func unwrapWord(body []byte, o *Opener) ([]byte, error) {
+func unwrapWord(ctx context.Context, body []byte, o *Opener) ([]byte, error) {
 	most := o.most
 	if most == 0 {
 		most = keys.MaxIterations
@@ -257,7 +261,7 @@ func unwrapWord(body []byte, o *Opener) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(word)
-	aead, nonce, err := underWord(word, body[4:4+saltLen], iterations)
+	aead, nonce, err := underWord(ctx, word, body[4:4+saltLen], iterations)
 	if err != nil {
 		return nil, err
 	}

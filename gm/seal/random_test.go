@@ -18,10 +18,10 @@ func TestNoRandom(t *testing.T) {
 	norandom.Break(t)
 	for name, o := range map[string]Options{"password": {Password: word, Iterations: 1000}, "key": {Recipients: []*sm2.PublicKey{&k.PublicKey}}} {
 		var out bytes.Buffer
-		if err := Encrypt(&out, bytes.NewReader([]byte("plain")), o); !errors.Is(err, rng.ErrState) || out.Len() > 0 {
+		if err := Encrypt(t.Context(), &out, bytes.NewReader([]byte("plain")), o); !errors.Is(err, rng.ErrState) || out.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes", name, err, out.Len())
 		}
-		if _, err := header(make([]byte, masterLen), &o); !errors.Is(err, rng.ErrState) {
+		if _, err := header(t.Context(), make([]byte, masterLen), &o); !errors.Is(err, rng.ErrState) {
 			t.Errorf("%s: header: %v", name, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"encoding/binary"
@@ -106,6 +107,10 @@ type Writer struct {
 
 // NewWriter writes the head of a sealed file. Without Close the file does not open.
 func NewWriter(w io.Writer, o Options) (*Writer, error) {
+	return newWriter(context.Background(), w, o)
+}
+
+func newWriter(ctx context.Context, w io.Writer, o Options) (*Writer, error) {
 	if err := policy.Check(policy.Encrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
 		return nil, err
 	}
@@ -114,7 +119,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	defer clear(master)
-	head, err := header(master, &o)
+	head, err := header(ctx, master, &o)
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
@@ -183,10 +188,14 @@ type Reader struct {
 
 // NewReader reads the head of a sealed file.
 func NewReader(r io.Reader, o Opener) (*Reader, error) {
+	return newReader(context.Background(), r, o)
+}
+
+func newReader(ctx context.Context, r io.Reader, o Opener) (*Reader, error) {
 	if err := policy.Check(policy.Decrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
 		return nil, err
 	}
-	master, size, err := readHeader(r, &o)
+	master, size, err := readHeader(ctx, r, &o)
 	if err != nil {
 		return nil, err
 	}

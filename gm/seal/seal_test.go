@@ -16,9 +16,11 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	ghash "github.com/emmansun/gmsm/sm3"
 	gcipher "github.com/emmansun/gmsm/sm4"
+	"golang.org/x/sys/unix"
 
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/sm2"
@@ -52,7 +54,7 @@ func sealed(t testing.TB, plain []byte, o Options) []byte {
 		o.Iterations = 1000
 	}
 	var b bytes.Buffer
-	if err := Encrypt(&b, bytes.NewReader(plain), o); err != nil {
+	if err := Encrypt(t.Context(), &b, bytes.NewReader(plain), o); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -60,7 +62,7 @@ func sealed(t testing.TB, plain []byte, o Options) []byte {
 
 func open(b []byte, o Opener) ([]byte, error) {
 	var out bytes.Buffer
-	err := Decrypt(&out, bytes.NewReader(b), o)
+	err := Decrypt(context.Background(), &out, bytes.NewReader(b), o)
 	return out.Bytes(), err
 }
 
@@ -256,6 +258,87 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestModes: what is sealed may be read by those who could read it before, and written to by
+// its owner alone.
+func TestModes(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	o := Options{Recipients: []*sm2.PublicKey{&newKey(t).PublicKey}}
+	for mode, want := range map[os.FileMode]os.FileMode{0o666: 0o644, 0o640: 0o640, 0o777: 0o755, 0o400: 0o400} {
+		if err := errors.Join(os.WriteFile(at("plain"), nil, 0o600), os.Chmod(at("plain"), mode)); err != nil {
+			t.Fatal(err)
+		}
+		if err := EncryptFile(t.Context(), at("sealed"), at("plain"), o, nil); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := os.Stat(at("sealed")); err != nil || s.Mode() != want {
+			t.Errorf("of %v: %v, %v", mode, s.Mode(), err)
+		}
+		if err := os.Remove(at("plain")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := EncryptFile(t.Context(), at("device"), "/dev/null", o, nil); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := os.Stat(at("device")); err != nil || s.Mode() != 0o600 {
+		t.Errorf("of a device: %v, %v", s.Mode(), err)
+	}
+}
+
+// TestDevice has devices and pipes get what is sealed and opened, and nothing of what is not
+// genuine to its end.
+func TestDevice(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	k, plain := newKey(t), random(3*chunk)
+	o, opener := Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}, Opener{Key: k}
+	s := sealed(t, plain, o)
+	if err := errors.Join(os.WriteFile(at("plain"), plain, 0o600), os.WriteFile(at("sealed"), s, 0o600), os.WriteFile(at("cut"), s[:len(s)-1], 0o600), unix.Mkfifo(at("pipe"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	through := func(write func() error) ([]byte, error) {
+		got := make(chan []byte, 1)
+		go func() {
+			b, _ := os.ReadFile(at("pipe"))
+			got <- b
+		}()
+		err := write()
+		return <-got, err
+	}
+	for name, write := range map[string]func() error{
+		"file": func() error { return DecryptFile(t.Context(), at("pipe"), at("sealed"), opener, nil) },
+		"stream": func() error {
+			return DecryptStream(t.Context(), at("pipe"), iotest.HalfReader(bytes.NewReader(s)), opener)
+		},
+	} {
+		if b, err := through(write); err != nil || !bytes.Equal(b, plain) {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
+	if b, err := through(func() error { return DecryptFile(t.Context(), at("pipe"), at("cut"), opener, nil) }); !errors.Is(err, ErrDamaged) || len(b) != 0 {
+		t.Errorf("cut: %d bytes, %v", len(b), err)
+	}
+	b, err := through(func() error { return EncryptFile(t.Context(), at("pipe"), at("plain"), o, nil) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(b, opener); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("sealed through a pipe: %v", err)
+	}
+	if err := DecryptFile(t.Context(), "/dev/full", at("sealed"), opener, nil); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a full device: %v", err)
+	}
+	if err := DecryptFile(t.Context(), dir, at("sealed"), opener, nil); !errors.Is(err, unix.EISDIR) {
+		t.Errorf("a folder: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := DecryptFile(ctx, at("pipe"), at("sealed"), opener, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a pipe that nobody reads: %v", err)
+	}
+}
+
 // TestChecked writes nothing of what is not genuine to its end.
 func TestChecked(t *testing.T) {
 	k, plain := newKey(t), random(3*chunk)
@@ -265,11 +348,11 @@ func TestChecked(t *testing.T) {
 		"not":      func(b []byte) io.Reader { return iotest.HalfReader(bytes.NewReader(b)) },
 	} {
 		var out bytes.Buffer
-		if err := DecryptChecked(&out, reader(s), Opener{Key: k}); err != nil || !bytes.Equal(out.Bytes(), plain) {
+		if err := DecryptChecked(t.Context(), &out, reader(s), Opener{Key: k}); err != nil || !bytes.Equal(out.Bytes(), plain) {
 			t.Errorf("%s: %v", name, err)
 		}
 		out.Reset()
-		if err := DecryptChecked(&out, reader(s[:len(s)-1]), Opener{Key: k}); err != ErrDamaged || out.Len() != 0 {
+		if err := DecryptChecked(t.Context(), &out, reader(s[:len(s)-1]), Opener{Key: k}); err != ErrDamaged || out.Len() != 0 {
 			t.Errorf("%s, cut: %d bytes, %v", name, out.Len(), err)
 		}
 	}
@@ -360,7 +443,7 @@ func BenchmarkEncrypt(b *testing.B) {
 	k, plain := newKey(b), random(16<<20)
 	b.SetBytes(int64(len(plain)))
 	for b.Loop() {
-		if err := Encrypt(io.Discard, bytes.NewReader(plain), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}); err != nil {
+		if err := Encrypt(b.Context(), io.Discard, bytes.NewReader(plain), Options{Recipients: []*sm2.PublicKey{&k.PublicKey}}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -3,7 +3,8 @@
 //
 // An error is printed once, on standard error, as "anole: <what went wrong>",
 // and becomes the exit code of core.ExitCode; whatever is wrong with the
-// command line itself is 2.
+// command line itself is 2. What a signal ended before it was done says
+// "interrupted", and is core.ExitInterrupted.
 package cli
 
 import (
@@ -60,6 +61,9 @@ func Run(ctx context.Context, args []string, opt Options) int {
 	if err != nil && !a.ran {
 		err = core.Exit(core.ExitUsage, err)
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = core.Exit(core.ExitInterrupted, interrupted{err})
+	}
 	return Exit(err, opt.Err)
 }
 
@@ -70,6 +74,16 @@ func Exit(err error, w io.Writer) int {
 	}
 	return core.ExitCode(err)
 }
+
+// interrupted is the error of a verb that a signal ended. What it says beside that, as of
+// what it did until then, stays.
+type interrupted struct{ error }
+
+func (i interrupted) Error() string {
+	return strings.ReplaceAll(i.error.Error(), context.Canceled.Error(), "interrupted")
+}
+
+func (i interrupted) Unwrap() error { return i.error }
 
 // message is an error's text without what net/http wraps around an agent that
 // cannot be reached, whose URL says nothing to anyone.

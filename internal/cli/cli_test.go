@@ -57,6 +57,11 @@ func (r *room) Command() *cobra.Command {
 			fmt.Fprintln(e.Out, e.JSON, e.Socket)
 			return nil
 		}},
+		&cobra.Command{Use: "wait", RunE: func(c *cobra.Command, _ []string) error {
+			<-c.Context().Done()
+			return core.Exit(core.ExitDenied, fmt.Errorf("half is done: %w", c.Context().Err()))
+		}},
+		&cobra.Command{Use: "own", RunE: func(*cobra.Command, []string) error { return context.Canceled }},
 		&cobra.Command{Use: "fail", RunE: func(*cobra.Command, []string) error {
 			return &feature.UnsupportedError{Feature: "fail", Reason: feature.NoKernel}
 		}},
@@ -300,10 +305,27 @@ func TestGeneratedDocumentsAreReproducible(t *testing.T) {
 		t.Error("two runs differ")
 	}
 	for _, want := range []string{`"Nov 2023"`, "/anole-doctor.1", "/cli/anole_room_ask.md", "| `room.period` | integer | `5` | how often |", "| `agent.history.maxSize` | size | `256MiB` |",
-		"| 3 | the check said no |", "| `no_peer` | a program", "| `not_running` | 503 |"} {
+		"| 3 | the check said no |", "| 130 | interrupted", "| `no_peer` | a program", "| `not_running` | 503 |"} {
 		if !strings.Contains(a, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+}
+
+// A signal is told as such, once, whatever a verb makes of it.
+func TestInterrupted(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if code, _, err := w.runCtx(ctx, "room", "wait"); code != core.ExitInterrupted || err != "anole: half is done: interrupted\n" {
+		t.Errorf("exit code %d, %q", code, err)
+	}
+	if code, _, err := w.runCtx(ctx, "room", "own"); code != core.ExitInterrupted || err != "anole: interrupted\n" {
+		t.Errorf("exit code %d, %q", code, err)
+	}
+	// Without a signal it is an error as others are.
+	if code, _, err := w.run("room", "own"); code != core.ExitFailed || err != "anole: context canceled\n" {
+		t.Errorf("exit code %d, %q", code, err)
 	}
 }
 

@@ -112,6 +112,7 @@ func genErrors(path string) error {
 	for code, meaning := range core.ExitMeanings() {
 		fmt.Fprintf(&b, "| %d | %s |\n", code, meaning)
 	}
+	fmt.Fprintf(&b, "| %d | interrupted: SIGINT or SIGTERM ended it before it was done |\n", core.ExitInterrupted)
 	b.WriteString("\n## Reasons\n\nWhy a node cannot do something: in `anole doctor`, as `reason` in the API and as a label of `anole_feature_supported`.\n\n" +
 		"| reason | meaning |\n|---|---|\n")
 	for _, r := range feature.Reasons() {

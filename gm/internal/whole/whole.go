@@ -3,6 +3,7 @@
 package whole
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/anole-os/anole/gm/internal/leave"
 )
 
 // File is a file that nobody sees until it is committed. Where the file system can, it
@@ -134,6 +137,23 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	return f.fill(data)
+}
+
+// Plain has what is no regular file, as a device or a pipe, get what fill writes as it is
+// written: what Create says ErrIrregular of. A pipe is waited for until somebody reads it or
+// ctx is done.
+func Plain(ctx context.Context, path string, fill func(io.Writer) error) error {
+	f, err := leave.Do(ctx, func() (*os.File, error) { return os.OpenFile(path, os.O_WRONLY, 0) })
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, pathless(err))
+	}
+	if err := fill(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", path, pathless(err))
+	}
+	return nil
 }
 
 // fill writes all there is, and commits.

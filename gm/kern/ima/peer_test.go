@@ -198,6 +198,7 @@ func signForever(dir string) {
 	if err != nil {
 		panic(err)
 	}
+	fmt.Println("begins")
 	for { // the label and its lack take turns
 		for _, work := range []Work{SignWork{Signer: s}, LabelWork{SM3}} {
 			for _, place := range []Place{Security, Files} {

@@ -2,12 +2,15 @@ package luks2
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
+
+	"github.com/anole-os/anole/gm/internal/leave"
 )
 
 // File is what a container is in: an *os.File of a regular file or block device.
@@ -68,8 +71,9 @@ func (c *Container) supported() error {
 }
 
 // Unlock finds the volume's key by a passphrase: in one slot, or in all where that is
-// negative. The error is ErrPassphrase where none opens.
-func (c *Container) Unlock(passphrase []byte, slot int) (*Key, error) {
+// negative. The error is ErrPassphrase where none opens, and that of ctx when it is done:
+// what is being derived then ends by itself.
+func (c *Container) Unlock(ctx context.Context, passphrase []byte, slot int) (*Key, error) {
 	if err := c.supported(); err != nil {
 		return nil, err
 	}
@@ -79,9 +83,12 @@ func (c *Container) Unlock(passphrase []byte, slot int) (*Key, error) {
 	}
 	var failed error
 	for _, name := range names {
-		key, err := c.unlock(passphrase, name)
+		key, err := c.unlock(ctx, passphrase, name)
 		if err == nil {
 			return key, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		if !errors.Is(err, ErrPassphrase) {
 			failed = cmp.Or(failed, fmt.Errorf("key slot %s: %w", name, err))
@@ -107,7 +114,7 @@ func (c *Container) order(slot int) (names []string) {
 	return names
 }
 
-func (c *Container) unlock(passphrase []byte, name string) (*Key, error) {
+func (c *Container) unlock(ctx context.Context, passphrase []byte, name string) (*Key, error) {
 	digest, segment := "", ""
 	for n, d := range c.meta.digests {
 		if slices.Contains(d.Slots, name) && len(d.Segments) > 0 {
@@ -117,11 +124,12 @@ func (c *Container) unlock(passphrase []byte, name string) (*Key, error) {
 	if digest == "" {
 		return nil, ErrPassphrase // a key of no volume
 	}
-	key, err := c.openSlot(passphrase, c.meta.parsed[name])
+	key, err := c.openSlot(ctx, passphrase, c.meta.parsed[name])
 	if err != nil {
 		return nil, err
 	}
-	is, err := c.meta.digests[digest].is(key)
+	d := c.meta.digests[digest]
+	is, err := leave.Do(ctx, func() (bool, error) { return d.is(key) })
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +139,7 @@ func (c *Container) unlock(passphrase []byte, name string) (*Key, error) {
 	return &Key{key, digest, segment}, nil
 }
 
-func (c *Container) openSlot(passphrase []byte, s *Slot) ([]byte, error) {
+func (c *Container) openSlot(ctx context.Context, passphrase []byte, s *Slot) ([]byte, error) {
 	h, err := hashNamed(s.AF.Hash)
 	if err != nil {
 		return nil, err
@@ -140,7 +148,7 @@ func (c *Container) openSlot(passphrase []byte, s *Slot) ([]byte, error) {
 	if err := knows(s.Area.Encryption, s.Area.KeySize); err != nil {
 		return nil, err
 	}
-	secret, err := s.KDF.derive(passphrase, s.Area.KeySize)
+	secret, err := s.KDF.derive(ctx, passphrase, s.Area.KeySize)
 	if err != nil {
 		return nil, err
 	}
@@ -169,17 +177,23 @@ type SlotOptions struct {
 }
 
 // AddKey has the volume open with another passphrase, and gives the slot's number. Killed
-// meanwhile, the new slot is there or is not.
-func (c *Container) AddKey(key *Key, passphrase []byte, o SlotOptions) (int, error) {
+// meanwhile, the new slot is there or is not. When ctx is done while the passphrase's key is
+// derived, nothing was written. The error wraps ErrWeak where o asks for too little work.
+func (c *Container) AddKey(ctx context.Context, key *Key, passphrase []byte, o SlotOptions) (int, error) {
 	if err := c.supported(); err != nil {
 		return 0, err
 	}
 	o.Cipher = cmp.Or(o.Cipher, c.meta.segments[key.segment].Encryption)
-	s, secret, err := newSlot(passphrase, len(key.bytes), o)
+	s, secret, err := newSlot(ctx, passphrase, len(key.bytes), o)
 	if err != nil {
 		return 0, err
 	}
 	defer clear(secret)
+	return c.put(key, s, secret)
+}
+
+// put writes a new slot into its place.
+func (c *Container) put(key *Key, s *Slot, secret []byte) (int, error) {
 	name, offset, err := c.meta.free(c.head.size, int64(s.Area.Size))
 	if err != nil {
 		return 0, err
@@ -200,9 +214,12 @@ func (c *Container) AddKey(key *Key, passphrase []byte, o SlotOptions) (int, err
 }
 
 // newSlot makes one without a place, and the key of its area.
-func newSlot(passphrase []byte, size int, o SlotOptions) (*Slot, []byte, error) {
+func newSlot(ctx context.Context, passphrase []byte, size int, o SlotOptions) (*Slot, []byte, error) {
 	o.Hash = cmp.Or(o.Hash, "sm3")
 	o.KDF.defaults()
+	if err := o.KDF.strong(); err != nil {
+		return nil, nil, err
+	}
 	if err := o.KDF.validate(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
@@ -217,7 +234,7 @@ func newSlot(passphrase []byte, size int, o SlotOptions) (*Slot, []byte, error) 
 	if err := noise(o.KDF.Salt); err != nil {
 		return nil, nil, err
 	}
-	secret, err := o.KDF.derive(passphrase, sizes[0])
+	secret, err := o.KDF.derive(ctx, passphrase, sizes[0])
 	if err != nil {
 		return nil, nil, err
 	}

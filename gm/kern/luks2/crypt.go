@@ -1,6 +1,8 @@
 package luks2
 
 import (
+	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/hmac"
 	"crypto/pbkdf2"
@@ -13,6 +15,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/xts"
 
+	"github.com/anole-os/anole/gm/internal/leave"
 	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm4"
 )
@@ -86,12 +89,20 @@ func newSectors(cipher string, key []byte) (sectors, error) {
 	return aesSectors{x}, err
 }
 
-// derive makes a key of a passphrase. The KDF is validated.
-func (k *KDF) derive(passphrase []byte, size int) ([]byte, error) {
+// derive makes a key of a passphrase, and leaves off when ctx is done. The KDF is validated.
+func (k *KDF) derive(ctx context.Context, passphrase []byte, size int) ([]byte, error) {
 	if err := k.affordable(); err != nil {
 		return nil, err
 	}
-	defer k.release()
+	own, kdf := bytes.Clone(passphrase), *k // which the caller may wipe
+	return leave.Do(ctx, func() ([]byte, error) {
+		defer clear(own)
+		defer kdf.release()
+		return kdf.compute(own, size)
+	})
+}
+
+func (k *KDF) compute(passphrase []byte, size int) ([]byte, error) {
 	switch k.Type {
 	case "pbkdf2":
 		h, err := hashNamed(k.Hash)

@@ -2,6 +2,7 @@ package luks2
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -28,38 +29,71 @@ const headerSize = 16 << 10
 // digestRounds are for a key that is random, which needs no slow hash.
 const digestRounds = 1000
 
-// Format writes a header with one key slot, and gives the volume's new key. What the
-// volume had is then noise. The caller makes the file large enough, and asks before.
-func Format(f File, passphrase []byte, o Options) (c *Container, key *Key, err error) {
+// Draft is a container that is in no file yet: all that takes long is done.
+type Draft struct {
+	c      *Container
+	key    *Key
+	slot   *Slot
+	secret []byte // the key of the slot's area
+}
+
+// Format is Prepare and Write: it writes a header with one key slot, and gives the volume's
+// new key.
+func Format(ctx context.Context, f File, passphrase []byte, o Options) (*Container, *Key, error) {
+	d, err := Prepare(ctx, passphrase, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d.Write(f)
+}
+
+// Write writes the header, and gives the volume's new key. What the volume had is then
+// noise. The caller makes the file large enough, and asks before. It is called once.
+func (d *Draft) Write(f File) (*Container, *Key, error) {
+	defer clear(d.secret)
+	d.c.f = f
+	if err := wipe(f); err != nil {
+		return nil, nil, err
+	}
+	if _, err := d.c.put(d.key, d.slot, d.secret); err != nil {
+		return nil, nil, err
+	}
+	return d.c, d.key, nil
+}
+
+// Prepare makes a header with one key slot, and touches no file. When ctx is done it leaves
+// off, and what is being derived ends by itself. The error wraps ErrWeak where the slot's
+// options ask for too little work.
+func Prepare(ctx context.Context, passphrase []byte, o Options) (*Draft, error) {
 	o.Cipher, o.Hash = cmp.Or(o.Cipher, SM4XTS), cmp.Or(o.Hash, "sm3")
 	o.SectorSize, o.DataOffset = cmp.Or(o.SectorSize, 4096), cmp.Or(o.DataOffset, 16<<20)
 	known := keySizes(o.Cipher)
 	if known == nil {
-		return nil, nil, fmt.Errorf("cipher %q: %w: %s and %s are", o.Cipher, ErrUnsupported, SM4XTS, AESXTS)
+		return nil, fmt.Errorf("cipher %q: %w: %s and %s are", o.Cipher, ErrUnsupported, SM4XTS, AESXTS)
 	}
 	switch o.KeySize = cmp.Or(o.KeySize, known[0]); {
 	case !slices.Contains(known, o.KeySize):
-		return nil, nil, fmt.Errorf("cipher %q: %w: a key of %d bytes", o.Cipher, ErrUnsupported, o.KeySize)
+		return nil, fmt.Errorf("cipher %q: %w: a key of %d bytes", o.Cipher, ErrUnsupported, o.KeySize)
 	case !slices.Contains([]int{512, 1024, 2048, 4096}, o.SectorSize):
-		return nil, nil, fmt.Errorf("sectors of %d bytes: %w", o.SectorSize, ErrUnsupported)
+		return nil, fmt.Errorf("sectors of %d bytes: %w", o.SectorSize, ErrUnsupported)
 	case o.DataOffset < 1<<20 || o.DataOffset%(1<<20) != 0 || o.DataOffset > 128<<20:
-		return nil, nil, fmt.Errorf("a volume from byte %d on: it must be a multiple of 1 MiB, up to 128", o.DataOffset)
+		return nil, fmt.Errorf("a volume from byte %d on: it must be a multiple of 1 MiB, up to 128", o.DataOffset)
 	}
-	key = &Key{make([]byte, o.KeySize), "0", "0"}
+	key := &Key{make([]byte, o.KeySize), "0", "0"}
 	if err := noise(key.bytes); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.UUID == "" {
+		var err error
 		if o.UUID, err = newUUID(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	d, err := newDigest(o.Hash, key.bytes)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	c = &Container{
-		f:    f,
+	c := &Container{
 		head: binaryHeader{headerSize, 0, o.Label, "sha256", o.UUID, o.Subsystem},
 		meta: &metadata{
 			raw: map[string]json.RawMessage{}, slots: map[string]json.RawMessage{}, parsed: map[string]*Slot{}, tokens: map[string]json.RawMessage{},
@@ -69,15 +103,14 @@ func Format(f File, passphrase []byte, o Options) (c *Container, key *Key, err e
 		},
 	}
 	if _, err := c.head.encode(nil, 0); err != nil { // what is too long
-		return nil, nil, err
+		return nil, err
 	}
-	if err := wipe(f); err != nil {
-		return nil, nil, err
+	o.Slot.Cipher = cmp.Or(o.Slot.Cipher, o.Cipher)
+	s, secret, err := newSlot(ctx, passphrase, len(key.bytes), o.Slot)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := c.AddKey(key, passphrase, o.Slot); err != nil {
-		return nil, nil, err
-	}
-	return c, key, nil
+	return &Draft{c, key, s, secret}, nil
 }
 
 func newDigest(name string, key []byte) (*Digest, error) {

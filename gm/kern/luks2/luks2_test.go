@@ -14,7 +14,7 @@ import (
 )
 
 // quick is a KDF that takes no time.
-var quick = SlotOptions{KDF: KDF{Iterations: 10}}
+var quick = SlotOptions{KDF: KDF{Iterations: 1000}}
 
 // memory is a File that is not there, and notes what was written.
 type memory struct {
@@ -70,7 +70,7 @@ func made(t testing.TB, o Options, volume int) (*memory, *Container, *Key) {
 		o.Slot.KDF = quick.KDF
 	}
 	m := &memory{b: make([]byte, int(o.DataOffset)+volume)}
-	c, key, err := Format(m, []byte("first"), o)
+	c, key, err := Format(t.Context(), m, []byte("first"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func opens(t testing.TB, f File, passphrase string, slot int) *Key {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := c.Unlock([]byte(passphrase), slot)
+	key, err := c.Unlock(t.Context(), []byte(passphrase), slot)
 	if err != nil {
 		t.Fatalf("%s: %v", passphrase, err)
 	}
@@ -92,16 +92,16 @@ func opens(t testing.TB, f File, passphrase string, slot int) *Key {
 
 func TestKeys(t *testing.T) {
 	for name, o := range map[string]Options{
-		"own": {}, "AES": {Cipher: AESXTS}, "AES of 128 bits, SHA-256": {Cipher: AESXTS, KeySize: 32, Hash: "sha256", Slot: SlotOptions{Hash: "sha256", KDF: KDF{Hash: "sha256", Iterations: 10}}},
-		"Argon2": {Slot: SlotOptions{KDF: KDF{Type: "argon2id", Time: 1, Memory: 64, CPUs: 1}}}, "SHA-512": {Hash: "sha512", Slot: SlotOptions{Hash: "sha512", KDF: KDF{Hash: "sha512", Iterations: 10}}},
-		"slots under AES": {Slot: SlotOptions{Cipher: AESXTS, KDF: KDF{Iterations: 10}}},
+		"own": {}, "AES": {Cipher: AESXTS}, "AES of 128 bits, SHA-256": {Cipher: AESXTS, KeySize: 32, Hash: "sha256", Slot: SlotOptions{Hash: "sha256", KDF: KDF{Hash: "sha256", Iterations: 1000}}},
+		"Argon2": {Slot: SlotOptions{KDF: KDF{Type: "argon2id", Time: 4, Memory: 64, CPUs: 1}}}, "SHA-512": {Hash: "sha512", Slot: SlotOptions{Hash: "sha512", KDF: KDF{Hash: "sha512", Iterations: 1000}}},
+		"slots under AES": {Slot: SlotOptions{Cipher: AESXTS, KDF: KDF{Iterations: 1000}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, c, key := made(t, o, 4096)
 			if got := opens(t, m, "first", -1); !bytes.Equal(got.bytes, key.bytes) {
 				t.Fatal("another key")
 			}
-			slot, err := c.AddKey(key, []byte("second"), quick)
+			slot, err := c.AddKey(t.Context(), key, []byte("second"), quick)
 			if err != nil || slot != 1 {
 				t.Fatal(slot, err)
 			}
@@ -112,10 +112,10 @@ func TestKeys(t *testing.T) {
 					}
 				}
 			}
-			if _, err := c.Unlock([]byte("first"), 1); !errors.Is(err, ErrPassphrase) {
+			if _, err := c.Unlock(t.Context(), []byte("first"), 1); !errors.Is(err, ErrPassphrase) {
 				t.Errorf("the first passphrase in the second slot: %v", err)
 			}
-			if _, err := c.Unlock([]byte("third"), -1); !errors.Is(err, ErrPassphrase) {
+			if _, err := c.Unlock(t.Context(), []byte("third"), -1); !errors.Is(err, ErrPassphrase) {
 				t.Errorf("a passphrase that is wrong: %v", err)
 			}
 			if err := c.RemoveKey(0, false); err != nil {
@@ -125,7 +125,7 @@ func TestKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := again.Unlock([]byte("first"), -1); !errors.Is(err, ErrPassphrase) {
+			if _, err := again.Unlock(t.Context(), []byte("first"), -1); !errors.Is(err, ErrPassphrase) {
 				t.Errorf("a passphrase that was removed: %v", err)
 			}
 			opens(t, m, "second", -1)
@@ -138,7 +138,7 @@ func TestKeys(t *testing.T) {
 			if err := again.RemoveKey(1, true); err != nil {
 				t.Error(err)
 			}
-			if _, err := again.Unlock([]byte("second"), -1); !errors.Is(err, ErrPassphrase) {
+			if _, err := again.Unlock(t.Context(), []byte("second"), -1); !errors.Is(err, ErrPassphrase) {
 				t.Errorf("no slots: %v", err)
 			}
 		})
@@ -149,7 +149,7 @@ func TestKeys(t *testing.T) {
 func TestOldKeyIsGone(t *testing.T) {
 	m, c, key := made(t, Options{}, 0)
 	before := slices.Clone(m.b[:2*headerSize])
-	if _, err := c.AddKey(key, []byte("second"), quick); err != nil {
+	if _, err := c.AddKey(t.Context(), key, []byte("second"), quick); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.RemoveKey(0, false); err != nil {
@@ -160,7 +160,7 @@ func TestOldKeyIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.Unlock([]byte("first"), -1); !errors.Is(err, ErrPassphrase) {
+	if _, err := old.Unlock(t.Context(), []byte("first"), -1); !errors.Is(err, ErrPassphrase) {
 		t.Errorf("%v", err)
 	}
 }
@@ -168,17 +168,17 @@ func TestOldKeyIsGone(t *testing.T) {
 func TestManySlots(t *testing.T) {
 	_, c, key := made(t, Options{DataOffset: 16 << 20}, 0)
 	for i := 1; i < maxSlots; i++ {
-		if slot, err := c.AddKey(key, fmt.Append(nil, i), quick); err != nil || slot != i {
+		if slot, err := c.AddKey(t.Context(), key, fmt.Append(nil, i), quick); err != nil || slot != i {
 			t.Fatalf("%d: slot %d, %v", i, slot, err)
 		}
 	}
-	if _, err := c.AddKey(key, []byte("more"), quick); err == nil || !strings.Contains(err.Error(), "taken") {
+	if _, err := c.AddKey(t.Context(), key, []byte("more"), quick); err == nil || !strings.Contains(err.Error(), "taken") {
 		t.Errorf("%v", err)
 	}
 	if err := c.RemoveKey(7, false); err != nil {
 		t.Fatal(err)
 	}
-	if slot, err := c.AddKey(key, []byte("more"), quick); err != nil || slot != 7 {
+	if slot, err := c.AddKey(t.Context(), key, []byte("more"), quick); err != nil || slot != 7 {
 		t.Errorf("slot %d, %v", slot, err)
 	}
 	seen := map[number]bool{}
@@ -191,7 +191,7 @@ func TestManySlots(t *testing.T) {
 	_, small, key := made(t, Options{DataOffset: 1 << 20}, 0)
 	var err error
 	for range 20 {
-		if _, err = small.AddKey(key, []byte("x"), quick); err != nil {
+		if _, err = small.AddKey(t.Context(), key, []byte("x"), quick); err != nil {
 			break
 		}
 	}
@@ -298,11 +298,11 @@ func TestDamaged(t *testing.T) {
 			if w := got.Warning(); (w == nil) != (c.warn == "") || w != nil && !strings.Contains(w.Error(), c.warn) {
 				t.Fatalf("warning %v, want %q", w, c.warn)
 			}
-			key, err := got.Unlock([]byte("first"), -1)
+			key, err := got.Unlock(t.Context(), []byte("first"), -1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := got.AddKey(key, []byte("second"), quick); err != nil {
+			if _, err := got.AddKey(t.Context(), key, []byte("second"), quick); err != nil {
 				t.Fatal(err)
 			}
 			again, err := Open(m)
@@ -317,14 +317,14 @@ func TestDamaged(t *testing.T) {
 // before is good then, but for one that is being removed.
 func TestKilled(t *testing.T) {
 	m, c, key := made(t, Options{}, 0)
-	if _, err := c.AddKey(key, []byte("second"), quick); err != nil {
+	if _, err := c.AddKey(t.Context(), key, []byte("second"), quick); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
 		name   string
 		change func() error
 	}{
-		{"add", func() error { _, err := c.AddKey(key, []byte("third"), quick); return err }},
+		{"add", func() error { _, err := c.AddKey(t.Context(), key, []byte("third"), quick); return err }},
 		{"remove", func() error { return c.RemoveKey(0, false) }},
 	} {
 		t.Run(step.name, func(t *testing.T) {
@@ -441,7 +441,7 @@ func TestUnsupported(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				key, err := got.Unlock([]byte("first"), -1)
+				key, err := got.Unlock(t.Context(), []byte("first"), -1)
 				if err != nil {
 					return err
 				}
@@ -466,7 +466,7 @@ func TestForeignParts(t *testing.T) {
 	m, c, key := made(t, Options{Label: "data", Subsystem: "x"}, 0)
 	c.meta.tokens["0"] = json.RawMessage(`{"type":"systemd-tpm2","keyslots":["0"],"blob":"<&>"}`)
 	c.meta.slots["9"] = json.RawMessage(`{"type":"reencrypt","area":{"type":"none","offset":"1048576","size":"4096"},"mode":"encrypt"}`)
-	if _, err := c.AddKey(key, []byte("second"), quick); err != nil {
+	if _, err := c.AddKey(t.Context(), key, []byte("second"), quick); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.RemoveKey(0, false); err != nil {
@@ -495,7 +495,7 @@ func TestFormatRefuses(t *testing.T) {
 		"memory": {Slot: SlotOptions{KDF: KDF{Type: "argon2id", Memory: 1}}},
 	} {
 		m := &memory{}
-		if _, _, err := Format(m, []byte("x"), o); err == nil {
+		if _, _, err := Format(t.Context(), m, []byte("x"), o); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}

@@ -53,7 +53,7 @@ func TestCryptsetupReadsOurs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, pass := file(t, "c", make([]byte, 17<<20)), file(t, "pass", []byte("first"))
 			f := open(t, path)
-			c, key, err := Format(f, []byte("first"), o)
+			c, key, err := Format(t.Context(), f, []byte("first"), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestCryptsetupReadsOurs(t *testing.T) {
 				t.Error("it opens with any passphrase")
 			}
 			o.Slot.Hash = "sha512"
-			if _, err := c.AddKey(key, []byte("second"), o.Slot); err != nil {
+			if _, err := c.AddKey(t.Context(), key, []byte("second"), o.Slot); err != nil {
 				t.Fatal(err)
 			}
 			if out, err = cryptsetup(t, "open", "--test-passphrase", "--key-slot", "1", "--key-file", second, path); err != nil {
@@ -102,7 +102,7 @@ func TestCryptsetupReadsOurs(t *testing.T) {
 // has SM4: it must see that, and not take the passphrase for a wrong one.
 func TestCryptsetupSlotUnderSM4(t *testing.T) {
 	path := file(t, "c", make([]byte, 17<<20))
-	if _, _, err := Format(open(t, path), []byte("first"), Options{Slot: quick}); err != nil {
+	if _, _, err := Format(t.Context(), open(t, path), []byte("first"), Options{Slot: quick}); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := cryptsetup(t, "luksDump", path); err != nil || strings.Count(out, SM4XTS) != 2 || !strings.Contains(out, "sm3") {
@@ -131,11 +131,11 @@ func TestOursReadsCryptsetup(t *testing.T) {
 			if err != nil || c.Warning() != nil {
 				t.Fatal(err, c.Warning())
 			}
-			if _, err := c.Unlock([]byte("second"), -1); err == nil {
+			if _, err := c.Unlock(t.Context(), []byte("second"), -1); err == nil {
 				t.Error("any passphrase opens")
 			}
 			// We change its header, and it reads that.
-			if _, err := c.AddKey(key, []byte("second"), SlotOptions{Cipher: AESXTS, KDF: KDF{Iterations: 1000}}); err != nil {
+			if _, err := c.AddKey(t.Context(), key, []byte("second"), SlotOptions{Cipher: AESXTS, KDF: KDF{Iterations: 1000}}); err != nil {
 				t.Fatal(err)
 			}
 			if out, err := cryptsetup(t, "open", "--test-passphrase", "--key-file", file(t, "second", []byte("second")), path); err != nil {

@@ -14,10 +14,10 @@ func TestNoRandom(t *testing.T) {
 	m, c, key := made(t, Options{}, 4096)
 	before := bytes.Clone(m.b)
 	norandom.Break(t)
-	if _, _, err := Format(m, []byte("first"), Options{DataOffset: 2 << 20, Slot: quick, UUID: "x"}); !errors.Is(err, rng.ErrState) {
+	if _, _, err := Format(t.Context(), m, []byte("first"), Options{DataOffset: 2 << 20, Slot: quick, UUID: "x"}); !errors.Is(err, rng.ErrState) {
 		t.Errorf("format: %v", err)
 	}
-	if _, err := c.AddKey(key, []byte("second"), quick); !errors.Is(err, rng.ErrState) {
+	if _, err := c.AddKey(t.Context(), key, []byte("second"), quick); !errors.Is(err, rng.ErrState) {
 		t.Errorf("add key: %v", err)
 	}
 	if err := c.RemoveKey(0, true); !errors.Is(err, rng.ErrState) {

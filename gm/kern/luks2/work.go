@@ -36,3 +36,28 @@ func (k *KDF) release() {
 		debug.FreeOSMemory()
 	}
 }
+
+// Least work of the key slots that are written: what cryptsetup too holds its own to. Those
+// that are there already may ask for less.
+const (
+	leastRounds = 1000 // of PBKDF2
+	leastPasses = 4    // of Argon2
+	leastMemory = 32   // KiB, of Argon2
+)
+
+// ErrWeak is of a key slot that is to be written and that asks for too little work of those
+// who try passphrases.
+var ErrWeak = errors.New("too little work to hold those off who try passphrases")
+
+// strong says whether a slot with it may be written.
+func (k *KDF) strong() error {
+	switch {
+	case k.Type == "pbkdf2" && k.Iterations < leastRounds:
+		return fmt.Errorf("%d iterations of PBKDF2: %w: %d is the least", k.Iterations, ErrWeak, leastRounds)
+	case k.Type != "pbkdf2" && k.Time < leastPasses:
+		return fmt.Errorf("%d passes of Argon2: %w: %d is the least", k.Time, ErrWeak, leastPasses)
+	case k.Type != "pbkdf2" && k.Memory < leastMemory:
+		return fmt.Errorf("%d KiB of Argon2: %w: %d is the least", k.Memory, ErrWeak, leastMemory)
+	}
+	return nil
+}

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -362,6 +363,41 @@ func testEnforce(t *testing.T, scope Scope) {
 	for _, p := range []string{changed, wrong, digest} {
 		b.runs(p)
 	}
+}
+
+// TestNamespace runs a program in a mount namespace of its own, as everybody can by a user
+// namespace: a copy of a mount is not the mount that is watched, but it is of the file
+// system.
+func TestNamespace(t *testing.T) {
+	b := newBench(t)
+	good, bare := b.program("good"), b.program("bare")
+	b.sign(b.signer, good)
+	rest()
+	apart := func(path string) error {
+		c := exec.Command(path)
+		ids := []syscall.SysProcIDMap{{Size: 1}}
+		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: ids, GidMappings: ids}
+		return c.Run()
+	}
+	if err := apart(bare); err != nil { // nobody is asked yet
+		testkit.Need(t, &feature.UnsupportedError{Feature: "user namespaces", Reason: feature.NoPrivilege, Need: "user.max_user_namespaces above 0", Err: err})
+	}
+	t.Run("file system", func(t *testing.T) {
+		start(t, b.order(Options{Enforce: true})) // whose scope is the zero value
+		if err := apart(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+		if err := apart(bare); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v, want %v", bare, err, unix.EPERM)
+		}
+	})
+	t.Run("mount", func(t *testing.T) { // is why it is not the default
+		start(t, b.order(Options{Enforce: true, Scope: Mount}))
+		b.denied(bare)
+		if err := apart(bare); err != nil {
+			t.Errorf("%s: %v: the warning is not true any more", bare, err)
+		}
+	})
 }
 
 func write(t *testing.T, path string, text []byte) {

@@ -10,14 +10,17 @@ import (
 // Scope is what is watched of a path.
 type Scope int
 
-// Scopes.
+// Scopes. Of them the file system alone is held by whatever name a file is reached: whoever
+// may make a mount namespace, which with user namespaces is everybody, has there a copy of
+// each mount that nobody watches.
 const (
-	Mount      Scope = iota // the mount that it is on
-	Filesystem              // the file system that it is on, by whatever mount
+	Filesystem Scope = iota // the file system that it is on, by whatever mount
+	Mount                   // the mount that it is on, and no copy of it
 	Path                    // the file alone, or what is in the folder, but not in folders of it
 )
 
-// Options are of Open. The zero value denies nothing and tells nothing.
+// Options are of Open. The zero value watches file systems, denies nothing and tells
+// nothing.
 type Options struct {
 	Keys  *ima.Keyring `json:"-"`
 	Paths []string
