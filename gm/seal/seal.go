@@ -11,6 +11,7 @@ import (
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
+	"github.com/anole-os/anole/gm/selftest"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
@@ -54,6 +55,23 @@ type Opener struct {
 	Password keys.Password // asked only of a file that is under one
 	// most bounds iterations; 0 is keys.MaxIterations.
 	most int
+}
+
+// ready asks policy.Default about the algorithms of the format, of which a file has some or
+// all, and selftest.OK.
+func ready(op policy.Op) error {
+	for _, of := range []struct {
+		op  policy.Op
+		alg policy.Alg
+	}{{op, policy.SM4}, {op, policy.SM2}, {policy.MAC, policy.HMACSM3}} {
+		if err := policy.Check(of.op, of.alg, policy.Params{Mode: "gcm"}); err != nil {
+			return err
+		}
+	}
+	if err := selftest.OK(); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	return nil
 }
 
 // stream is what both directions have.
@@ -106,7 +124,7 @@ type Writer struct {
 
 // NewWriter writes the head of a sealed file. Without Close the file does not open.
 func NewWriter(w io.Writer, o Options) (*Writer, error) {
-	if err := policy.Check(policy.Encrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
+	if err := ready(policy.Encrypt); err != nil {
 		return nil, err
 	}
 	master := make([]byte, masterLen)
@@ -183,7 +201,7 @@ type Reader struct {
 
 // NewReader reads the head of a sealed file.
 func NewReader(r io.Reader, o Opener) (*Reader, error) {
-	if err := policy.Check(policy.Decrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
+	if err := ready(policy.Decrypt); err != nil {
 		return nil, err
 	}
 	master, size, err := readHeader(r, &o)

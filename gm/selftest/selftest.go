@@ -18,6 +18,8 @@ import (
 // ErrState is of a process whose self-test failed. It says no more: Last does.
 var ErrState = errors.New("selftest: cryptography is in its error state")
 
+var errGenerator = fmt.Errorf("%w: %w", ErrState, rng.ErrState)
+
 // State is what the self-tests came to.
 type State string
 
@@ -68,15 +70,19 @@ func Last() Report {
 	return Report{State: Untested}
 }
 
-// OK gives nil, or ErrState. The first call runs the tests, which takes a
-// millisecond or two; the others take some nanoseconds.
+// OK gives nil, or ErrState; where that is of the random bit generator, the error is
+// rng.ErrState as well. The first call runs the tests, which takes some milliseconds; the
+// others take some nanoseconds.
 func OK() error {
 	r := last.Load()
 	if r == nil {
 		r = first()
 	}
-	if r.State != Passed || rng.Reader.Err() != nil {
+	switch {
+	case r.State != Passed:
 		return ErrState
+	case rng.Reader.Err() != nil:
+		return errGenerator
 	}
 	return nil
 }
