@@ -169,12 +169,15 @@ type SlotOptions struct {
 }
 
 // AddKey has the volume open with another passphrase, and gives the slot's number. Killed
-// meanwhile, the new slot is there or is not.
+// meanwhile, the new slot is there or is not. policy.Default is asked.
 func (c *Container) AddKey(key *Key, passphrase []byte, o SlotOptions) (int, error) {
 	if err := c.supported(); err != nil {
 		return 0, err
 	}
 	o.Cipher = cmp.Or(o.Cipher, c.meta.segments[key.segment].Encryption)
+	if err := o.Check(); err != nil {
+		return 0, err
+	}
 	s, secret, err := newSlot(passphrase, len(key.bytes), o)
 	if err != nil {
 		return 0, err

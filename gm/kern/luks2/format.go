@@ -29,7 +29,8 @@ const headerSize = 16 << 10
 const digestRounds = 1000
 
 // Format writes a header with one key slot, and gives the volume's new key. What the
-// volume had is then noise. The caller makes the file large enough, and asks before.
+// volume had is then noise. The caller makes the file large enough, and asks before. policy.Default is
+// asked about all that it is made with.
 func Format(f File, passphrase []byte, o Options) (c *Container, key *Key, err error) {
 	o.Cipher, o.Hash = cmp.Or(o.Cipher, SM4XTS), cmp.Or(o.Hash, "sm3")
 	o.SectorSize, o.DataOffset = cmp.Or(o.SectorSize, 4096), cmp.Or(o.DataOffset, 16<<20)
@@ -44,6 +45,9 @@ func Format(f File, passphrase []byte, o Options) (c *Container, key *Key, err e
 		return nil, nil, fmt.Errorf("sectors of %d bytes: %w", o.SectorSize, ErrUnsupported)
 	case o.DataOffset < 1<<20 || o.DataOffset%(1<<20) != 0 || o.DataOffset > 128<<20:
 		return nil, nil, fmt.Errorf("a volume from byte %d on: it must be a multiple of 1 MiB, up to 128", o.DataOffset)
+	}
+	if err := o.Check(); err != nil {
+		return nil, nil, err
 	}
 	key = &Key{make([]byte, o.KeySize), "0", "0"}
 	if err := noise(key.bytes); err != nil {
