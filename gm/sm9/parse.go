@@ -9,7 +9,7 @@ import (
 	"github.com/anole-os/anole/gm/policy"
 )
 
-// ErrKey is of bytes that are no key of SM9 in DER.
+// ErrKey is of bytes that are no key of SM9 in DER, and of a key that is nil.
 var ErrKey = errors.New("sm9: not a key in DER")
 
 // read is parse, if policy.Default lets the key be taken in.

@@ -2,6 +2,7 @@ package sm9
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -54,6 +55,17 @@ func TestPolicy(t *testing.T) {
 	under(t, policy.Config{Mode: policy.Only, MinBits: 112})
 	for name, do := range uses(t) {
 		if err := do(); !policy.Denied(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Without a key there is an error and no panic.
+func TestNoKey(t *testing.T) {
+	all := uses(t)
+	all["Verify"] = func() error { return Verify(nil, alice, msg, nil) }
+	for name, do := range all {
+		if err := do(); !errors.Is(err, ErrKey) && !strings.HasPrefix(name, "New") || name == "NewExchange" && err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -78,6 +78,9 @@ func Sign(key *SignKey, msg []byte) ([]byte, error) {
 	if err := asks(policy.Sign); err != nil {
 		return nil, err
 	}
+	if key == nil {
+		return nil, ErrKey
+	}
 	b, err := sm9.SignASN1(rng.Reader, key, msg)
 	if err != nil {
 		return nil, fmt.Errorf("sign with SM9: %w", err)
@@ -85,10 +88,14 @@ func Sign(key *SignKey, msg []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Verify checks a signature in DER by a name: 6.4 of part 2. The error is ErrSignature.
+// Verify checks a signature in DER by a name: 6.4 of part 2. The error is
+// ErrSignature, or ErrKey without a master.
 func Verify(master *SignMasterPublic, name, msg, signature []byte) error {
 	if err := asks(policy.Verify); err != nil {
 		return err
+	}
+	if master == nil {
+		return ErrKey
 	}
 	return verify(master, name, msg, signature)
 }
@@ -106,6 +113,9 @@ func Encrypt(master *EncryptMasterPublic, name, msg []byte) ([]byte, error) {
 	if err := asks(policy.Encrypt); err != nil {
 		return nil, err
 	}
+	if master == nil {
+		return nil, ErrKey
+	}
 	b, err := sm9.EncryptASN1(rng.Reader, master, name, ForEncryption, msg, sm9.DefaultEncrypterOpts)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt with SM9: %w", err)
@@ -117,6 +127,9 @@ func Encrypt(master *EncryptMasterPublic, name, msg []byte) ([]byte, error) {
 func Decrypt(key *EncryptKey, name, ciphertext []byte) ([]byte, error) {
 	if err := asks(policy.Decrypt); err != nil {
 		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
 	}
 	return decrypt(key, name, ciphertext)
 }
@@ -134,6 +147,9 @@ func Encapsulate(master *EncryptMasterPublic, name []byte, size int) (key, seale
 	if err := asks(policy.Encrypt); err != nil {
 		return nil, nil, err
 	}
+	if master == nil {
+		return nil, nil, ErrKey
+	}
 	if size < 1 || size > maxKey {
 		return nil, nil, errLength
 	}
@@ -149,6 +165,9 @@ func Encapsulate(master *EncryptMasterPublic, name []byte, size int) (key, seale
 func Decapsulate(key *EncryptKey, name, sealed []byte, size int) ([]byte, error) {
 	if err := asks(policy.Decrypt); err != nil {
 		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
 	}
 	if size < 1 || size > maxKey {
 		return nil, errLength
@@ -170,6 +189,9 @@ type Exchange = sm9.KeyExchange
 func NewExchange(key *EncryptKey, name, peer []byte, size int, confirm bool) (Exchange, error) {
 	if err := asks(policy.Agree); err != nil {
 		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
 	}
 	if size < 1 || size > maxKey {
 		return nil, errLength
