@@ -15,6 +15,7 @@ import (
 	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/rng"
+	"github.com/anole-os/anole/gm/selftest"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/x509"
 )
@@ -62,8 +63,17 @@ const back = 5 * time.Minute
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 // Init makes a CA in a folder that must not be there or be empty. It is there whole or
-// not at all; a process that is killed may leave a folder DIR.new-… beside it.
+// not at all; a process that is killed may leave a folder DIR.new-… beside it. policy.Default
+// and selftest.OK are asked before anything is made.
 func Init(dir string, o Options) (*CA, error) {
+	if err := selftest.OK(); err != nil {
+		return nil, fmt.Errorf("make CA in %s: %w", dir, err)
+	}
+	if o.Password != nil {
+		if err := o.Encryption.Check(); err != nil {
+			return nil, fmt.Errorf("make CA in %s: %w", dir, err)
+		}
+	}
 	dir = filepath.Clean(dir)
 	if l, err := os.ReadDir(dir); err == nil && len(l) > 0 {
 		return nil, fmt.Errorf("make CA in %s: there is something in it: %w", dir, fs.ErrExist)
@@ -258,8 +268,11 @@ func (c *CA) Profiles() []Profile { return c.profiles }
 func (c *CA) ID() string { return c.settings.ID }
 
 // key loads a private key and holds it to its certificate. One that others may read is an
-// error: a CA's key is not to be borne so.
+// error: a CA's key is not to be borne so. In the error state no key is touched.
 func (c *CA) key(name string) (*sm2.PrivateKey, error) {
+	if err := selftest.OK(); err != nil {
+		return nil, fmt.Errorf("read key %s: %w", name, err)
+	}
 	k, err := keys.Load(filepath.Join(c.dir, name+".key"), c.password)
 	if err != nil {
 		return nil, err

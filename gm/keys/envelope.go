@@ -2,6 +2,7 @@ package keys
 
 import (
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,6 +11,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/internal/der"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm4"
@@ -21,8 +23,16 @@ var (
 )
 
 // Envelope gives a key to the holder of another: the DER of GB/T 35276-2017's
-// SM2EnvelopedKey, in which a CA hands over a key of encryption.
+// SM2EnvelopedKey, in which a CA hands over a key of encryption. policy.Default is asked about
+// SM2 and SM4; not about the mode ECB, which the form has and which hides a key of random bits
+// as well as any.
 func Envelope(random io.Reader, to *sm2.PublicKey, key *sm2.PrivateKey) ([]byte, error) {
+	if err := ready("envelop key"); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(policy.CheckKey(policy.Encrypt, to, ""), policy.Check(policy.Encrypt, policy.SM4, policy.Params{})); err != nil {
+		return nil, err
+	}
 	b, err := gmsm.MarshalEnvelopedPrivateKey(random, to, key)
 	if err != nil {
 		return nil, fmt.Errorf("envelop key: %w", err)
@@ -34,8 +44,15 @@ func Envelope(random io.Reader, to *sm2.PublicKey, key *sm2.PrivateKey) ([]byte,
 const maxEnvelope = 1024
 
 // OpenEnvelope reads what Envelope gave to the holder of key. The scalar inside may also
-// have the 64 bytes of GM/T 0018's block, whose first half is zero.
+// have the 64 bytes of GM/T 0018's block, whose first half is zero. Whether it may be taken in,
+// policy.Default is asked.
 func OpenEnvelope(key *sm2.PrivateKey, b []byte) (*sm2.PrivateKey, error) {
+	if err := ready("open envelope"); err != nil {
+		return nil, err
+	}
+	if err := policy.Check(policy.Import, policy.SM2, policy.Params{}); err != nil {
+		return nil, err
+	}
 	if len(b) > maxEnvelope || der.Check(b) != nil {
 		return nil, ErrMalformed
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/anole-os/anole/gm/internal/whole"
-	"github.com/anole-os/anole/gm/policy"
 )
 
 // Password gives the password of what is under one; it is asked only where there is
@@ -27,14 +26,10 @@ const (
 // under a password, SEC1, PKCS#1 of RSA, or PKCS#12. Whether it may be taken in,
 // policy.Default is asked.
 func Parse(b []byte, password Password) (Private, error) {
-	key, err := parse(b, password)
-	if err != nil {
+	if err := ready("read key"); err != nil {
 		return nil, err
 	}
-	if err := policy.CheckKey(policy.Import, key, ""); err != nil {
-		return nil, err
-	}
-	return key, nil
+	return taken(parse(b, password))
 }
 
 func parse(b []byte, password Password) (Private, error) {
@@ -44,11 +39,11 @@ func parse(b []byte, password Password) (Private, error) {
 	kind, der := block(b)
 	switch kind {
 	case PEMPrivate:
-		return ParsePKCS8(der)
+		return parsePKCS8(der)
 	case PEMEncrypted:
-		return ask(password, der, ParseEncryptedPKCS8)
+		return ask(password, der, openPKCS8)
 	case PEMEC, "SM2 PRIVATE KEY":
-		return ParseSEC1(der)
+		return readSEC1(der)
 	case "RSA PRIVATE KEY":
 		return parsePKCS1(der)
 	case "":
@@ -87,21 +82,21 @@ func ask[T any](password Password, der []byte, parse func(der, password []byte) 
 }
 
 // parsePKCS1 reads a key of RSA as what PKCS#8 would hold.
-func parsePKCS1(der []byte) (Private, error) { return ParsePKCS8(wrapRSA(der)) }
+func parsePKCS1(der []byte) (Private, error) { return parsePKCS8(wrapRSA(der)) }
 
 // parseDER tries the forms one by one: each begins in another way.
 func parseDER(der []byte, password Password) (Private, error) {
 	if _, err := parseInfo(der); err == nil {
-		return ParsePKCS8(der)
+		return parsePKCS8(der)
 	}
 	if _, err := parseSEC1(der); err == nil {
-		return ParseSEC1(der)
+		return readSEC1(der)
 	}
 	if looksEncrypted(der) {
-		return ask(password, der, ParseEncryptedPKCS8)
+		return ask(password, der, openPKCS8)
 	}
 	if looksPKCS12(der) {
-		b, err := ask(password, der, ParsePKCS12)
+		b, err := ask(password, der, openPKCS12)
 		if err != nil {
 			return nil, err
 		}

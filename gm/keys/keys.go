@@ -34,11 +34,23 @@ var (
 // MaxSize is how many bytes a file of keys and certificates may have.
 const MaxSize = 1 << 20
 
-// Generate makes a key of SM2, if policy.Default lets it. All keys of SM2 that the room
+// ready says whether a key may be made, taken in or put under a password at all: not in
+// the error state (selftest.OK).
+func ready(verb string) error {
+	if err := selftest.OK(); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
+}
+
+// Generate makes a key of SM2, if policy.Default and selftest.OK let it. All keys of SM2 that the room
 // makes come from here, with random being rng.Reader, and each is checked by what it makes
 // (selftest.Pairwise): one that fails is not given.
 func Generate(random io.Reader) (*sm2.PrivateKey, error) {
 	if err := policy.Check(policy.Generate, policy.SM2, policy.Params{}); err != nil {
+		return nil, err
+	}
+	if err := ready("make key"); err != nil {
 		return nil, err
 	}
 	k, err := sm2.GenerateKey(random)
@@ -58,7 +70,7 @@ const (
 )
 
 // New makes a key: of policy.SM2, RSA with a modulus of so many bits, P256, P384, P521 or
-// Ed25519, if policy.Default lets it. Bits count for RSA alone. An algorithm that has no
+// Ed25519, if policy.Default and selftest.OK let it. Bits count for RSA alone. An algorithm that has no
 // keys here is ErrUnsupported. Go makes RSA and ECDSA keys of its own random bytes,
 // whatever random is: of them random is asked whether it is in order, and no more.
 func New(random io.Reader, alg policy.Alg, bits int) (Private, error) {
@@ -70,6 +82,9 @@ func New(random io.Reader, alg policy.Alg, bits int) (Private, error) {
 		return k, nil
 	}
 	if err := policy.Check(policy.Generate, alg, policy.Params{KeyBits: bits}); err != nil {
+		return nil, err
+	}
+	if err := ready("make key"); err != nil {
 		return nil, err
 	}
 	var fresh [32]byte

@@ -17,6 +17,7 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/internal/der"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
 )
@@ -57,6 +58,7 @@ type Encryption struct {
 	Iterations int // 0 is Iterations
 }
 
+// check fills in what is not said, and asks policy.Default and selftest.OK.
 func (e Encryption) check() (Encryption, error) {
 	if e.Iterations == 0 {
 		e.Iterations = Iterations
@@ -64,7 +66,30 @@ func (e Encryption) check() (Encryption, error) {
 	if e.Iterations < 1000 || e.Iterations > MaxIterations {
 		return e, fmt.Errorf("encrypt under a password: %d iterations: at least 1000 and at most %d", e.Iterations, MaxIterations)
 	}
-	return e, nil
+	if e.Cipher < SM4 || e.Cipher > AES256 || e.PRF < SM3 || e.PRF > SHA256 {
+		return e, fmt.Errorf("encrypt under a password: %w", ErrUnsupported)
+	}
+	alg, mac := policy.SM4, policy.HMACSM3
+	if e.Cipher == AES256 {
+		alg = policy.AES256
+	}
+	if e.PRF == SHA256 {
+		mac = policy.HMACSHA256
+	}
+	if err := policy.Check(policy.Encrypt, alg, policy.Params{Mode: "cbc"}); err != nil {
+		return e, err
+	}
+	if err := policy.Check(policy.MAC, mac, policy.Params{}); err != nil {
+		return e, err
+	}
+	return e, ready("encrypt under a password")
+}
+
+// Check asks whether policy.Default lets keys be written so, before there is anything to
+// write.
+func (e Encryption) Check() error {
+	_, err := e.check()
+	return err
 }
 
 // budget is how many iterations are left.
@@ -78,7 +103,8 @@ func (b *budget) take(n int) error {
 	return nil
 }
 
-// EncryptPKCS8 gives the DER of a key's EncryptedPrivateKeyInfo.
+// EncryptPKCS8 gives the DER of a key's EncryptedPrivateKeyInfo, if policy.Default and
+// selftest.OK let it.
 func EncryptPKCS8(random io.Reader, key Private, password []byte, e Encryption) ([]byte, error) {
 	plain, err := MarshalPKCS8(key)
 	if err != nil {
@@ -101,8 +127,16 @@ func encryptInfo(random io.Reader, plain, password []byte, e Encryption) ([]byte
 	return b.Bytes()
 }
 
-// ParseEncryptedPKCS8 reads the DER of an EncryptedPrivateKeyInfo.
+// ParseEncryptedPKCS8 reads the DER of an EncryptedPrivateKeyInfo. Whether the key may be
+// taken in, policy.Default is asked; the algorithms that it was under may be any.
 func ParseEncryptedPKCS8(b, password []byte) (Private, error) {
+	if err := ready("read key"); err != nil {
+		return nil, err
+	}
+	return taken(openPKCS8(b, password))
+}
+
+func openPKCS8(b, password []byte) (Private, error) {
 	left := budget(MaxIterations)
 	return parseEncrypted(b, password, &left)
 }
@@ -121,7 +155,7 @@ func parseEncrypted(b, password []byte, left *budget) (Private, error) {
 		return nil, err
 	}
 	defer clear(plain)
-	key, err := ParsePKCS8(plain)
+	key, err := parsePKCS8(plain)
 	if err == ErrMalformed {
 		return nil, ErrPassword // padding that fits by chance
 	}

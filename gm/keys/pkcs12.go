@@ -25,7 +25,23 @@ const maxBags = 256
 
 // ParsePKCS12 reads a file of PKCS#12 whose contents are under PBES2 or in the clear and
 // whose MAC is of RFC 7292 or RFC 9579 (PBMAC1). It must have a MAC and one key.
+// Whether that may be taken in, policy.Default is asked; the algorithms that it was under
+// may be any.
 func ParsePKCS12(b, password []byte) (*Bundle, error) {
+	if err := ready("read key"); err != nil {
+		return nil, err
+	}
+	bundle, err := openPKCS12(b, password)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := taken(bundle.Key, nil); err != nil {
+		return nil, err
+	}
+	return bundle, nil
+}
+
+func openPKCS12(b, password []byte) (*Bundle, error) {
 	left := budget(MaxIterations)
 	return parsePKCS12(b, password, &left)
 }
@@ -231,7 +247,7 @@ func (r *reader) bag(bag cryptobyte.String) error {
 func (r *reader) key(id asn1.ObjectIdentifier, b []byte, name string, local []byte) (err error) {
 	var k Private
 	if id.Equal(oidKeyBag) {
-		k, err = ParsePKCS8(b)
+		k, err = parsePKCS8(b)
 	} else {
 		k, err = parseEncrypted(b, r.password, r.left)
 	}

@@ -13,11 +13,32 @@ import (
 	tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/internal/der"
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
-// ParsePKCS8 reads the DER of a PrivateKeyInfo or OneAsymmetricKey (RFC 5958).
+// taken passes on a key that was read, if policy.Default lets it be taken in. Each exported
+// function that reads a private key ends with it.
+func taken(key Private, err error) (Private, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := policy.CheckKey(policy.Import, key, ""); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// ParsePKCS8 reads the DER of a PrivateKeyInfo or OneAsymmetricKey (RFC 5958). Whether the
+// key may be taken in, policy.Default is asked.
 func ParsePKCS8(b []byte) (Private, error) {
+	if err := ready("read key"); err != nil {
+		return nil, err
+	}
+	return taken(parsePKCS8(b))
+}
+
+func parsePKCS8(b []byte) (Private, error) {
 	info, err := parseInfo(b)
 	if err != nil {
 		return nil, err
@@ -103,8 +124,16 @@ func parseInfo(b []byte) (i info, err error) {
 	return i, nil
 }
 
-// ParseSEC1 reads the DER of an ECPrivateKey (RFC 5915).
+// ParseSEC1 reads the DER of an ECPrivateKey (RFC 5915). Whether the key may be taken in,
+// policy.Default is asked.
 func ParseSEC1(b []byte) (Private, error) {
+	if err := ready("read key"); err != nil {
+		return nil, err
+	}
+	return taken(readSEC1(b))
+}
+
+func readSEC1(b []byte) (Private, error) {
 	ec, err := parseSEC1(b)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package module
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,10 +17,14 @@ func (m *Module) Command() *cobra.Command {
 		Short: "ShangMi: SM2, SM3 and SM4, and the formats built on them",
 		Long: `China's commercial cryptography: hashes, keys, certificates, signed and enveloped
 messages. What may be used is the word of the section gm in the configuration file:
-with mode gm-only nothing but ShangMi is made, taken in or believed.`,
+with mode gm-only nothing but ShangMi is made, taken in or believed. Where a self-test
+fails no verb does anything but status, selftest, probe, revert and bench.`,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			warnLimit(cmd)
-			return enforcePolicy(cmd, args)
+			if err := enforcePolicy(cmd, args); err != nil || among(cmd, withoutTest) {
+				return err
+			}
+			return inOrder()
 		},
 	}
 	c.AddCommand(statusCommand(), selftestCommand())
@@ -30,9 +35,19 @@ with mode gm-only nothing but ShangMi is made, taken in or believed.`,
 	return c
 }
 
+// withoutTest are verbs that tell how things are, undo, or measure, and do so in the error
+// state too. bench compares what it measures with a peer first.
+var withoutTest = append([]string{"bench"}, withoutPolicy...)
+
+// among says whether a command is one of these verbs of gm.
+func among(cmd *cobra.Command, verbs []string) bool {
+	p := cmd.Parent()
+	return p != nil && p.Name() == "gm" && slices.Contains(verbs, cmd.Name())
+}
+
 // warnLimit tells of a GM_CPU that is none, which bounds nothing; status shows it itself.
 func warnLimit(cmd *cobra.Command) {
-	if p := cmd.Parent(); p != nil && p.Name() == "gm" && cmd.Name() == "status" {
+	if among(cmd, []string{"status"}) {
 		return
 	}
 	if _, err := impl.Limit(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ import (
 // for the verbs alike.
 type Config struct {
 	policy.Config `yaml:",inline"`
-	SelfTest      bool `yaml:"selftest" doc:"Whether to test all algorithms with known answers when the agent starts, and to be in state failed where one is wrong. Verbs test before they touch a secret key, whatever this says."`
+	SelfTest      bool `yaml:"selftest" doc:"Whether to test all algorithms with known answers when the agent starts, and to be in state failed where one is wrong. Verbs test before they do anything, whatever this says."`
 	IMA           IMA  `yaml:"ima" doc:"Integrity of files."`
 }
 
@@ -68,7 +67,7 @@ var withoutPolicy = []string{"status", "selftest", "probe", "revert", "help"}
 // enforcePolicy puts the policy of the configuration file in force before a verb runs:
 // from then on all of this process asks it, the libraries included.
 func enforcePolicy(cmd *cobra.Command, _ []string) error {
-	if p := cmd.Parent(); p != nil && p.Name() == "gm" && slices.Contains(withoutPolicy, cmd.Name()) {
+	if among(cmd, withoutPolicy) {
 		return nil
 	}
 	return setPolicy(cmd)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/kern/luks2"
-	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/internal/term"
 	"github.com/anole-os/anole/internal/yamlx"
 )
@@ -56,25 +55,7 @@ func (s *luksSlot) options() (luks2.SlotOptions, error) {
 		}
 		o.KDF.Memory = int(b >> 10)
 	}
-	if err := luksHashAllowed(o.Hash); err != nil {
-		return o, err
-	}
-	if o.KDF.Type != "pbkdf2" {
-		if err := luksHashAllowed("argon2"); err != nil {
-			return o, err
-		}
-	}
-	return o, luksAllowed(policy.Encrypt, o.Cipher)
-}
-
-// luksHashAllowed asks the policy about a hash; one that is not known here is refused
-// later.
-func luksHashAllowed(name string) error {
-	alg := map[string]policy.Alg{"sm3": policy.SM3, "sha256": policy.SHA256, "sha512": policy.SHA512, "argon2": policy.BLAKE2b}[name]
-	if alg == "" {
-		return nil
-	}
-	return policy.Check(policy.Hash, alg, policy.Params{})
+	return o, o.Check()
 }
 
 func luksBytes(text string) (int64, error) {
@@ -108,7 +89,7 @@ kernel without SM4 as well; to open the volume it needs one with SM4.`,
 					return err
 				}
 			}
-			if err := errors.Join(luksAllowed(policy.Encrypt, o.Cipher), luksHashAllowed(o.Hash)); err != nil {
+			if err := o.Check(); err != nil {
 				return err
 			}
 			phrase, err := luksPassphrase(cmd, pass, "new passphrase", true)
@@ -192,16 +173,6 @@ func luksFormat(cmd *cobra.Command, path string, size int64, force bool, secret 
 	}
 	_, err = fmt.Fprintf(env.Out, "%s: %s, a volume of %d bytes with %s\n", path, c.Info().UUID, n, o.Cipher)
 	return err
-}
-
-// luksAllowed asks the policy about a cipher of a volume; one that is not known here is
-// refused later.
-func luksAllowed(op policy.Op, cipher string) error {
-	alg := map[string]policy.Alg{luks2.SM4XTS: policy.SM4, luks2.AESXTS: policy.AES256}[cipher]
-	if alg == "" {
-		return nil
-	}
-	return policy.Check(op, alg, policy.Params{Mode: "xts"})
 }
 
 // luksError gives the exit code of what a container's header says.

@@ -104,12 +104,7 @@ func luksMay(c *luks2.Container, flags int) error {
 	if flags&os.O_RDWR != 0 {
 		op = policy.Encrypt
 	}
-	for _, s := range c.Info().Segments {
-		if err := luksAllowed(op, s.Encryption); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.Check(op)
 }
 
 func (o *luksOpened) close() error {

@@ -123,8 +123,12 @@ func material(err error) error {
 	return core.Exit(core.ExitUsage, err)
 }
 
-// secret is asked before anything is done with a secret key or a password.
-func secret() error {
+// secret is asked once more before anything is done with a secret key or a password: what
+// fails later than PersistentPreRun, such as the random bit generator, counts there too.
+func secret() error { return inOrder() }
+
+// inOrder says whether the self-tests passed. The first call runs them.
+func inOrder() error {
 	if err := selftest.OK(); err != nil {
 		return fmt.Errorf("%w: anole gm selftest tells of what", err)
 	}

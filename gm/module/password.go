@@ -14,7 +14,6 @@ import (
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/internal/whole"
 	"github.com/anole-os/anole/gm/keys"
-	"github.com/anole-os/anole/gm/policy"
 )
 
 // sources explains the flags of passwords.
@@ -176,17 +175,7 @@ func (e *encryption) options(cmd *cobra.Command, what string) (p []byte, o keys.
 	if e.open {
 		return nil, o, nil
 	}
-	alg, mac := policy.SM4, policy.HMACSM3
-	if o.Cipher == keys.AES256 {
-		alg = policy.AES256
-	}
-	if o.PRF == keys.SHA256 {
-		mac = policy.HMACSHA256
-	}
-	if err := policy.Check(policy.Encrypt, alg, policy.Params{Mode: "cbc"}); err != nil {
-		return nil, o, err
-	}
-	if err := policy.Check(policy.MAC, mac, policy.Params{}); err != nil {
+	if err := o.Check(); err != nil { // before a password is asked for
 		return nil, o, err
 	}
 	p, err = writing(cmd, e.source, what)

@@ -34,6 +34,11 @@ func TestPolicyVerbs(t *testing.T) {
 	s.run("ca init --no-pass --subject CN=x")
 	s.run("key gen --out p256.key --alg p-256 --no-pass")
 
+	s.write("labelled", "text")
+	s.run("ima label --sigfile --hash sha256 labelled")
+	s.run("ima verify --sigfile labelled")
+	s.run("uefi hash image")
+
 	s.config = "anole.yaml"
 	s.write(s.config, "version: 1\ngm: {mode: gm-only}\nqos: {unknown: here}\n")
 	for _, line := range []string{
@@ -53,6 +58,12 @@ func TestPolicyVerbs(t *testing.T) {
 	if _, err := os.Lstat("x"); err == nil {
 		t.Error("something was made that the policy denies")
 	}
+	// A label with another hash is not believed, though nobody else has a hand in it.
+	if out, errs, err := s.try("ima", "verify", "--sigfile", "labelled"); core.ExitCode(err) == core.ExitOK || !strings.Contains(out+errs, "denies to hash with \"sha-256\"") {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	s.fails(core.ExitDenied, "denies to hash with \"sha-256\"", "uefi hash image")
+	s.run("uefi hash --hash sm3 image")
 	// What is of ShangMi goes on.
 	s.run("key gen --out sm2.key --no-pass")
 	s.run("cms sign --cert alice.pem --key alice.key --force --out p7m text")

@@ -1,5 +1,6 @@
 // Package policy says which algorithms a node may use: one question, Check, that whoever
-// is about to use one asks first.
+// is about to use one asks first. The exported functions of the packages beside it that make,
+// take in or believe something do; sm2, sm3 and sm4 do not.
 //
 // There are four modes:
 //

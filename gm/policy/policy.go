@@ -37,14 +37,15 @@ func (m *Mode) UnmarshalText(b []byte) error {
 // Config is a policy as it stands in a configuration file.
 type Config struct {
 	Mode        Mode     `yaml:"mode" doc:"intl: any algorithm, international ones first. hybrid: any, in the order that they are offered in. gm-preferred: any, SM first. gm-only: SM alone, and no other keys are taken in."`
-	MinBits     int      `yaml:"minBits" doc:"The least strength in bits; 128 leaves out RSA of fewer than 3,072 bits, 112 SHA-1 and RSA of fewer than 2,048. 0 is any."`
+	MinBits     int      `yaml:"minBits" doc:"The least strength in bits; 128 leaves out RSA of fewer than 3,072 bits, 112 SM9 as well, 100 SHA-1, 3DES and RSA of fewer than 2,048. 0 is any."`
 	RejectECB   bool     `yaml:"rejectECB" doc:"Whether to deny block ciphers without chaining, which show where blocks are the same."`
 	RequireDual bool     `yaml:"requireDual" doc:"Whether an end of a connection that has SM2 must have two certificates, one to sign with and one to encrypt to."`
 	DistIDs     []string `yaml:"distIDs" doc:"The identities that SM2 signatures may be made and accepted under; the usual one is 1234567812345678, and what is signed without any, as labels of files and modules, counts as under that. None is any."`
 }
 
-// DefaultConfig lets everything through that has 112 bits of strength.
-func DefaultConfig() Config { return Config{Mode: Intl, MinBits: 112} }
+// DefaultConfig lets everything through that has 100 bits of strength: SM9 is of that, and
+// all others that pass have 112 or more.
+func DefaultConfig() Config { return Config{Mode: Intl, MinBits: sm9Bits} }
 
 const (
 	mostBits = 256

@@ -45,10 +45,15 @@ func TestCheck(t *testing.T) {
 		{"gm-only: other", Config{Mode: Only}, Encrypt, AES256, Params{Mode: "gcm"}, "an SM algorithm, or another mode than gm-only"},
 		{"gm-only: keys", Config{Mode: Only}, Import, P256, Params{}, "a key of SM2, SM9 or SM4; another mode than gm-only takes in others"},
 		{"gm-only: SM keys", Config{Mode: Only}, Import, SM2, Params{}, ""},
-		{"weak", DefaultConfig(), Hash, SHA1, Params{}, "a strength of 112 bits (minBits), and this has 61"},
+		{"weak", DefaultConfig(), Hash, SHA1, Params{}, "a strength of 100 bits (minBits), and this has 61"},
+		{"SM9", DefaultConfig(), Sign, SM9, Params{}, ""},
+		{"SM9 in gm-only", Config{Mode: Only, MinBits: DefaultConfig().MinBits}, Import, SM9, Params{}, ""},
+		{"SM9 for 112", Config{Mode: Only, MinBits: 112}, Encrypt, SM9, Params{}, "a strength of 112 bits (minBits), and this has 100"},
+		{"3DES", DefaultConfig(), Decrypt, TripleDES, Params{}, "a strength of 100 bits (minBits), and this has 80"},
+		{"gm-only: ZUC-256 is of no standard", Config{Mode: Only}, Encrypt, ZUC256, Params{}, "an SM algorithm, or another mode than gm-only"},
 		{"weak, allowed", Config{Mode: Intl}, Hash, MD5, Params{}, ""},
-		{"short RSA", DefaultConfig(), Verify, RSA, Params{KeyBits: 1024}, "a strength of 112 bits (minBits), and RSA with 1024 bits has 80: take a longer key"},
-		{"RSA of no length", DefaultConfig(), Verify, RSA, Params{}, "a strength of 112 bits (minBits), and RSA with 0 bits has 0: take a longer key"},
+		{"short RSA", DefaultConfig(), Verify, RSA, Params{KeyBits: 1024}, "a strength of 100 bits (minBits), and RSA with 1024 bits has 80: take a longer key"},
+		{"RSA of no length", DefaultConfig(), Verify, RSA, Params{}, "a strength of 100 bits (minBits), and RSA with 0 bits has 0: take a longer key"},
 		{"RSA for 128", Config{Mode: Intl, MinBits: 128}, Verify, RSA, Params{KeyBits: 3072}, ""},
 		{"SM for 192", Config{Mode: Hybrid, MinBits: 192}, Encrypt, SM4, Params{}, "a strength of 192 bits (minBits), and this has 128"},
 		{"ECB", Config{Mode: Intl, RejectECB: true}, Encrypt, SM4, Params{Mode: "ECB"}, "another mode than ECB, such as GCM, or rejectECB: false"},
@@ -93,6 +98,18 @@ func TestOnly(t *testing.T) {
 			sm := strings.Contains(string(a), "sm") || a == ZUC
 			if err := p.Check(op, a, Params{KeyBits: 16384}); (err == nil) != sm {
 				t.Errorf("%s with %s: %v", op, a, err)
+			}
+		}
+	}
+}
+
+// The default lets SM9 through, and otherwise what 112 bits would.
+func TestDefaultBits(t *testing.T) {
+	def, strict := made(t, DefaultConfig()), made(t, Config{Mode: Intl, MinBits: 112})
+	for _, a := range Algorithms() {
+		for _, bits := range []int{0, 512, 1024, 1536, 2047, 2048, 4096} {
+			if (def.Check(Sign, a, Params{KeyBits: bits}) == nil) != (strict.Check(Sign, a, Params{KeyBits: bits}) == nil) && a != SM9 {
+				t.Errorf("%s, %d bits: the two differ", a, bits)
 			}
 		}
 	}

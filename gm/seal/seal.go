@@ -12,6 +12,7 @@ import (
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
+	"github.com/anole-os/anole/gm/selftest"
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
@@ -55,6 +56,23 @@ type Opener struct {
 	Password keys.Password // asked only of a file that is under one
 	// most bounds iterations; 0 is keys.MaxIterations.
 	most int
+}
+
+// ready asks policy.Default about the algorithms of the format, of which a file has some or
+// all, and selftest.OK.
+func ready(op policy.Op) error {
+	for _, of := range []struct {
+		op  policy.Op
+		alg policy.Alg
+	}{{op, policy.SM4}, {op, policy.SM2}, {policy.MAC, policy.HMACSM3}} {
+		if err := policy.Check(of.op, of.alg, policy.Params{Mode: "gcm"}); err != nil {
+			return err
+		}
+	}
+	if err := selftest.OK(); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	return nil
 }
 
 // stream is what both directions have.
@@ -111,7 +129,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 }
 
 func newWriter(ctx context.Context, w io.Writer, o Options) (*Writer, error) {
-	if err := policy.Check(policy.Encrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
+	if err := ready(policy.Encrypt); err != nil {
 		return nil, err
 	}
 	master := make([]byte, masterLen)
@@ -192,7 +210,7 @@ func NewReader(r io.Reader, o Opener) (*Reader, error) {
 }
 
 func newReader(ctx context.Context, r io.Reader, o Opener) (*Reader, error) {
-	if err := policy.Check(policy.Decrypt, policy.SM4, policy.Params{Mode: "gcm"}); err != nil {
+	if err := ready(policy.Decrypt); err != nil {
 		return nil, err
 	}
 	master, size, err := readHeader(ctx, r, &o)

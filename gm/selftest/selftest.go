@@ -13,10 +13,14 @@ import (
 	"github.com/anole-os/anole/gm/sm2"
 	"github.com/anole-os/anole/gm/sm3"
 	"github.com/anole-os/anole/gm/sm4"
+	"github.com/anole-os/anole/gm/sm9"
+	"github.com/anole-os/anole/gm/zuc"
 )
 
 // ErrState is of a process whose self-test failed. It says no more: Last does.
 var ErrState = errors.New("selftest: cryptography is in its error state")
+
+var errGenerator = fmt.Errorf("%w: %w", ErrState, rng.ErrState)
 
 // State is what the self-tests came to.
 type State string
@@ -68,15 +72,20 @@ func Last() Report {
 	return Report{State: Untested}
 }
 
-// OK gives nil, or ErrState. The first call runs the tests, which takes a
-// millisecond or two; the others take some nanoseconds.
+// OK gives nil, or ErrState; where that is of the random bit generator, the error is
+// rng.ErrState as well. The first call runs the tests, all but SM9's, which take longer than the
+// others together: package sm9 runs them itself before it is used. That is some milliseconds;
+// the other calls take some nanoseconds.
 func OK() error {
 	r := last.Load()
 	if r == nil {
 		r = first()
 	}
-	if r.State != Passed || rng.Reader.Err() != nil {
+	switch {
+	case r.State != Passed:
 		return ErrState
+	case rng.Reader.Err() != nil:
+		return errGenerator
 	}
 	return nil
 }
@@ -88,7 +97,7 @@ func first() *Report {
 	if r := last.Load(); r != nil {
 		return r
 	}
-	r := run(context.Background())
+	r := run(context.Background(), quick())
 	last.Store(&r)
 	return &r
 }
@@ -98,7 +107,7 @@ func first() *Report {
 func Run(ctx context.Context) Report {
 	running.Lock()
 	defer running.Unlock()
-	r := run(ctx)
+	r := run(ctx, checks())
 	if r.State != Untested {
 		last.Store(&r)
 	}
@@ -112,9 +121,9 @@ func Fail(what string, err error) {
 	last.Store(&Report{State: Failed, Began: time.Now(), Results: []Result{{Name: what, Implementation: "condition", Err: err, Error: err.Error()}}})
 }
 
-func run(ctx context.Context) Report {
+func run(ctx context.Context, checks []kat.Check) Report {
 	r := Report{State: Passed, Began: time.Now()}
-	for _, c := range checks() {
+	for _, c := range checks {
 		if ctx.Err() != nil {
 			r.State = Untested
 			break
@@ -142,10 +151,13 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-func checks() (all []kat.Check) {
+func checks() []kat.Check { return append(quick(), sm9.Checks()...) }
+
+func quick() (all []kat.Check) {
 	all = append(all, sm3.Checks()...)
 	all = append(all, sm4.Checks()...)
 	all = append(all, sm2.Checks()...)
+	all = append(all, zuc.Checks()...)
 	all = append(all, rng.Checks()...)
 	return append(all, kat.Check{Name: generator, Implementation: "SM3", Run: start}, kat.Check{Name: pairwise, Implementation: "new key", Run: newKey})
 }

@@ -46,6 +46,7 @@ func Checks() []kat.Check {
 			return kat.Equal(decrypt, by, text, katOpened)
 		}},
 	}
+	checks = append(checks, exchangeCheck())
 	for _, l := range impl.Available() {
 		if e, ok := engines[l]; ok {
 			checks = append(checks, engineChecks(e, l.String())...)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/emmansun/gmsm/sm9"
 
+	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
 )
 
@@ -45,17 +46,41 @@ var errLength = errors.New("sm9: a key has 1 to 4096 bytes")
 
 const maxKey = 4096
 
+// asks asks policy.Default about an operation, and the self-tests.
+func asks(op policy.Op) error {
+	if err := policy.Check(op, policy.SM9, policy.Params{}); err != nil {
+		return err
+	}
+	return tested()
+}
+
 // NewSignMaster makes a master key for signing; its GenerateUserKey(name, ForSigning) makes
 // those of users.
-func NewSignMaster() (*SignMaster, error) { return sm9.GenerateSignMasterKey(rng.Reader) }
+func NewSignMaster() (*SignMaster, error) {
+	if err := asks(policy.Generate); err != nil {
+		return nil, err
+	}
+	return sm9.GenerateSignMasterKey(rng.Reader)
+}
 
 // NewEncryptMaster makes a master key for encryption and key exchange; its
 // GenerateUserKey(name, ForEncryption) or, for exchange, (name, ForExchange) makes those of
 // users.
-func NewEncryptMaster() (*EncryptMaster, error) { return sm9.GenerateEncryptMasterKey(rng.Reader) }
+func NewEncryptMaster() (*EncryptMaster, error) {
+	if err := asks(policy.Generate); err != nil {
+		return nil, err
+	}
+	return sm9.GenerateEncryptMasterKey(rng.Reader)
+}
 
 // Sign signs a message: 6.2 of part 2. The signature is in DER.
 func Sign(key *SignKey, msg []byte) ([]byte, error) {
+	if err := asks(policy.Sign); err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
+	}
 	b, err := sm9.SignASN1(rng.Reader, key, msg)
 	if err != nil {
 		return nil, fmt.Errorf("sign with SM9: %w", err)
@@ -63,8 +88,19 @@ func Sign(key *SignKey, msg []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Verify checks a signature in DER by a name: 6.4 of part 2. The error is ErrSignature.
+// Verify checks a signature in DER by a name: 6.4 of part 2. The error is
+// ErrSignature, or ErrKey without a master.
 func Verify(master *SignMasterPublic, name, msg, signature []byte) error {
+	if err := asks(policy.Verify); err != nil {
+		return err
+	}
+	if master == nil {
+		return ErrKey
+	}
+	return verify(master, name, msg, signature)
+}
+
+func verify(master *SignMasterPublic, name, msg, signature []byte) error {
 	if !sm9.VerifyASN1(master, name, ForSigning, msg, signature) {
 		return ErrSignature
 	}
@@ -74,6 +110,12 @@ func Verify(master *SignMasterPublic, name, msg, signature []byte) error {
 // Encrypt encrypts a message of 1 byte or more for a name: part 4, with the key stream of its
 // key derivation. The ciphertext is in DER.
 func Encrypt(master *EncryptMasterPublic, name, msg []byte) ([]byte, error) {
+	if err := asks(policy.Encrypt); err != nil {
+		return nil, err
+	}
+	if master == nil {
+		return nil, ErrKey
+	}
 	b, err := sm9.EncryptASN1(rng.Reader, master, name, ForEncryption, msg, sm9.DefaultEncrypterOpts)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt with SM9: %w", err)
@@ -83,6 +125,16 @@ func Encrypt(master *EncryptMasterPublic, name, msg []byte) ([]byte, error) {
 
 // Decrypt decrypts what Encrypt made for a name. The error is ErrDecrypt.
 func Decrypt(key *EncryptKey, name, ciphertext []byte) ([]byte, error) {
+	if err := asks(policy.Decrypt); err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
+	}
+	return decrypt(key, name, ciphertext)
+}
+
+func decrypt(key *EncryptKey, name, ciphertext []byte) ([]byte, error) {
 	b, err := sm9.DecryptASN1(key, name, ciphertext)
 	if err != nil {
 		return nil, ErrDecrypt
@@ -92,6 +144,12 @@ func Decrypt(key *EncryptKey, name, ciphertext []byte) ([]byte, error) {
 
 // Encapsulate makes a key of 1 to 4096 bytes and, in ASN.1, what gives it to a name: part 4.
 func Encapsulate(master *EncryptMasterPublic, name []byte, size int) (key, sealed []byte, err error) {
+	if err := asks(policy.Encrypt); err != nil {
+		return nil, nil, err
+	}
+	if master == nil {
+		return nil, nil, ErrKey
+	}
 	if size < 1 || size > maxKey {
 		return nil, nil, errLength
 	}
@@ -105,6 +163,12 @@ func Encapsulate(master *EncryptMasterPublic, name []byte, size int) (key, seale
 // Decapsulate gives the key, of as many bytes, that Encapsulate made for a name. The error is
 // ErrDecrypt.
 func Decapsulate(key *EncryptKey, name, sealed []byte, size int) ([]byte, error) {
+	if err := asks(policy.Decrypt); err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
+	}
 	if size < 1 || size > maxKey {
 		return nil, errLength
 	}
@@ -123,6 +187,12 @@ type Exchange = sm9.KeyExchange
 // NewExchange makes a side, for a key of 1 to 4096 bytes: with who this is and who the
 // other. Where confirm is true, each side proves to the other that it has the key.
 func NewExchange(key *EncryptKey, name, peer []byte, size int, confirm bool) (Exchange, error) {
+	if err := asks(policy.Agree); err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, ErrKey
+	}
 	if size < 1 || size > maxKey {
 		return nil, errLength
 	}

@@ -15,19 +15,20 @@ import (
 	"github.com/anole-os/anole/gm/internal/issuers"
 	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/policy"
+	"github.com/anole-os/anole/gm/selftest"
 	"github.com/anole-os/anole/gm/sm2"
 )
 
 // Create signs a certificate of a public key and gives its DER. What counts of template
 // is told at smx509.CreateCertificate; parent is the signer's certificate, or template
 // itself. id is the signer's identity, where that is not "" for the standard one.
-// policy.Default is asked about both keys.
+// policy.Default is asked about both keys and the hash that is signed.
 func Create(random io.Reader, template, parent *Certificate, pub crypto.PublicKey, key keys.Private, id string) ([]byte, error) {
 	if err := policy.CheckKey(policy.Issue, pub, ""); err != nil {
 		return nil, err
 	}
-	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
-		return nil, err
+	if err := ready(key, template.SignatureAlgorithm, id); err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
 	}
 	signer := keys.Signer(key)
 	b, err := smx509.CreateCertificate(random, template, parent, pub, signer)
@@ -37,10 +38,11 @@ func Create(random io.Reader, template, parent *Certificate, pub crypto.PublicKe
 	return identified(random, b, signer, id)
 }
 
-// CreateRequest signs a request for a certificate of the key.
+// CreateRequest signs a request for a certificate of the key. policy.Default is asked about
+// it and the hash that is signed.
 func CreateRequest(random io.Reader, template *CertificateRequest, key keys.Private, id string) ([]byte, error) {
-	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
-		return nil, err
+	if err := ready(key, template.SignatureAlgorithm, id); err != nil {
+		return nil, fmt.Errorf("sign request: %w", err)
 	}
 	signer := keys.Signer(key)
 	b, err := smx509.CreateCertificateRequest(random, template, signer)
@@ -51,10 +53,11 @@ func CreateRequest(random io.Reader, template *CertificateRequest, key keys.Priv
 }
 
 // CreateCRL signs a revocation list: with its Number, ThisUpdate, NextUpdate and
-// RevokedCertificateEntries set.
+// RevokedCertificateEntries set. policy.Default is asked about the key and the hash that is
+// signed.
 func CreateCRL(random io.Reader, template *RevocationList, issuer *Certificate, key keys.Private, id string) ([]byte, error) {
-	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
-		return nil, err
+	if err := ready(key, template.SignatureAlgorithm, id); err != nil {
+		return nil, fmt.Errorf("sign revocation list: %w", err)
 	}
 	signer := keys.Signer(key)
 	b, err := smx509.CreateRevocationList(random, template, issuer, signer)
@@ -62,6 +65,36 @@ func CreateCRL(random io.Reader, template *RevocationList, issuer *Certificate, 
 		return nil, fmt.Errorf("sign revocation list: %w", err)
 	}
 	return identified(random, b, signer, id)
+}
+
+// ready asks policy.Default about a key that signs and about the hash that is signed, and
+// selftest.OK.
+func ready(key keys.Private, algorithm SignatureAlgorithm, id string) error {
+	if err := policy.CheckKey(policy.Sign, key, id); err != nil {
+		return err
+	}
+	if err := policy.Check(policy.Hash, hashOf(algorithm, key.Public()), policy.Params{}); err != nil {
+		return err
+	}
+	return selftest.OK()
+}
+
+// hashOf is the hash of a signature: where the template names none, the one that
+// smx509.CreateCertificate takes for the key.
+func hashOf(algorithm SignatureAlgorithm, pub crypto.PublicKey) policy.Alg {
+	if algorithm != 0 {
+		return hashes[algorithm]
+	}
+	alg, _ := policy.Of(pub)
+	switch alg {
+	case policy.SM2:
+		return policy.SM3
+	case policy.P384:
+		return policy.SHA384
+	case policy.P521, policy.Ed25519:
+		return policy.SHA512
+	}
+	return policy.SHA256
 }
 
 func isSM2(pub crypto.PublicKey) bool {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/emmansun/gmsm/zuc"
+
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // Sizes in bytes.
@@ -22,10 +24,21 @@ var (
 	errBearer = errors.New("zuc: a bearer has 5 bits, and a direction 1")
 )
 
+// asks asks policy.Default about an operation, and the self-tests.
+func asks(op policy.Op, alg policy.Alg) error {
+	if err := policy.Check(op, alg, policy.Params{}); err != nil {
+		return err
+	}
+	return tested()
+}
+
 // New makes a key stream: GM/T 0001.1. The key has KeySize bytes and the IV IVSize.
 func New(key, iv []byte) (cipher.Stream, error) {
 	if len(key) != KeySize || len(iv) != IVSize {
 		return nil, fmt.Errorf("zuc: a key of %d bytes and an IV of %d: %d and %d are", len(key), len(iv), KeySize, IVSize)
+	}
+	if err := asks(policy.Encrypt, policy.ZUC); err != nil {
+		return nil, err
 	}
 	return zuc.NewCipher(key, iv)
 }
@@ -34,6 +47,9 @@ func New(key, iv []byte) (cipher.Stream, error) {
 func New256(key, iv []byte) (cipher.Stream, error) {
 	if len(key) != KeySize256 || len(iv) != IVSize256 {
 		return nil, fmt.Errorf("zuc: a key of %d bytes and an IV of %d: %d and %d are", len(key), len(iv), KeySize256, IVSize256)
+	}
+	if err := asks(policy.Encrypt, policy.ZUC256); err != nil {
+		return nil, err
 	}
 	return zuc.NewCipher(key, iv)
 }
@@ -58,6 +74,13 @@ func (f Frame) check(key []byte) error {
 // EEA encrypts or decrypts the first bits of a message: GM/T 0001.2. What comes has all its
 // bytes, of which the bits behind the last are zero.
 func EEA(key []byte, f Frame, msg []byte, bits int) ([]byte, error) {
+	if err := asks(policy.Encrypt, policy.ZUC); err != nil {
+		return nil, err
+	}
+	return eea(key, f, msg, bits)
+}
+
+func eea(key []byte, f Frame, msg []byte, bits int) ([]byte, error) {
 	if err := f.check(key); err != nil {
 		return nil, err
 	}
@@ -78,6 +101,13 @@ func EEA(key []byte, f Frame, msg []byte, bits int) ([]byte, error) {
 
 // EIA is the MAC, of MACSize bytes, of the first bits of a message: GM/T 0001.3.
 func EIA(key []byte, f Frame, msg []byte, bits int) ([]byte, error) {
+	if err := asks(policy.MAC, policy.ZUC); err != nil {
+		return nil, err
+	}
+	return eia(key, f, msg, bits)
+}
+
+func eia(key []byte, f Frame, msg []byte, bits int) ([]byte, error) {
 	if err := f.check(key); err != nil {
 		return nil, err
 	}
@@ -94,6 +124,13 @@ func EIA(key []byte, f Frame, msg []byte, bits int) ([]byte, error) {
 // MAC256 is ZUC-256's MAC, of 4, 8 or 16 bytes, of the first bits of a message. The key has
 // KeySize256 bytes and the IV IVSize256.
 func MAC256(key, iv []byte, size int, msg []byte, bits int) ([]byte, error) {
+	if err := asks(policy.MAC, policy.ZUC256); err != nil {
+		return nil, err
+	}
+	return mac256(key, iv, size, msg, bits)
+}
+
+func mac256(key, iv []byte, size int, msg []byte, bits int) ([]byte, error) {
 	if bits < 0 || bits > 8*len(msg) {
 		return nil, errBits
 	}

@@ -6,12 +6,14 @@ import (
 	encoding "encoding/asn1"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // Of Microsoft's specification.
@@ -34,10 +36,13 @@ var errHash = errors.New("hash image: take SM3, SHA-256, SHA-384 or SHA-512")
 
 func known(h cms.Hash) bool { return h >= cms.SM3 && h <= cms.SHA512 }
 
-// Hash is what a signature of an image covers.
+// Hash is what a signature of an image covers, if policy.Default lets the hash be used.
 func Hash(file []byte, h cms.Hash) ([]byte, error) {
 	if !known(h) {
 		return nil, errHash
+	}
+	if err := policy.Check(policy.Hash, policy.Alg(strings.ToLower(h.String())), policy.Params{}); err != nil {
+		return nil, err
 	}
 	i, err := parse(file)
 	if err != nil {

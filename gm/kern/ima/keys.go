@@ -75,7 +75,7 @@ func NewSigner(key crypto.Signer, a Algo) (*Signer, error) {
 	if err := policy.CheckKey(policy.Sign, key, ""); err != nil {
 		return nil, err
 	}
-	if err := policy.Check(policy.Hash, a.Alg(), policy.Params{}); err != nil {
+	if err := hashAllowed(a); err != nil {
 		return nil, err
 	}
 	own, err := trust(key.Public())
@@ -136,6 +136,14 @@ func (s *Signer) made(t Type, l Label, digest []byte) bool {
 	return l.Type == t && l.Algo == s.algo && l.KeyID == s.id && s.own.verify(l, digest) == nil
 }
 
+// hashAllowed asks policy.Default about a hash. One that is not known here is none of a file.
+func hashAllowed(a Algo) error {
+	if !a.Known() {
+		return fmt.Errorf("%w: %v", ErrAlgo, a)
+	}
+	return policy.Check(policy.Hash, a.Alg(), policy.Params{})
+}
+
 // Keyring is public keys by how labels tell of them. The zero value has none. It must not
 // change while it is in use.
 type Keyring struct{ keys map[uint32][]trusted }
@@ -186,9 +194,13 @@ func (k *Keyring) Add(pub crypto.PublicKey, subjectKeyID []byte) error {
 func (k *Keyring) Len() int { return len(k.keys) }
 
 // Verify checks a label against the digest of a file, or of EVMDigest: ErrMismatch,
-// ErrUnknownKey. A label that is a digest and no signature must be the same; whether that
+// ErrUnknownKey; or a *policy.DeniedError where policy.Default does not let the label's hash be
+// used, whatever key signed it. A label that is a digest and no signature must be the same; whether that
 // will do is up to who asks.
 func (k *Keyring) Verify(l Label, digest []byte) error {
+	if err := hashAllowed(l.Algo); err != nil {
+		return err
+	}
 	if l.Type == TypeDigest {
 		if !bytes.Equal(l.Digest, digest) {
 			return ErrMismatch

@@ -114,12 +114,7 @@ func (f *file) relabel(l Label, evm bool) error {
 // LabelWork labels files with their digests.
 type LabelWork struct{ Algo Algo }
 
-func (w LabelWork) begin(*file) (Algo, error) {
-	if !w.Algo.Known() {
-		return 0, fmt.Errorf("%w: %v", ErrAlgo, w.Algo)
-	}
-	return w.Algo, nil
-}
+func (w LabelWork) begin(*file) (Algo, error) { return w.Algo, hashAllowed(w.Algo) }
 
 func (w LabelWork) end(f *file, digest []byte) (State, error) {
 	l := DigestLabel(w.Algo, digest)
@@ -156,7 +151,7 @@ func (w VerifyWork) begin(f *file) (Algo, error) {
 	case f.label.Type == TypeDigest && !w.Digests && w.Keys != nil && w.Keys.Len() > 0:
 		return 0, ErrUnsigned
 	}
-	return f.label.Algo, nil
+	return f.label.Algo, hashAllowed(f.label.Algo) // before the work
 }
 
 func (w VerifyWork) end(f *file, digest []byte) (State, error) {

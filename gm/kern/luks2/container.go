@@ -178,12 +178,16 @@ type SlotOptions struct {
 
 // AddKey has the volume open with another passphrase, and gives the slot's number. Killed
 // meanwhile, the new slot is there or is not. When ctx is done while the passphrase's key is
-// derived, nothing was written. The error wraps ErrWeak where o asks for too little work.
+// derived, nothing was written. The error wraps ErrWeak where o asks for too little work; policy.Default is
+// asked.
 func (c *Container) AddKey(ctx context.Context, key *Key, passphrase []byte, o SlotOptions) (int, error) {
 	if err := c.supported(); err != nil {
 		return 0, err
 	}
 	o.Cipher = cmp.Or(o.Cipher, c.meta.segments[key.segment].Encryption)
+	if err := o.Check(); err != nil {
+		return 0, err
+	}
 	s, secret, err := newSlot(ctx, passphrase, len(key.bytes), o)
 	if err != nil {
 		return 0, err

@@ -63,7 +63,7 @@ func (d *Draft) Write(f File) (*Container, *Key, error) {
 
 // Prepare makes a header with one key slot, and touches no file. When ctx is done it leaves
 // off, and what is being derived ends by itself. The error wraps ErrWeak where the slot's
-// options ask for too little work.
+// options ask for too little work; policy.Default is asked about all that it is made with.
 func Prepare(ctx context.Context, passphrase []byte, o Options) (*Draft, error) {
 	o.Cipher, o.Hash = cmp.Or(o.Cipher, SM4XTS), cmp.Or(o.Hash, "sm3")
 	o.SectorSize, o.DataOffset = cmp.Or(o.SectorSize, 4096), cmp.Or(o.DataOffset, 16<<20)
@@ -78,6 +78,9 @@ func Prepare(ctx context.Context, passphrase []byte, o Options) (*Draft, error) 
 		return nil, fmt.Errorf("sectors of %d bytes: %w", o.SectorSize, ErrUnsupported)
 	case o.DataOffset < 1<<20 || o.DataOffset%(1<<20) != 0 || o.DataOffset > 128<<20:
 		return nil, fmt.Errorf("a volume from byte %d on: it must be a multiple of 1 MiB, up to 128", o.DataOffset)
+	}
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	key := &Key{make([]byte, o.KeySize), "0", "0"}
 	if err := noise(key.bytes); err != nil {

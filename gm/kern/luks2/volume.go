@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/anole-os/anole/gm/policy"
 )
 
 // Volume is a container's content in the clear. Reads may go on side by side; a write is
@@ -20,7 +22,8 @@ type Volume struct {
 	mu     sync.RWMutex
 }
 
-// Volume gives the content of a container whose key is known.
+// Volume gives the content of a container whose key is known, if policy.Default lets what
+// it is under be read and written.
 func (c *Container) Volume(key *Key) (*Volume, error) {
 	if len(c.meta.segments) != 1 {
 		return nil, fmt.Errorf("a volume of %d segments: %w", len(c.meta.segments), ErrUnsupported)
@@ -33,6 +36,11 @@ func (c *Container) Volume(key *Key) (*Volume, error) {
 		return nil, fmt.Errorf("a volume with integrity: %w", ErrUnsupported)
 	case !slices.Contains([]int{512, 1024, 2048, 4096}, s.SectorSize):
 		return nil, fmt.Errorf("sectors of %d bytes: %w", s.SectorSize, ErrUnsupported)
+	}
+	for _, op := range []policy.Op{policy.Decrypt, policy.Encrypt} {
+		if err := cipherAllowed(op, s.Encryption, len(key.bytes)); err != nil {
+			return nil, err
+		}
 	}
 	cipher, err := newSectors(s.Encryption, key.bytes)
 	if err != nil {
