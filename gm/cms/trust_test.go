@@ -15,7 +15,6 @@ import (
 	"github.com/anole-os/anole/gm/cms"
 	"github.com/anole-os/anole/gm/internal/rawsign"
 	"github.com/anole-os/anole/gm/internal/testpki"
-	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/x509"
 )
 
@@ -76,7 +75,7 @@ func revoking(t *testing.T, ca *testpki.Entity, who ...*testpki.Entity) []*x509.
 	for _, e := range who {
 		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: e.Certificate.SerialNumber, RevocationTime: now.Add(-time.Minute)})
 	}
-	der, err := x509.CreateCRL(rand.Reader, l, ca.Certificate, ca.Key.(keys.Private), "")
+	der, err := x509.CreateCRL(rand.Reader, l, ca.Certificate, ca.Key, "")
 	if err != nil {
 		t.Fatal(err)
 	}

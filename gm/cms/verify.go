@@ -171,7 +171,8 @@ func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, 
 		return err
 	}
 	sum := c.sum.Sum(nil)
-	if s.Attributes {
+	switch {
+	case s.Attributes:
 		if !s.contentType.Equal(m.ContentType) || !bytes.Equal(s.digest, sum) {
 			return ErrDigest
 		}
@@ -182,11 +183,11 @@ func (m *Message) checkSigner(s *SignerInfo, c candidate, content *contentHash, 
 		}
 		_, _ = h.Write(s.attrs)
 		sum = covered.Sum(nil)
-	} else if !m.ContentType.Equal(familyOf(m.GMT).data) && !m.ContentType.Equal(rfc.data) || content.attributes() {
+	case !m.ContentType.Equal(familyOf(m.GMT).data) && !m.ContentType.Equal(rfc.data) || content.attributes():
 		// RFC 5652, clause 5.3. And attributes of a message must not pass for the
 		// content of another.
 		return ErrMalformed
-	} else if o.Plain && rawsign.Check(pub, content.start, o.ID) != nil {
+	case o.Plain && rawsign.Check(pub, content.start, o.ID) != nil:
 		return ErrMalformed // nor what is hashed with Z for one without
 	}
 	if !fits(pub, s.Hash, sum, s.Signature) {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/anole-os/anole/core"
 	"github.com/anole-os/anole/gm/internal/testpki"
-	"github.com/anole-os/anole/gm/keys"
 	"github.com/anole-os/anole/gm/x509"
 )
 
@@ -40,7 +39,7 @@ func writeList(t *testing.T, path string, ca *testpki.Entity, life time.Duration
 	for _, e := range who {
 		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: e.Certificate.SerialNumber, RevocationTime: begin})
 	}
-	der, err := x509.CreateCRL(rand.Reader, l, ca.Certificate, ca.Key.(keys.Private), "")
+	der, err := x509.CreateCRL(rand.Reader, l, ca.Certificate, ca.Key, "")
 	if err != nil {
 		t.Fatal(err)
 	}

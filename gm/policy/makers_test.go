@@ -188,7 +188,7 @@ func kernelMakers(t *testing.T) (all []maker) {
 		"slot's hash": {Slot: luks2.SlotOptions{Hash: "sha512"}}, "PBKDF2": {Slot: luks2.SlotOptions{KDF: luks2.KDF{Hash: "sha256"}}}, "argon2id": {Slot: luks2.SlotOptions{KDF: luks2.KDF{Type: "argon2id"}}},
 	} {
 		if name == "PBKDF2" {
-			all = append(all, maker{"luks2.Format PBKDF2", false, func() error { return o.Check() }})
+			all = append(all, maker{"luks2.Format PBKDF2", false, o.Check})
 			continue
 		}
 		all = append(all, maker{"luks2.Format " + name, name == "SM4", func() error { _, _, err := format(o); return err }})
@@ -200,7 +200,7 @@ func kernelMakers(t *testing.T) (all []maker) {
 		}
 		all = append(all,
 			maker{"luks2.AddKey " + cipher, gm, func() error {
-				_, err := c.AddKey(key, word, luks2.SlotOptions{KDF: luksKDF})
+				_, err := c.AddKey(t.Context(), key, word, luks2.SlotOptions{KDF: luksKDF})
 				return err
 			}},
 			maker{"luks2.Volume " + cipher, gm, func() error { _, err := c.Volume(key); return err }},
