@@ -162,7 +162,7 @@ func request(t testing.TB, k *sm2.PrivateKey, subject string, names ...string) *
 // Serial numbers are taken as others write them.
 func TestParseSerial(t *testing.T) {
 	for text, want := range map[string]string{
-		"0ab1": "0ab1", "0AB1": "0ab1", "ab1": "0ab1", "0xab1": "0ab1", "0X0AB1": "0ab1", "0A:B1": "0ab1", "00:0a:b1": "0ab1", " 0a b1\n": "0ab1", "0": "00",
+		"0ab1": "0ab1", "0AB1": "0ab1", "ab1": "0ab1", "0xab1": "0ab1", "0X0AB1": "0ab1", "0A:B1": "0ab1", "00:0a:b1": "0ab1", "0": "00",
 		"": "", "0x": "", "-1": "", "+ab": "", "1_0": "", "xyz": "", "0x0x1": "", "口": "", strings.Repeat("0", maxSerial+1): "",
 	} {
 		got, err := ParseSerial(text)
