@@ -118,7 +118,7 @@ var unshown = map[string]bool{
 	"anole_qos_cpu_throttled_seconds_total": true, "anole_qos_cpu_bursts_total": true, "anole_qos_workload_throttled_periods_total": true,
 	"anole_qos_control_loop_late_total": true, "anole_qos_credit_grants_total": true, "anole_qos_rt_threads": true, "anole_qos_steered_total": true,
 	"anole_tcprt_overlaps_total": true, "anole_tcprt_connections_opened_total": true, "anole_tcprt_services": true,
-	"anole_tcprt_segments_missed_total": true, "anole_tcprt_synack_retransmits_total": true,
+	"anole_tcprt_connections_unopened_total": true, "anole_tcprt_segments_missed_total": true, "anole_tcprt_synack_retransmits_total": true,
 	"anole_qos_rt_demotions_total": true, "anole_qos_admissions_total": true, "anole_qos_net_links": true,
 }
 
