@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -31,20 +32,28 @@ const (
 	bySocket  = "list_tcp"
 )
 
-// newLister finds out which way the kernel has, and takes the other's program out of
-// those to be loaded.
+// storageIterates says whether the kernel has the first. It is asked once: each asking
+// reads all of the kernel's types.
+var storageIterates = sync.OnceValue(func() bool {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: "bpf_sk_storage_map", License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return false
+	}
+	_ = p.Close()
+	return true
+})
+
+// newLister takes the way that the kernel has, and the other's program out of those to be
+// loaded.
 func newLister(spec *ebpf.CollectionSpec, o *Options) lister {
 	l := lister{program: o.lister, root: o.Root}
 	if l.program == "" {
-		l.program = byStorage
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: ebpf.Tracing, AttachType: ebpf.AttachTraceIter, AttachTo: spec.Programs[byStorage].AttachTo, License: "GPL",
-			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
-		})
-		if err != nil {
-			l.program = bySocket
-		} else {
-			p.Close()
+		l.program = bySocket
+		if storageIterates() {
+			l.program = byStorage
 		}
 	}
 	for _, way := range []string{byStorage, bySocket} {
@@ -55,8 +64,8 @@ func newLister(spec *ebpf.CollectionSpec, o *Options) lister {
 	return l
 }
 
-// ways gives what to read from, all of them in the end. The caller closes each.
-func (l *lister) ways(coll *ebpf.Collection) (iter.Seq2[io.ReadCloser, error], error) {
+// attach gives what the connections are to be had from. The caller closes it.
+func (l *lister) attach(coll *ebpf.Collection) (*link.Iter, error) {
 	options := link.IterOptions{Program: coll.Programs[l.program]}
 	if l.program == byStorage {
 		options.Map = coll.Maps["conns"]
@@ -65,58 +74,47 @@ func (l *lister) ways(coll *ebpf.Collection) (iter.Seq2[io.ReadCloser, error], e
 	if err != nil {
 		return nil, explain("attach to the connections", err)
 	}
-	return func(yield func(io.ReadCloser, error) bool) {
-		defer it.Close()
-		if l.program == byStorage {
-			r, err := it.Open()
-			yield(r, wrap("list requests", err))
-			return
-		}
-		for ns, err := range namespaces(l.root) {
-			var r io.ReadCloser
-			if err == nil {
-				r, err = within(ns, it.Open)
-				err = errors.Join(err, ns.Close())
-			}
-			if !yield(r, wrap("list requests", err)) || err != nil {
-				return
-			}
-		}
-	}, nil
+	return it, nil
 }
 
-// wrap is fmt.Errorf of what may be nil.
-func wrap(doing string, err error) error {
-	if err == nil {
-		return nil
+// each has read read all that there is, and close it: of each network namespace that can
+// be found, where the way asks for that. What may not be looked at is passed over, as it is
+// by listeners.
+func (l *lister) each(it *link.Iter, read func(io.ReadCloser) error) error {
+	if l.program == byStorage {
+		r, err := it.Open()
+		if err != nil {
+			return fmt.Errorf("list requests: %w", err)
+		}
+		return read(r)
 	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
-
-// namespaces gives the network namespaces that can be found, one time each: those that
-// processes are in, that a mount holds, or this process by a thread or an open file. What
-// may not be looked at is passed over, as it is by listeners.
-func namespaces(root string) iter.Seq2[*os.File, error] {
-	return func(yield func(*os.File, error) bool) {
-		seen := map[string]bool{}
-		for name, path := range holders(filepath.Join("/", root, "proc")) {
-			if seen[name] {
-				continue
-			}
-			f, err := os.Open(path)
-			if gone(err) {
-				continue
-			}
-			seen[name] = true
-			if !yield(f, err) || err != nil {
-				return
-			}
+	seen := map[string]bool{}
+	for name, path := range holders(filepath.Join("/", l.root, "proc")) {
+		if seen[name] {
+			continue
+		}
+		ns, err := os.Open(path)
+		if gone(err) {
+			continue
+		}
+		seen[name] = true
+		if err != nil {
+			return fmt.Errorf("list requests: %w", err)
+		}
+		r, err := within(ns, it.Open)
+		if err = errors.Join(err, ns.Close()); err != nil {
+			return fmt.Errorf("list requests: %w", err)
+		}
+		if err := read(r); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// holders gives the names of namespaces, as "net:[4026531840]", and by which path each
-// is to be had. It is asked every two seconds, and a call into /proc is not cheap: there
+// holders gives the names of network namespaces, as "net:[4026531840]", and by which path
+// each is to be had: those that processes are in, that this process has by a thread or an
+// open file, or that a mount holds. It is asked every two seconds, and a call into /proc is not cheap: there
 // is one for each process of the node.
 func holders(proc string) iter.Seq2[string, string] {
 	return func(yield func(name, path string) bool) {

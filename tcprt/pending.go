@@ -61,26 +61,19 @@ func (c *Collector) list(settle time.Duration, f func(*bpf.TcprtRecord, []byte))
 		c.mu.Unlock()
 		return fmt.Errorf("list requests: %w", os.ErrClosed)
 	}
-	ways, err := c.lister.ways(c.coll)
+	it, err := c.lister.attach(c.coll)
 	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	defer it.Close()
 	size := recordSize
 	if c.hints.tell != nil {
 		size = wholeSize
 	}
 	words := make([]uint64, 256*size/8) // as each is aligned
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 256*size)
-	for way, err := range ways {
-		if err == nil {
-			err = c.records(way, raw, size, f)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.lister.each(it, func(r io.ReadCloser) error { return c.records(r, raw, size, f) })
 }
 
 // records gives f those of an iterator, of that size each, and closes it.
