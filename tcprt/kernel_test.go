@@ -41,17 +41,23 @@ func (k *kit) drain() {
 	}
 }
 
+// told are the records of a role until now.
+func (k *kit) told(role Role) (out []Record) {
+	k.Helper()
+	k.drain()
+	for _, r := range k.seen {
+		if r.Role == role {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // of waits until there are n records of a role, and that there are no more.
 func (k *kit) of(role Role, n int) (out []Record) {
 	k.Helper()
 	count := func() int {
-		k.drain()
-		out = out[:0]
-		for _, r := range k.seen {
-			if r.Role == role {
-				out = append(out, r)
-			}
-		}
+		out = k.told(role)
 		return len(out)
 	}
 	for end := time.Now().Add(20 * time.Second); count() < n && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -75,13 +81,9 @@ func (k *kit) asking(role Role, sizes []int) (out []Record) {
 		want += n
 	}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		k.drain()
-		out, got = out[:0], 0
-		for _, r := range k.seen {
-			if r.Role == role {
-				out = append(out, r)
-				got += int(r.RequestBytes)
-			}
+		out, got = k.told(role), 0
+		for _, r := range out {
+			got += int(r.RequestBytes)
 		}
 		if got >= want {
 			break
