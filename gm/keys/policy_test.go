@@ -8,20 +8,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/sm2"
 )
-
-func set(t *testing.T, c policy.Config) {
-	t.Helper()
-	p, err := policy.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := policy.Default.Policy()
-	policy.Default.Set(p)
-	t.Cleanup(func() { policy.Default.Set(before) })
-}
 
 func TestNew(t *testing.T) {
 	made := map[policy.Alg][]byte{}
@@ -55,7 +45,7 @@ func TestNew(t *testing.T) {
 		t.Errorf("SM4: %v", err)
 	}
 	// The policy goes before: neither made nor taken in.
-	set(t, policy.Config{Mode: policy.Only})
+	policytest.Set(t, policy.Config{Mode: policy.Only})
 	for alg, b := range made {
 		_, made := New(rand.Reader, alg, 2048)
 		_, read := Parse(b, nil)
@@ -65,7 +55,7 @@ func TestNew(t *testing.T) {
 			}
 		}
 	}
-	set(t, policy.Config{Mode: policy.Intl, MinBits: 192})
+	policytest.Set(t, policy.Config{Mode: policy.Intl, MinBits: 192})
 	if _, err := Generate(rand.Reader); !policy.Denied(err) {
 		t.Errorf("SM2 with 192 bits: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/rng"
 	"github.com/anole-os/anole/gm/selftest"
@@ -72,7 +73,7 @@ func TestOnly(t *testing.T) {
 	bundle := must(t)(MarshalPKCS12(rng.Reader, &Bundle{Key: other}, word, fast))
 	old := must(t)(EncryptPKCS8(rng.Reader, k, word, Encryption{Cipher: AES256, PRF: SHA256, Iterations: 1000}))
 	for _, mode := range []policy.Mode{policy.Intl, policy.Only} {
-		set(t, policy.Config{Mode: mode, MinBits: 112})
+		policytest.Set(t, policy.Config{Mode: mode, MinBits: 112})
 		for name, do := range map[string]func() error{
 			"AES-256": func() error {
 				_, err := EncryptPKCS8(rng.Reader, k, word, Encryption{Cipher: AES256, Iterations: 1000})

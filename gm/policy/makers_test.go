@@ -17,6 +17,7 @@ import (
 
 	"github.com/anole-os/anole/gm/ca"
 	"github.com/anole-os/anole/gm/cms"
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/internal/testpki"
 	"github.com/anole-os/anole/gm/kern/authenticode"
 	"github.com/anole-os/anole/gm/kern/ima"
@@ -29,17 +30,6 @@ import (
 	"github.com/anole-os/anole/gm/x509"
 	"github.com/anole-os/anole/gm/zuc"
 )
-
-func inForce(t *testing.T, c policy.Config) {
-	t.Helper()
-	p, err := policy.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := policy.Default.Policy()
-	policy.Default.Set(p)
-	t.Cleanup(func() { policy.Default.Set(before) })
-}
 
 // maker is an exported function that makes, takes in or believes something.
 type maker struct {
@@ -55,7 +45,7 @@ func TestMakers(t *testing.T) {
 	for _, mode := range []policy.Mode{policy.Intl, policy.Only} {
 		c := policy.DefaultConfig()
 		c.Mode = mode
-		inForce(t, c)
+		policytest.Set(t, c)
 		for _, m := range all {
 			err := m.do()
 			if denied := mode == policy.Only && !m.gm; policy.Denied(err) != denied || !denied && err != nil {
@@ -238,7 +228,7 @@ func image() []byte {
 
 // What is signed with SHA-1 the default policy denies, as it denies to believe it.
 func TestWeakSignatures(t *testing.T) {
-	inForce(t, policy.DefaultConfig())
+	policytest.Set(t, policy.DefaultConfig())
 	key := testpki.RSA(t)
 	name := pkix.Name{CommonName: "x"}
 	for algorithm, denied := range map[x509.SignatureAlgorithm]bool{smx509.SHA1WithRSA: true, smx509.MD5WithRSA: true, smx509.SHA256WithRSA: false, smx509.SHA512WithRSAPSS: false, 0: false} {

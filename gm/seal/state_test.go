@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/policy"
 	"github.com/anole-os/anole/gm/selftest"
 )
@@ -30,12 +31,6 @@ func TestErrorState(t *testing.T) {
 	if r := selftest.Run(t.Context()); r.State != selftest.Passed {
 		t.Fatalf("%+v", r.Failures())
 	}
-	p, err := policy.New(policy.Config{Mode: policy.Intl, MinBits: 192})
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := policy.Default.Policy()
-	defer policy.Default.Set(before)
-	policy.Default.Set(p)
+	policytest.Set(t, policy.Config{Mode: policy.Intl, MinBits: 192})
 	refused("192 bits", policy.Denied)
 }

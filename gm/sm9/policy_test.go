@@ -7,20 +7,9 @@ import (
 	"testing"
 
 	"github.com/anole-os/anole/gm/internal/kat"
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/policy"
 )
-
-// under puts a policy in force for a test.
-func under(t *testing.T, c policy.Config) {
-	t.Helper()
-	p, err := policy.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := policy.Default.Policy()
-	policy.Default.Set(p)
-	t.Cleanup(func() { policy.Default.Set(before) })
-}
 
 // uses are all functions that the package exports.
 func uses(t *testing.T) map[string]func() error {
@@ -48,11 +37,11 @@ func uses(t *testing.T) map[string]func() error {
 // SM9 has some 100 bits: a policy that asks for 112 lets nothing be done with it, whatever
 // the mode; the default does.
 func TestPolicy(t *testing.T) {
-	under(t, policy.Config{Mode: policy.Only, MinBits: policy.DefaultConfig().MinBits})
+	policytest.Set(t, policy.Config{Mode: policy.Only, MinBits: policy.DefaultConfig().MinBits})
 	if _, err := NewSignMaster(); err != nil {
 		t.Errorf("gm-only: %v", err)
 	}
-	under(t, policy.Config{Mode: policy.Only, MinBits: 112})
+	policytest.Set(t, policy.Config{Mode: policy.Only, MinBits: 112})
 	for name, do := range uses(t) {
 		if err := do(); !policy.Denied(err) {
 			t.Errorf("%s: %v", name, err)

@@ -7,20 +7,9 @@ import (
 	"testing"
 
 	"github.com/anole-os/anole/gm/internal/kat"
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/policy"
 )
-
-// under puts a policy in force for a test.
-func under(t *testing.T, c policy.Config) {
-	t.Helper()
-	p, err := policy.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := policy.Default.Policy()
-	policy.Default.Set(p)
-	t.Cleanup(func() { policy.Default.Set(before) })
-}
 
 // uses are all functions that the package exports, those of ZUC-256 with a name of that.
 func uses(t *testing.T) map[string]func() error {
@@ -37,13 +26,13 @@ func uses(t *testing.T) map[string]func() error {
 
 // gm-only lets ZUC through, and not ZUC-256, which no standard has.
 func TestPolicy(t *testing.T) {
-	under(t, policy.Config{Mode: policy.Only})
+	policytest.Set(t, policy.Config{Mode: policy.Only})
 	for name, do := range uses(t) {
 		if err := do(); policy.Denied(err) != strings.HasPrefix(name, "256") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	under(t, policy.Config{Mode: policy.Intl, MinBits: 256})
+	policytest.Set(t, policy.Config{Mode: policy.Intl, MinBits: 256})
 	for name, do := range uses(t) {
 		if err := do(); policy.Denied(err) == strings.HasPrefix(name, "256") {
 			t.Errorf("256 bits, %s: %v", name, err)

@@ -6,19 +6,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/anole-os/anole/gm/internal/policytest"
 	"github.com/anole-os/anole/gm/policy"
 )
-
-func only(t *testing.T) {
-	t.Helper()
-	p, err := policy.New(policy.Config{Mode: policy.Only})
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := policy.Default.Policy()
-	policy.Default.Set(p)
-	t.Cleanup(func() { policy.Default.Set(before) })
-}
 
 // A label's hash must be one that the policy lets be used, whoever made the label and
 // whatever key was taken in before.
@@ -44,7 +34,7 @@ func TestHashPolicy(t *testing.T) {
 			t.Errorf("%s, before: %v", name, err)
 		}
 	}
-	only(t)
+	policytest.Set(t, policy.Config{Mode: policy.Only})
 	for name, l := range labels {
 		if err := ring.Verify(l, digest); !policy.Denied(err) {
 			t.Errorf("%s: %v", name, err)
